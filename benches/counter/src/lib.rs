@@ -1,0 +1,1 @@
+//! Guest instruction and exit counts under QEMU.

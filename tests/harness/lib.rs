@@ -1,0 +1,1 @@
+//! The six-line virtual machine test.
