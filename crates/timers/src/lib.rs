@@ -1,0 +1,159 @@
+//! A queue of deadlines: what happens next, and when.
+//!
+//! A four-way heap whose entries know their place, so that a timer which is cancelled (as nearly all are: the answer came
+//! in time) leaves at once instead of staying behind as a tombstone. Insert, cancel and pop are O(log n), the next deadline
+//! is O(1), and after [`TimerQueue::reserve`] none of them allocates. Equal deadlines leave in the order they came.
+//! The queue knows no clock: the caller passes the time in, so a test can live a year in a millisecond.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod heap;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::TryReserveError;
+use alloc::vec::Vec;
+use heap::{Entry, Heap};
+
+/// Names one pending timer; stale (and harmless) once it fired or was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerKey {
+    slot: u32,
+    generation: u32,
+}
+
+/// Timers that carry a `T` each, in order of deadline.
+#[derive(Debug)]
+pub struct TimerQueue<T> {
+    heap: Heap,
+    slots: Vec<Slot<T>>,
+    free: Option<u32>,
+    inserted: u64,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    content: Content<T>,
+}
+
+#[derive(Debug)]
+enum Content<T> {
+    Pending(T),
+    Free { next: Option<u32> },
+}
+
+impl<T> TimerQueue<T> {
+    /// An empty queue; allocates nothing, so it can stand in a static.
+    #[must_use]
+    pub const fn new() -> Self {
+        TimerQueue {
+            heap: Heap::new(),
+            slots: Vec::new(),
+            free: None,
+            inserted: 0,
+        }
+    }
+
+    /// Makes sure that `timers` timers in all can be pending without a further allocation.
+    ///
+    /// # Errors
+    /// When memory for them is not there; the queue is unchanged.
+    pub fn reserve(&mut self, timers: usize) -> Result<(), TryReserveError> {
+        self.slots
+            .try_reserve(timers.saturating_sub(self.slots.len()))?;
+        self.heap.reserve(timers)
+    }
+
+    /// Adds a timer. Allocates only beyond what [`reserve`](Self::reserve) promised.
+    pub fn insert(&mut self, deadline_ns: u64, value: T) -> TimerKey {
+        let slot = self.take_slot(value);
+        let entry = Entry {
+            deadline_ns,
+            sequence: self.inserted,
+            slot,
+        };
+        self.inserted += 1;
+        self.heap.push(entry);
+        TimerKey {
+            slot,
+            generation: self.slots[slot as usize].generation,
+        }
+    }
+
+    /// Takes a timer back; `None` when it has fired or was cancelled before.
+    pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
+        let slot = self.slots.get(key.slot as usize)?;
+        if slot.generation != key.generation || matches!(slot.content, Content::Free { .. }) {
+            return None;
+        }
+        self.heap.remove(key.slot);
+        self.release_slot(key.slot)
+    }
+
+    /// The earliest deadline, in the unit and from the origin that the caller uses (nanoseconds, by convention).
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.heap.first().map(|entry| entry.deadline_ns)
+    }
+
+    /// Takes the earliest timer whose deadline is at or before `now_ns`, with that deadline.
+    pub fn pop_due(&mut self, now_ns: u64) -> Option<(u64, T)> {
+        let first = self
+            .heap
+            .first()
+            .filter(|entry| entry.deadline_ns <= now_ns)?;
+        let (deadline_ns, slot) = (first.deadline_ns, first.slot);
+        self.heap.remove(slot);
+        self.release_slot(slot).map(|value| (deadline_ns, value))
+    }
+
+    /// How many timers are pending.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Whether no timer is pending.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn take_slot(&mut self, value: T) -> u32 {
+        let content = Content::Pending(value);
+        let Some(index) = self.free else {
+            let index =
+                u32::try_from(self.slots.len()).expect("fewer than 2^32 timers fit in memory");
+            self.slots.push(Slot {
+                generation: 0,
+                content,
+            });
+            return index;
+        };
+        let slot = &mut self.slots[index as usize];
+        if let Content::Free { next } = core::mem::replace(&mut slot.content, content) {
+            self.free = next;
+        }
+        index
+    }
+
+    fn release_slot(&mut self, index: u32) -> Option<T> {
+        let slot = &mut self.slots[index as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        let content = core::mem::replace(&mut slot.content, Content::Free { next: self.free });
+        self.free = Some(index);
+        match content {
+            Content::Pending(value) => Some(value),
+            Content::Free { .. } => None,
+        }
+    }
+}
+
+impl<T> Default for TimerQueue<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
