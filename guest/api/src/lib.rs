@@ -1,0 +1,2 @@
+//! The library a Toro application is written with, shaped after `std`.
+#![no_std]
