@@ -1,0 +1,2 @@
+//! Program `toro`: build and run unikernel images.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Starts a Toro guest in a virtual machine and watches it.
