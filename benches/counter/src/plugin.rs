@@ -62,6 +62,7 @@ impl Options {
             devices: false,
             blocks: false,
             marker_port: 0xf4,
+            watches: Vec::new(),
         };
         let mut out = None;
         for argument in arguments {
