@@ -1,0 +1,178 @@
+//! The table of threads: birth, death, and names that outlive both.
+
+use crate::wait::{WaitOutcome, Waiting};
+use crate::{NONE, run_queue::RunQueue};
+use alloc::collections::TryReserveError;
+use alloc::vec::Vec;
+use timers::{TimerKey, TimerQueue};
+
+/// Names a thread for good: a slot that is used again gets another name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ThreadId {
+    generation: u32,
+    index: u32,
+}
+
+impl ThreadId {
+    /// The identifier as one number, unique over the life of the machine and never 0.
+    #[must_use]
+    pub const fn as_u64(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+}
+
+/// The threads of one core.
+#[derive(Debug)]
+pub struct Threads<P> {
+    pub(crate) slots: Vec<Slot<P>>,
+    pub(crate) ready: RunQueue,
+    pub(crate) timers: TimerQueue<u32>,
+    pub(crate) current: u32,
+    free: u32,
+    alive: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Slot<P> {
+    pub(crate) generation: u32,
+    pub(crate) state: State,
+    /// The next thread of the run queue, or the next free slot.
+    pub(crate) next: u32,
+    pub(crate) waiting: Waiting,
+    pub(crate) timer: Option<TimerKey>,
+    pub(crate) outcome: WaitOutcome,
+    /// Somebody unparked this thread and it has not parked since.
+    pub(crate) unparked: bool,
+    payload: Option<P>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Free,
+    Ready,
+    Running,
+    Waiting,
+    /// Waiting for its own [`Threads::unpark`], on no list.
+    Parked,
+}
+
+impl<P> Threads<P> {
+    /// An empty table; allocates nothing, so it can stand in a static.
+    #[must_use]
+    pub const fn new() -> Self {
+        Threads {
+            slots: Vec::new(),
+            ready: RunQueue::new(),
+            timers: TimerQueue::new(),
+            current: NONE,
+            free: NONE,
+            alive: 0,
+        }
+    }
+
+    /// Adds a thread that is ready to run, behind those that already are.
+    ///
+    /// All that the thread's later waits need is reserved here: waiting cannot fail.
+    ///
+    /// # Errors
+    /// When memory for it is not there; the payload is dropped.
+    pub fn spawn(&mut self, payload: P) -> Result<ThreadId, TryReserveError> {
+        let index = self.take_slot(payload)?;
+        self.alive += 1;
+        self.make_ready(index);
+        Ok(ThreadId {
+            generation: self.slots[index as usize].generation,
+            index,
+        })
+    }
+
+    /// Ends the running thread and hands its payload back. The stack in it may still be the one the caller stands on.
+    pub fn exit_current(&mut self) -> P {
+        let index = core::mem::replace(&mut self.current, NONE);
+        let free = self.free;
+        let slot = self.slot(index);
+        let payload = slot
+            .payload
+            .take()
+            .expect("the running thread has its payload");
+        slot.state = State::Free;
+        slot.generation += 1;
+        slot.unparked = false;
+        slot.next = free;
+        self.free = index;
+        self.alive -= 1;
+        payload
+    }
+
+    /// The running thread; `None` before the first and while nobody has followed one that ended.
+    #[must_use]
+    pub fn current(&self) -> Option<ThreadId> {
+        let slot = self.slots.get(self.current as usize)?;
+        Some(ThreadId {
+            generation: slot.generation,
+            index: self.current,
+        })
+    }
+
+    /// The payload of the running thread.
+    pub fn current_payload(&mut self) -> Option<&mut P> {
+        self.slots.get_mut(self.current as usize)?.payload.as_mut()
+    }
+
+    /// How many threads live.
+    #[must_use]
+    pub fn alive(&self) -> usize {
+        self.alive
+    }
+
+    /// The threads that live, with their payloads, for reports.
+    pub fn iter(&self) -> impl Iterator<Item = (ThreadId, &P)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let id = ThreadId {
+                generation: slot.generation,
+                index: u32::try_from(index).ok()?,
+            };
+            Some((id, slot.payload.as_ref()?))
+        })
+    }
+
+    pub(crate) fn slot(&mut self, index: u32) -> &mut Slot<P> {
+        &mut self.slots[index as usize]
+    }
+
+    /// The slot of a thread that still lives.
+    pub(crate) fn find(&self, id: ThreadId) -> Option<u32> {
+        let slot = self.slots.get(id.index as usize)?;
+        (slot.generation == id.generation && slot.state != State::Free).then_some(id.index)
+    }
+
+    fn take_slot(&mut self, payload: P) -> Result<u32, TryReserveError> {
+        if self.free != NONE {
+            let index = self.free;
+            let slot = self.slot(index);
+            slot.payload = Some(payload);
+            self.free = slot.next;
+            return Ok(index);
+        }
+        let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 threads fit in memory");
+        self.slots.try_reserve(1)?;
+        self.timers.reserve(self.slots.len() + 1)?;
+        self.slots.push(Slot {
+            generation: 1,
+            state: State::Free,
+            next: NONE,
+            waiting: Waiting::NOWHERE,
+            timer: None,
+            outcome: WaitOutcome::Woken,
+            unparked: false,
+            payload: Some(payload),
+        });
+        Ok(index)
+    }
+}
+
+impl<P> Default for Threads<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,271 @@
+//! A core with threads that are small scripts instead of stacks, and time that jumps to the next deadline.
+
+use super::*;
+use std::collections::VecDeque;
+
+fn started(names: &[char]) -> Threads<char> {
+    let mut threads = Threads::new();
+    for &name in names {
+        threads.spawn(name).unwrap();
+    }
+    assert!(threads.run_next());
+    threads
+}
+
+fn running(threads: &mut Threads<char>) -> char {
+    *threads.current_payload().unwrap()
+}
+
+#[test]
+fn threads_run_in_turn() {
+    let mut threads = started(&['a', 'b', 'c']);
+    let mut seen = String::new();
+    for _ in 0..7 {
+        seen.push(running(&mut threads));
+        threads.yield_current();
+        assert!(threads.run_next());
+    }
+    assert_eq!(seen, "abcabca");
+}
+
+#[test]
+fn a_name_is_never_used_twice() {
+    let mut threads = started(&['a']);
+    let first = threads.current().unwrap();
+    assert_ne!(first.as_u64(), 0);
+    assert_eq!(threads.exit_current(), 'a');
+    assert_eq!(threads.current(), None);
+    let second = threads.spawn('b').unwrap();
+    assert_ne!(first, second);
+    assert_eq!(threads.alive(), 1);
+    threads.unpark(first); // a thread that has ended: nothing happens
+    assert!(threads.run_next());
+    assert!(
+        threads.park(None),
+        "the permit of a dead thread reached its successor"
+    );
+}
+
+#[test]
+fn waiters_are_woken_in_order_of_arrival() {
+    let list = Waiters::new();
+    let mut threads = started(&['a', 'b', 'c']);
+    for _ in 0..3 {
+        threads.wait(&list, None);
+        threads.run_next();
+    }
+    assert!(!threads.run_next());
+    assert!(threads.wake_one(&list));
+    threads.wake_all(&list);
+    assert!(!threads.wake_one(&list));
+    let mut seen = String::new();
+    while threads.run_next() {
+        assert_eq!(threads.finish_wait(&list), WaitOutcome::Woken);
+        seen.push(threads.exit_current());
+    }
+    assert_eq!(seen, "abc");
+}
+
+#[test]
+fn a_deadline_ends_a_wait_anywhere_on_the_list() {
+    let list = Waiters::new();
+    let mut threads = started(&['a', 'b', 'c']);
+    for deadline in [None, Some(10), None] {
+        threads.wait(&list, deadline);
+        threads.run_next();
+    }
+    assert_eq!(threads.next_deadline(), Some(10));
+    threads.expire(9);
+    assert_eq!(threads.ready(), 0);
+    threads.expire(10);
+    assert!(threads.run_next());
+    assert_eq!(running(&mut threads), 'b');
+    assert_eq!(threads.finish_wait(&list), WaitOutcome::TimedOut);
+    threads.exit_current();
+    threads.wake_all(&list);
+    assert_eq!(threads.ready(), 2);
+    assert!(list.is_empty());
+}
+
+#[test]
+fn a_wake_up_that_meets_a_time_out_is_not_lost() {
+    let list = Waiters::new();
+    let mut threads = started(&['a']);
+    threads.wait(&list, Some(10));
+    threads.expire(10);
+    assert!(
+        threads.wake_one(&list),
+        "the thread has not run yet, so it still takes the wake-up"
+    );
+    assert!(threads.run_next());
+    assert_eq!(threads.finish_wait(&list), WaitOutcome::Woken);
+    assert_eq!(threads.ready(), 0, "made ready once, not twice");
+}
+
+#[test]
+fn a_wake_up_takes_the_deadline_away() {
+    let list = Waiters::new();
+    let mut threads = started(&['a']);
+    threads.wait(&list, Some(10));
+    threads.wake_one(&list);
+    assert_eq!(threads.next_deadline(), None);
+    threads.expire(20);
+    assert_eq!(threads.ready(), 1);
+}
+
+#[test]
+fn an_unpark_before_the_park_counts_once() {
+    let mut threads = started(&['a']);
+    let id = threads.current().unwrap();
+    threads.unpark(id);
+    threads.unpark(id);
+    assert!(!threads.park(None));
+    assert!(threads.park(None));
+    threads.unpark(id);
+    assert!(threads.run_next());
+    threads.finish_park();
+    assert!(
+        threads.park(Some(5)),
+        "the unpark was spent on the park it ended"
+    );
+    threads.expire(5);
+    assert!(threads.run_next());
+}
+
+/// Producers and consumers around a small buffer, with deadlines that often fire, 200 histories: everything produced is
+/// consumed, and the machine never idles without a deadline while somebody could go on.
+#[test]
+fn no_wake_up_is_lost_in_random_histories() {
+    for seed in 1..=200 {
+        Simulation::new(seed).run();
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Role {
+    Producer { left: u32 },
+    Consumer,
+}
+
+#[derive(Debug)]
+struct Script {
+    role: Role,
+    in_wait: bool,
+}
+
+struct Simulation {
+    threads: Threads<Script>,
+    buffer: VecDeque<()>,
+    not_empty: Waiters,
+    not_full: Waiters,
+    produced: u32,
+    consumed: u32,
+    now: u64,
+    random: u64,
+}
+
+impl Simulation {
+    const CAPACITY: usize = 2;
+    const PRODUCERS: u32 = 5;
+    const EACH: u32 = 40;
+
+    fn new(seed: u64) -> Self {
+        let mut threads = Threads::new();
+        for _ in 0..Self::PRODUCERS {
+            let role = Role::Producer { left: Self::EACH };
+            threads
+                .spawn(Script {
+                    role,
+                    in_wait: false,
+                })
+                .unwrap();
+            threads
+                .spawn(Script {
+                    role: Role::Consumer,
+                    in_wait: false,
+                })
+                .unwrap();
+        }
+        Simulation {
+            threads,
+            buffer: VecDeque::new(),
+            not_empty: Waiters::new(),
+            not_full: Waiters::new(),
+            produced: 0,
+            consumed: 0,
+            now: 0,
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        }
+    }
+
+    fn run(&mut self) {
+        let total = Self::PRODUCERS * Self::EACH;
+        while self.consumed < total {
+            self.now += self.below(3);
+            if self.below(4) == 0 {
+                self.threads.expire(self.now);
+            }
+            if !self.threads.run_next() {
+                let deadline = self.threads.next_deadline();
+                self.now = deadline
+                    .expect("everybody waits for good with work left: a wake-up was lost")
+                    .max(self.now);
+                self.threads.expire(self.now);
+                continue;
+            }
+            self.step();
+        }
+        assert_eq!((self.produced, self.buffer.len()), (total, 0));
+    }
+
+    /// The running thread tries its act until it must wait, wants to yield, or ends.
+    fn step(&mut self) {
+        let script = self.threads.current_payload().unwrap();
+        let role = script.role;
+        if core::mem::take(&mut script.in_wait) {
+            let list = if role == Role::Consumer {
+                &self.not_empty
+            } else {
+                &self.not_full
+            };
+            self.threads.finish_wait(list);
+        }
+        // Without a deadline three times in four: there only a wake-up helps.
+        let deadline = (self.below(4) == 0).then(|| self.now + self.random % 8);
+        match role {
+            Role::Producer { left: 0 } => {
+                self.threads.exit_current();
+                return;
+            }
+            Role::Producer { .. } if self.buffer.len() == Self::CAPACITY => {
+                self.threads.current_payload().unwrap().in_wait = true;
+                self.threads.wait(&self.not_full, deadline);
+                return;
+            }
+            Role::Producer { left } => {
+                self.threads.current_payload().unwrap().role = Role::Producer { left: left - 1 };
+                self.buffer.push_back(());
+                self.produced += 1;
+                self.threads.wake_one(&self.not_empty);
+            }
+            Role::Consumer if self.buffer.is_empty() => {
+                self.threads.current_payload().unwrap().in_wait = true;
+                self.threads.wait(&self.not_empty, deadline);
+                return;
+            }
+            Role::Consumer => {
+                self.buffer.pop_front();
+                self.consumed += 1;
+                self.threads.wake_one(&self.not_full);
+            }
+        }
+        self.threads.yield_current();
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % limit
+    }
+}

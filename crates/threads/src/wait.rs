@@ -1,0 +1,181 @@
+//! The one way to wait: on a list, until woken or until a deadline.
+
+use crate::table::State;
+use crate::{NONE, ThreadId, Threads};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitOutcome {
+    /// Somebody woke the thread.
+    Woken,
+    /// The deadline passed first.
+    TimedOut,
+}
+
+/// The threads that wait for one thing, in order of arrival.
+///
+/// Two indices into the table of its core, and a place for a static: atomic because a static must be, never contended,
+/// because only that core touches them.
+#[derive(Debug)]
+pub struct Waiters {
+    head: AtomicU32,
+    tail: AtomicU32,
+}
+
+/// A thread's place on a list of waiters.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    listed: bool,
+    previous: u32,
+    next: u32,
+}
+
+impl Waiting {
+    pub(crate) const NOWHERE: Self = Waiting {
+        listed: false,
+        previous: NONE,
+        next: NONE,
+    };
+}
+
+impl Waiters {
+    /// Nobody waits.
+    #[must_use]
+    pub const fn new() -> Self {
+        Waiters {
+            head: AtomicU32::new(NONE),
+            tail: AtomicU32::new(NONE),
+        }
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.head.load(Relaxed) == NONE
+    }
+}
+
+impl Default for Waiters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P> Threads<P> {
+    /// The running thread waits: it is on `waiters`, and is next chosen after a wake-up or after `deadline_ns`.
+    /// Once it runs again it must call [`finish_wait`](Self::finish_wait) with the same list.
+    pub fn wait(&mut self, waiters: &Waiters, deadline_ns: Option<u64>) {
+        let index = self.current;
+        let last = waiters.tail.load(Relaxed);
+        self.slot(index).waiting = Waiting {
+            listed: true,
+            previous: last,
+            next: NONE,
+        };
+        match last {
+            NONE => waiters.head.store(index, Relaxed),
+            last => self.slot(last).waiting.next = index,
+        }
+        waiters.tail.store(index, Relaxed);
+        self.suspend(State::Waiting, deadline_ns);
+    }
+
+    /// How the running thread's wait on `waiters` ended; it is no longer on the list.
+    pub fn finish_wait(&mut self, waiters: &Waiters) -> WaitOutcome {
+        let index = self.current;
+        if self.slot(index).waiting.listed {
+            self.unlist(waiters, index);
+        }
+        self.slot(index).outcome
+    }
+
+    /// Wakes the thread that has waited longest. `false`: nobody waits.
+    pub fn wake_one(&mut self, waiters: &Waiters) -> bool {
+        let index = waiters.head.load(Relaxed);
+        if index == NONE {
+            return false;
+        }
+        self.unlist(waiters, index);
+        self.resume(index);
+        true
+    }
+
+    /// Wakes all threads that wait now.
+    pub fn wake_all(&mut self, waiters: &Waiters) {
+        while self.wake_one(waiters) {}
+    }
+
+    /// The running thread sleeps until somebody unparks it or until `deadline_ns`. `false`: it was unparked already, and
+    /// goes on. After `true`, once it runs again, it must call [`finish_park`](Self::finish_park).
+    pub fn park(&mut self, deadline_ns: Option<u64>) -> bool {
+        let unparked = core::mem::take(&mut self.slot(self.current).unparked);
+        if !unparked {
+            self.suspend(State::Parked, deadline_ns);
+        }
+        !unparked
+    }
+
+    /// Spends what [`unpark`](Self::unpark) gave.
+    pub fn finish_park(&mut self) {
+        self.slot(self.current).unparked = false;
+    }
+
+    /// Ends `id`'s park, or its next one when it is not parked. A thread that has ended is left in peace.
+    pub fn unpark(&mut self, id: ThreadId) {
+        let Some(index) = self.find(id) else { return };
+        self.slot(index).unparked = true;
+        if self.slot(index).state == State::Parked {
+            self.resume(index);
+        }
+    }
+
+    /// Makes the threads ready whose deadlines are at or before `now_ns`.
+    pub fn expire(&mut self, now_ns: u64) {
+        while let Some((_, index)) = self.timers.pop_due(now_ns) {
+            let slot = self.slot(index);
+            slot.timer = None;
+            slot.outcome = WaitOutcome::TimedOut;
+            self.make_ready(index);
+        }
+    }
+
+    /// The earliest deadline of a waiting thread.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.timers.next_deadline()
+    }
+
+    fn suspend(&mut self, state: State, deadline_ns: Option<u64>) {
+        let index = self.current;
+        let timer = deadline_ns.map(|deadline_ns| self.timers.insert(deadline_ns, index));
+        let slot = self.slot(index);
+        slot.state = state;
+        slot.timer = timer;
+    }
+
+    /// A wake-up reaches a thread: it becomes ready, unless its deadline has just made it so.
+    fn resume(&mut self, index: u32) {
+        let slot = self.slot(index);
+        slot.outcome = WaitOutcome::Woken;
+        let suspended = matches!(slot.state, State::Waiting | State::Parked);
+        if let Some(timer) = slot.timer.take() {
+            self.timers.cancel(timer);
+        }
+        if suspended {
+            self.make_ready(index);
+        }
+    }
+
+    fn unlist(&mut self, waiters: &Waiters, index: u32) {
+        let place = core::mem::replace(&mut self.slot(index).waiting, Waiting::NOWHERE);
+        match place.previous {
+            NONE => waiters.head.store(place.next, Relaxed),
+            previous => self.slot(previous).waiting.next = place.next,
+        }
+        match place.next {
+            NONE => waiters.tail.store(place.previous, Relaxed),
+            next => self.slot(next).waiting.previous = place.previous,
+        }
+    }
+}
