@@ -4,7 +4,7 @@ use crate::wait::{WaitOutcome, Waiting};
 use crate::{NONE, run_queue::RunQueue};
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
-use timers::{TimerKey, TimerQueue};
+use toro_timers::{TimerKey, TimerQueue};
 
 /// Names a thread for good: a slot that is used again gets another name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
