@@ -1,0 +1,140 @@
+//! Frames that leave: the caller writes each where the device reads it, and flushes once per batch.
+
+use core::fmt;
+
+use super::checksum::Segment;
+use super::{HEADER_BYTES, NEEDS_CSUM, Offloads};
+use crate::{Broken, Buffers, Interrupts, Notify, Queue, RingMemory};
+
+/// The device has not yet sent what it was given: try again after its interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("all transmit buffers are with the device")
+    }
+}
+
+impl core::error::Error for Full {}
+
+/// The transmit half of a network device.
+#[derive(Debug)]
+pub struct Transmit<M, B> {
+    queue: Queue<M>,
+    buffers: B,
+    offloads: Offloads,
+    /// Somebody was refused since interrupts were last enabled, and must be woken by a completion.
+    refused: bool,
+}
+
+impl<M: RingMemory, B: Buffers> Transmit<M, B> {
+    /// Takes a fresh queue.
+    pub fn new(queue: Queue<M>, buffers: B, offloads: Offloads) -> Transmit<M, B> {
+        Transmit {
+            queue,
+            buffers,
+            offloads,
+            refused: false,
+        }
+    }
+
+    /// Lets `write` fill a buffer of at most `bytes_max` and return the length of the frame, 0 for none. The frame
+    /// leaves at the next [`publish`](Self::publish).
+    ///
+    /// Where [`Offloads::transmit_checksum`] was agreed, the checksum field of TCP and UDP over IPv4 need not be
+    /// set: the device computes it.
+    ///
+    /// # Errors
+    /// [`Full`] when every buffer is with the device, also when the queue is [`broken`](Self::broken).
+    ///
+    /// # Panics
+    /// When `bytes_max` is more than [`FRAME_BYTES_MAX`](super::FRAME_BYTES_MAX), or `write` returns more than
+    /// `bytes_max`: a defect of the caller.
+    #[inline]
+    pub fn transmit(
+        &mut self,
+        bytes_max: usize,
+        write: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Result<(), Full> {
+        let slot = match self.queue.free_slot() {
+            Some(slot) => slot,
+            None => self.reclaim()?,
+        };
+        let bytes = self.buffers.bytes(slot);
+        let (header, room) = bytes.split_at_mut(HEADER_BYTES);
+        let room = &mut room[..bytes_max];
+        let frame_bytes = write(room);
+        let frame = &mut room[..frame_bytes];
+        if frame.is_empty() {
+            return Ok(());
+        }
+        if self.offloads.transmit_checksum {
+            header.copy_from_slice(&leave_checksum(frame));
+        }
+        self.queue
+            .post_bytes(slot, (HEADER_BYTES + frame_bytes) as u32);
+        Ok(())
+    }
+
+    /// Takes back what the device has sent: only when there is no free slot left, so that its index is read once for
+    /// many frames.
+    fn reclaim(&mut self) -> Result<u16, Full> {
+        // A broken queue stays full; `broken` says why.
+        while let Ok(Some(_)) = self.queue.pop() {}
+        let free = if self.queue.broken().is_none() {
+            self.queue.free_slot()
+        } else {
+            None
+        };
+        self.refused = free.is_none();
+        free.ok_or(Full)
+    }
+
+    /// Shows the device the frames of this batch, and says whether it has to be told.
+    #[inline]
+    pub fn publish(&mut self) -> Notify {
+        self.queue.publish()
+    }
+
+    /// Asks for an interrupt when a buffer comes free, if somebody was refused one; else for none.
+    #[inline]
+    pub fn enable_interrupts(&mut self) -> Interrupts {
+        if !self.refused {
+            return Interrupts::Armed;
+        }
+        let state = self.queue.enable_interrupts();
+        self.refused = state == Interrupts::Armed;
+        state
+    }
+
+    /// Asks for no more interrupts. See [`Queue::disable_interrupts`].
+    #[inline]
+    pub fn disable_interrupts(&mut self) {
+        self.queue.disable_interrupts();
+    }
+
+    /// Why nothing leaves any more, if so.
+    pub fn broken(&self) -> Option<Broken> {
+        self.queue.broken()
+    }
+
+    /// The queue and its buffers; a test lets its device work there.
+    pub fn parts_mut(&mut self) -> (&mut Queue<M>, &mut B) {
+        (&mut self.queue, &mut self.buffers)
+    }
+}
+
+/// The header that leaves the checksum of `frame` to the device, and the part of it that the frame must carry.
+fn leave_checksum(frame: &mut [u8]) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    if let Some(segment) = Segment::find(frame) {
+        let field = segment.start + segment.field;
+        let sum = segment.pseudo_header(frame);
+        frame[field..field + 2].copy_from_slice(&sum.to_ne_bytes());
+        header[0] = NEEDS_CSUM;
+        header[6..8].copy_from_slice(&(segment.start as u16).to_le_bytes());
+        header[8..10].copy_from_slice(&(segment.field as u16).to_le_bytes());
+    }
+    header
+}
