@@ -1,0 +1,42 @@
+//! What ACPI says about the machine: here, how to switch it off.
+
+#![expect(unsafe_code, reason = "a register named by ACPI is written")]
+
+use crate::arch::port;
+use crate::boot::BootInfo;
+use crate::mm::{self, Caching, PhysAddr};
+use toro_acpi as acpi;
+
+/// Enters the state "off" the way ACPI describes. Returns when it does not say how, or nothing happened.
+pub(crate) fn power_off(boot: &BootInfo) {
+    let Some(rsdp) = boot.rsdp else { return };
+    let read = |address, bytes| mm::map_firmware(PhysAddr(address), bytes).ok();
+    let Ok(tables) = acpi::Tables::open(rsdp.0, read) else { return };
+    let Ok(fadt) = tables.find(acpi::Fadt::SIGNATURE).and_then(acpi::Fadt::new) else { return };
+    let dsdt = fadt.dsdt_address().and_then(|address| tables.at(address, *b"DSDT").ok());
+    let kind = dsdt.and_then(|dsdt| acpi::sleep_type_s5(dsdt.bytes()));
+    if let Some(register) = fadt.sleep_control() {
+        write(register, 1, 0x20 | u16::from(kind.unwrap_or(5)) << 2);
+    }
+    for register in fadt.pm1_control() {
+        write(register, 2, 0x2000 | u16::from(kind.unwrap_or(0)) << 10);
+    }
+}
+
+fn write(register: acpi::Register, bytes: usize, value: u16) {
+    match (register.space, u16::try_from(register.address)) {
+        (acpi::Space::Port, Ok(number)) if bytes == 1 => port::outb(number, value as u8),
+        (acpi::Space::Port, Ok(number)) => port::outw(number, value),
+        (acpi::Space::Port, Err(_)) => {}
+        (acpi::Space::Memory, _) => {
+            let Ok(mapping) = mm::map_device(PhysAddr(register.address), bytes, Caching::Uncached) else { return };
+            // SAFETY: mapped for the device; ACPI says that this register takes this value.
+            unsafe {
+                match bytes {
+                    1 => mapping.as_ptr().write_volatile(value as u8),
+                    _ => mapping.as_ptr().cast::<u16>().write_volatile(value),
+                }
+            }
+        }
+    }
+}

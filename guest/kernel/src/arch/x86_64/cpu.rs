@@ -1,0 +1,58 @@
+//! What the processor is, and its model-specific registers.
+
+#![expect(unsafe_code, reason = "processor instructions")]
+
+use core::arch::asm;
+use core::arch::x86_64::{__cpuid, __cpuid_count};
+
+/// `eax, ebx, ecx, edx` of a CPUID leaf; zeros for a leaf above the highest of its range.
+pub(super) fn cpuid(leaf: u32) -> [u32; 4] {
+    if __cpuid(leaf & 0xffff_0000).eax < leaf {
+        return [0; 4];
+    }
+    let result = __cpuid_count(leaf, 0);
+    [result.eax, result.ebx, result.ecx, result.edx]
+}
+
+/// Reads a model-specific register that the caller knows to exist.
+pub(super) fn read_msr(register: u32) -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: reading a register that exists has no effect; one that does not is a reported fault.
+    unsafe { asm!("rdmsr", in("ecx") register, out("eax") low, out("edx") high, options(nomem, nostack)) };
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// The time-stamp counter.
+#[inline]
+pub fn ticks() -> u64 {
+    // SAFETY: reads a counter.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// 64 bits from the processor's random generator (`rdseed`, else `rdrand`); `None` without one, or when
+/// it does not deliver.
+pub fn random64() -> Option<u64> {
+    let has_rdrand = cpuid(1)[2] & 1 << 30 != 0;
+    let has_rdseed = cpuid(7)[1] & 1 << 18 != 0;
+    for _ in 0..16 {
+        let (mut value, mut delivered): (u64, u8) = (0, 0);
+        if has_rdseed {
+            // SAFETY: CPUID says that the instruction exists; it writes registers only.
+            unsafe { asm!("rdseed {}", "setc {}", out(reg) value, out(reg_byte) delivered, options(nomem, nostack)) };
+        }
+        if delivered == 0 && has_rdrand {
+            // SAFETY: as above.
+            unsafe { asm!("rdrand {}", "setc {}", out(reg) value, out(reg_byte) delivered, options(nomem, nostack)) };
+        }
+        if delivered != 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// A short wait inside a polling loop.
+#[inline]
+pub fn relax() {
+    core::hint::spin_loop();
+}

@@ -1,0 +1,19 @@
+//! x86-64, from the first instruction to power-off.
+
+pub mod backtrace;
+mod boot;
+pub mod context;
+pub mod cpu;
+pub mod depth;
+mod entry;
+pub mod interrupt;
+pub(in crate::arch) mod local;
+mod memory_functions;
+pub mod paging;
+pub mod port;
+pub mod power;
+mod pvh;
+pub mod time;
+mod traps;
+
+pub use traps::Frame;

@@ -1,0 +1,322 @@
+//! Page tables: the image, the direct map of RAM, and a window for everything else.
+//!
+//! ```text
+//! PML4 slot   256..319  the image, at a base drawn at boot (`boot`)
+//!             320..383  direct map: RAM at `direct + physical`, 2 MiB at a time as blocks are first used
+//!             384..447  mappings: frame metadata, stacks with guard pages, devices, firmware tables
+//! ```
+//! The lower half is empty, page 0 with it. Nothing is both writable and executable: the direct map and the
+//! mappings are never executable, and the image's frames are not in the direct map.
+
+#![expect(unsafe_code, reason = "page tables are written")]
+
+use crate::mm::PhysAddr;
+use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use toro_memory::map::Range;
+
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 1 << 1;
+const WRITE_THROUGH: u64 = 1 << 3;
+const CACHE_DISABLE: u64 = 1 << 4;
+const LARGE: u64 = 1 << 7;
+const NO_EXECUTE: u64 = 1 << 63;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+const PAGE: u64 = 4096;
+const BLOCK: u64 = 2 << 20;
+/// Bytes of address space below one PML4 entry.
+pub const SLOT_BYTES: u64 = 1 << 39;
+
+/// What may be done with a page, and how it is cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Constants.
+    ReadOnly,
+    /// Data.
+    ReadWrite,
+    /// Code.
+    ReadExecute,
+    /// Registers of a device, not cached.
+    Device,
+}
+
+impl Access {
+    const fn bits(self) -> u64 {
+        match self {
+            Self::ReadOnly => PRESENT | NO_EXECUTE,
+            Self::ReadWrite => PRESENT | WRITABLE | NO_EXECUTE,
+            Self::ReadExecute => PRESENT,
+            Self::Device => PRESENT | WRITABLE | NO_EXECUTE | CACHE_DISABLE | WRITE_THROUGH,
+        }
+    }
+}
+
+/// No frame is left for a page table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoTable;
+
+unsafe extern "C" {
+    static __image_start: u8;
+    static __rodata_start: u8;
+    static __rodata_end: u8;
+    static __text_start: u8;
+    static __text_end: u8;
+    static __relro_start: u8;
+    static __relro_end: u8;
+    static __spare_start: u8;
+    static __spare_end: u8;
+    static __image_end: u8;
+    static boot_pml4: u8;
+    static boot_image_pd: u8;
+    static boot_identity_pdpt: u8;
+}
+
+static IMAGE_BASE: AtomicU64 = AtomicU64::new(0);
+static DIRECT_BASE: AtomicU64 = AtomicU64::new(0);
+static MAPPINGS_BASE: AtomicU64 = AtomicU64::new(0);
+
+fn address_of(symbol: &'static u8) -> u64 {
+    core::ptr::from_ref(symbol).addr() as u64
+}
+
+/// `address of a symbol`, from inside the image.
+macro_rules! symbol {
+    ($name:ident) => {
+        // SAFETY: the linker script defines it; only its address is taken.
+        address_of(unsafe { &$name })
+    };
+}
+
+/// Stores the base that `boot` chose; before anything else here.
+pub(super) fn set_image_base(base: u64) {
+    IMAGE_BASE.store(base, Relaxed);
+}
+
+/// Virtual address minus address in the image's file, for all of the image.
+pub fn image_base() -> u64 {
+    IMAGE_BASE.load(Relaxed)
+}
+
+/// The image's physical addresses.
+pub fn image() -> Range {
+    Range { start: symbol!(__image_start) - image_base(), end: symbol!(__image_end) - image_base() }
+}
+
+/// Virtual address of physical RAM in the direct map. Mapped once its block was prepared.
+#[inline]
+pub fn direct(physical: PhysAddr) -> usize {
+    (DIRECT_BASE.load(Relaxed) + physical.0) as usize
+}
+
+/// Physical address of a byte in the direct map.
+#[inline]
+pub fn direct_to_physical(address: usize) -> PhysAddr {
+    PhysAddr(address as u64 - DIRECT_BASE.load(Relaxed))
+}
+
+/// First address of the slot for mappings.
+pub fn mappings_base() -> u64 {
+    MAPPINGS_BASE.load(Relaxed)
+}
+
+/// Chooses where the direct map and the mappings lie.
+pub fn init(entropy: u64) {
+    let slot = |first: u64, bits: u64| 0xffff << 48 | (first + (bits & 63)) << 39;
+    DIRECT_BASE.store(slot(320, entropy >> 20), Relaxed);
+    MAPPINGS_BASE.store(slot(384, entropy >> 26), Relaxed);
+}
+
+/// Shows the 2 MiB page of `physical` and the next one; the pointer is to `physical` itself.
+/// The next call takes the window away. For boot, before there is a direct map.
+pub(super) fn early_window(physical: u64) -> *const u8 {
+    let directory = symbol!(boot_image_pd) as *mut u64;
+    let first_slot = 512 - super::boot::WINDOW_SLOTS;
+    let base = image_base() & !(BLOCK * 512 - 1) | first_slot as u64 * BLOCK;
+    for index in 0..super::boot::WINDOW_SLOTS {
+        let entry = (physical & !(BLOCK - 1)) + index as u64 * BLOCK | LARGE | Access::ReadOnly.bits();
+        // SAFETY: the last entries of this table are the window's; nothing else uses them.
+        unsafe {
+            directory.add(first_slot + index).write_volatile(entry);
+            flush(base + index as u64 * BLOCK);
+        }
+    }
+    core::ptr::with_exposed_provenance((base + physical % BLOCK) as usize)
+}
+
+/// Drops the identity map of boot; frames of the image that may become page tables: those it had, and
+/// those the linker script set aside. Without them the first block of RAM could not be mapped.
+pub fn boot_frames() -> impl Iterator<Item = PhysAddr> {
+    let pml4 = symbol!(boot_pml4) as *mut u64;
+    // SAFETY: everything runs in the upper half since `entry`.
+    unsafe {
+        pml4.write_volatile(0);
+        asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack));
+    }
+    let identity = symbol!(boot_identity_pdpt);
+    let frames = [identity, identity + PAGE].into_iter().chain((symbol!(__spare_start)..symbol!(__spare_end)).step_by(PAGE as usize));
+    frames.map(|address| PhysAddr(address - image_base()))
+}
+
+/// A table that is reachable: in the image (boot tables) or in the direct map.
+fn table(physical: u64) -> *mut u64 {
+    let image = image();
+    if (image.start..image.end).contains(&physical) {
+        core::ptr::with_exposed_provenance_mut((image_base() + physical) as usize)
+    } else {
+        core::ptr::with_exposed_provenance_mut(direct(PhysAddr(physical)))
+    }
+}
+
+/// # Safety
+/// `address` is not used any more in the way its old entry allowed.
+unsafe fn flush(address: u64) {
+    // SAFETY: drops a cached translation.
+    unsafe { asm!("invlpg [{}]", in(reg) address, options(nostack, preserves_flags)) };
+}
+
+const fn index(address: u64, level: u32) -> usize {
+    (address >> (12 + 9 * level)) as usize & 511
+}
+
+/// The entry that maps `address` at `level` (0: 4 KiB, 1: 2 MiB). Missing tables come from `new_table`,
+/// whose frames are cleared here; with `None` the walk ends at what is missing or larger.
+fn entry(address: u64, level: u32, mut new_table: Option<&mut dyn FnMut() -> Option<PhysAddr>>) -> Result<*mut u64, NoTable> {
+    let mut entries = symbol!(boot_pml4) as *mut u64;
+    for above in (level + 1..4).rev() {
+        // SAFETY: `entries` is a live table of 512 entries.
+        let slot = unsafe { entries.add(index(address, above)) };
+        // SAFETY: as above.
+        let mut value = unsafe { slot.read_volatile() };
+        if value & PRESENT == 0 {
+            let make = new_table.as_mut().ok_or(NoTable)?;
+            let frame = make().ok_or(NoTable)?;
+            let fresh = table(frame.0);
+            value = frame.0 | PRESENT | WRITABLE;
+            // SAFETY: the frame was given for this; it is reachable like every table.
+            unsafe {
+                core::ptr::write_bytes(fresh, 0, 512);
+                slot.write_volatile(value);
+            }
+        } else if value & LARGE != 0 {
+            return if new_table.is_none() { Ok(slot) } else { Err(NoTable) };
+        }
+        entries = table(value & ADDRESS);
+    }
+    // SAFETY: a live table has 512 entries.
+    Ok(unsafe { entries.add(index(address, level)) })
+}
+
+/// Is the page of `address` mapped?
+pub fn is_mapped(address: usize) -> bool {
+    // SAFETY: the entry lies in a live table.
+    entry(address as u64, 0, None).is_ok_and(|entry| unsafe { entry.read_volatile() } & PRESENT != 0)
+}
+
+/// Is the page of `address` mapped writable?
+pub fn is_writable(address: usize) -> bool {
+    // SAFETY: the entry lies in a live table.
+    entry(address as u64, 0, None).is_ok_and(|entry| unsafe { entry.read_volatile() } & (PRESENT | WRITABLE) == PRESENT | WRITABLE)
+}
+
+/// Maps the page at `address` to `physical`.
+///
+/// # Errors
+/// [`NoTable`] when a page table is missing and `new_table` has no frame.
+///
+/// # Safety
+/// `address` lies in the slot of the mappings and is not in use; what `access` allows on `physical` breaks
+/// nobody's memory.
+pub unsafe fn map_page(
+    address: u64,
+    physical: PhysAddr,
+    access: Access,
+    new_table: &mut dyn FnMut() -> Option<PhysAddr>,
+) -> Result<(), NoTable> {
+    let entry = entry(address, 0, Some(new_table))?;
+    // SAFETY: the entry lies in a live table; the mapping is the caller's promise.
+    unsafe { entry.write_volatile(physical.0 | access.bits()) };
+    Ok(())
+}
+
+/// Unmaps the page at `address`; what it was mapped to, if it was.
+///
+/// # Safety
+/// Nothing uses the page any more.
+pub unsafe fn unmap_page(address: u64) -> Option<PhysAddr> {
+    let entry = entry(address, 0, None).ok()?;
+    // SAFETY: the entry lies in a live table; the caller gave the page up.
+    unsafe {
+        let value = entry.read_volatile();
+        entry.write_volatile(0);
+        flush(address);
+        (value & PRESENT != 0).then_some(PhysAddr(value & ADDRESS))
+    }
+}
+
+/// Adds the 2 MiB block at `physical` to the direct map, whole.
+///
+/// # Errors
+/// [`NoTable`] as for [`map_page`].
+pub fn map_direct_block(physical: PhysAddr, new_table: &mut dyn FnMut() -> Option<PhysAddr>) -> Result<(), NoTable> {
+    let entry = entry(direct(physical) as u64, 1, Some(new_table))?;
+    // SAFETY: the entry lies in a live table; the block is RAM without any of the image, and entering
+    // it a second time changes nothing.
+    unsafe { entry.write_volatile(physical.0 | LARGE | Access::ReadWrite.bits()) };
+    Ok(())
+}
+
+/// Adds page frames `physical..physical + bytes`, in one block that is not whole, to the direct map.
+///
+/// # Errors
+/// [`NoTable`] as for [`map_page`].
+pub fn map_direct_pages(
+    physical: PhysAddr,
+    bytes: u64,
+    new_table: &mut dyn FnMut() -> Option<PhysAddr>,
+) -> Result<(), NoTable> {
+    let first = entry(direct(physical) as u64, 0, Some(new_table))?;
+    for page in 0..bytes / PAGE {
+        // SAFETY: the entries of one block lie in one table; the frames are RAM outside the image.
+        unsafe { first.add(page as usize).write_volatile(physical.0 + page * PAGE | Access::ReadWrite.bits()) };
+    }
+    Ok(())
+}
+
+/// Gives each page of the image the least access its section needs.
+///
+/// # Errors
+/// [`NoTable`] when an image of several MiB finds no frame for its tables.
+pub fn protect_image(new_table: &mut dyn FnMut() -> Option<PhysAddr>) -> Result<(), NoTable> {
+    let (base, range) = (image_base(), image());
+    let sections = [
+        (symbol!(__rodata_start), symbol!(__rodata_end), Access::ReadOnly),
+        (symbol!(__text_start), symbol!(__text_end), Access::ReadExecute),
+        (symbol!(__relro_start), symbol!(__relro_end), Access::ReadOnly),
+        (symbol!(__relro_end), symbol!(__image_end), Access::ReadWrite),
+    ];
+    let mut block = range.start & !(BLOCK - 1);
+    while block < range.end {
+        let frame = new_table().ok_or(NoTable)?;
+        let entries = table(frame.0);
+        // SAFETY: the frame was given for this.
+        unsafe { core::ptr::write_bytes(entries, 0, 512) };
+        for &(start, end, access) in &sections {
+            let (start, end) = ((start - base).max(block), (end - base).min(block + BLOCK));
+            for page in (start..end).step_by(PAGE as usize) {
+                // SAFETY: the table has an entry for each page of the block.
+                unsafe { entries.add((page - block) as usize / 4096).write_volatile(page | access.bits()) };
+            }
+        }
+        let directory_entry = entry(base + block, 1, Some(new_table))?;
+        // SAFETY: the new table maps what this code needs, with the access that it needs.
+        unsafe { directory_entry.write_volatile(frame.0 | PRESENT | WRITABLE) };
+        block += BLOCK;
+    }
+    let window = (symbol!(boot_image_pd) as *mut u64).wrapping_add(512 - super::boot::WINDOW_SLOTS);
+    // SAFETY: nothing uses the window any more; reloading CR3 forgets every old translation.
+    unsafe {
+        core::ptr::write_bytes(window, 0, super::boot::WINDOW_SLOTS);
+        asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack));
+    }
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! Idle, and off.
+
+#![expect(unsafe_code, reason = "halting the processor")]
+
+use super::{port, time};
+use crate::boot::BootInfo;
+use core::arch::asm;
+
+/// Halts until an interrupt: a device's, or the timer's at `deadline_ns` (of [`time::now_ns`]).
+///
+/// The only place where ring 0 has interrupts on. `sti` takes effect after the next instruction, so an
+/// interrupt that is already pending ends the `hlt`, and none can fall between the caller's last look
+/// and the halt. May return early; the caller looks again.
+pub fn idle_until(deadline_ns: Option<u64>) {
+    if let Some(deadline_ns) = deadline_ns
+        && !time::arm(deadline_ns)
+    {
+        return;
+    }
+    // SAFETY: interrupt stubs change only what a call may change, which is given up here; they return with
+    // interrupts off. The stack is used, so the compiler keeps no red zone below it.
+    unsafe { asm!("sti", "hlt", "cli", clobber_abi("C")) };
+}
+
+/// Switches the machine off: by ACPI where it says how, else by the keyboard controller's reset line
+/// (Firecracker's way to end), else by an exception nobody can handle, which ends QEMU under `-no-reboot`.
+pub fn off(boot: Option<&BootInfo>) -> ! {
+    if let Some(boot) = boot {
+        crate::acpi::power_off(boot);
+    }
+    port::outb(0x64, 0xfe);
+    let no_table = [0u16; 5];
+    // SAFETY: nothing runs after this; the next exception resets the machine.
+    unsafe { asm!("lidt [{}]", "ud2", in(reg) &raw const no_table, options(noreturn)) };
+}

@@ -1,0 +1,165 @@
+//! The clock and its one timer: the time-stamp counter, and the local APIC's one-shot count.
+//!
+//! The counter's rate, best source first: the VMM's hint on the command line, CPUID 0x4000_0010, CPUID
+//! 0x15 and 0x16, and last the APIC timer, which counts nanoseconds under QEMU and KVM: it is started
+//! at boot, and compared with the counter when the clock is first read. No loop waits for time to pass.
+
+use super::interrupt::{self, APIC_TIMER_CURRENT, APIC_TIMER_DIVIDE, APIC_TIMER_INITIAL, apic_read, apic_write};
+use super::{cpu, port};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use toro_abi::cmdline::CommandLine;
+
+/// A moment in ticks, and the same in ns of the clock: what [`now_ns`] counts from.
+static BASE_TICKS: AtomicU64 = AtomicU64::new(0);
+static BASE_NS: AtomicU64 = AtomicU64::new(0);
+/// Nanoseconds a tick, as a fraction of 2^32; 0 until known.
+static NS_PER_TICK: AtomicU64 = AtomicU64::new(0);
+/// Wall clock at entry, in ns since 1970; 0: unknown.
+static WALL_AT_ENTRY_NS: AtomicU64 = AtomicU64::new(0);
+/// What the APIC timer is set to, in ns of the clock; `u64::MAX`: nothing.
+static ARMED_NS: AtomicU64 = AtomicU64::new(u64::MAX);
+/// Ticks when the APIC timer began to count down from its maximum.
+static PAIR_TICKS: AtomicU64 = AtomicU64::new(0);
+
+/// Stores when the image was entered: the clock's zero.
+pub(super) fn start_calibration(entry_ticks: u64) {
+    BASE_TICKS.store(entry_ticks, Relaxed);
+}
+
+/// Settles the counter's rate, or starts what will tell it.
+pub fn init(command_line: CommandLine<'_>) {
+    if let Some(epoch_ns) = command_line.epoch_ns() {
+        WALL_AT_ENTRY_NS.store(epoch_ns, Relaxed);
+    }
+    match command_line.tsc_khz().filter(|khz| *khz > 0).or_else(rate_by_cpuid) {
+        Some(khz) => {
+            set_rate(1_000_000, khz);
+        }
+        None => {
+            apic_write(APIC_TIMER_DIVIDE, 0b1011);
+            PAIR_TICKS.store(cpu::ticks(), Relaxed);
+            apic_write(APIC_TIMER_INITIAL, u32::MAX);
+        }
+    }
+}
+
+fn rate_by_cpuid() -> Option<u64> {
+    let hypervisor = cpu::cpuid(1)[2] & 1 << 31 != 0;
+    if hypervisor {
+        let khz = cpu::cpuid(0x4000_0010)[0];
+        if khz != 0 {
+            return Some(u64::from(khz));
+        }
+    }
+    let [denominator, numerator, crystal_hz, _] = cpu::cpuid(0x15).map(u64::from);
+    if denominator != 0 && numerator != 0 && crystal_hz != 0 {
+        return Some(crystal_hz * numerator / denominator / 1000);
+    }
+    let base_mhz = cpu::cpuid(0x16)[0] & 0xffff;
+    (base_mhz != 0).then_some(u64::from(base_mhz) * 1000)
+}
+
+/// `ns` nanoseconds pass in `ticks` ticks.
+fn set_rate(ns: u64, ticks: u64) -> u64 {
+    let rate = (u128::from(ns) << 32).div_ceil(u128::from(ticks.max(1))) as u64;
+    NS_PER_TICK.store(rate, Relaxed);
+    rate
+}
+
+/// Compares the counter with the APIC timer, which has been counting nanoseconds since `init`.
+#[cold]
+fn rate_by_apic() -> u64 {
+    let elapsed_ns = u64::from(u32::MAX - apic_read(APIC_TIMER_CURRENT));
+    let elapsed_ticks = cpu::ticks() - PAIR_TICKS.load(Relaxed);
+    set_rate(elapsed_ns.max(1), elapsed_ticks)
+}
+
+/// The APIC timer is about to be needed: compares once more, over a longer time, and goes on from where
+/// the clock stands, so that it never goes back.
+#[cold]
+fn refine_rate() {
+    let now_ns = now_ns();
+    BASE_TICKS.store(cpu::ticks(), Relaxed);
+    BASE_NS.store(now_ns, Relaxed);
+    rate_by_apic();
+    PAIR_TICKS.store(0, Relaxed);
+}
+
+/// Nanoseconds since the image was entered; never goes back.
+#[inline]
+pub fn now_ns() -> u64 {
+    let ticks = cpu::ticks().wrapping_sub(BASE_TICKS.load(Relaxed));
+    let rate = match NS_PER_TICK.load(Relaxed) {
+        0 => rate_by_apic(),
+        rate => rate,
+    };
+    BASE_NS.load(Relaxed) + (u128::from(ticks) * u128::from(rate) >> 32) as u64
+}
+
+/// Nanoseconds since 1970 UTC: the VMM's hint, else the CMOS clock; `None` when nobody knows.
+pub fn wall_ns() -> Option<u64> {
+    if WALL_AT_ENTRY_NS.load(Relaxed) == 0 {
+        let now_s = cmos_seconds()?;
+        WALL_AT_ENTRY_NS.store((now_s * 1_000_000_000).saturating_sub(now_ns()), Relaxed);
+    }
+    Some(WALL_AT_ENTRY_NS.load(Relaxed) + now_ns())
+}
+
+/// Seconds since 1970 by the CMOS clock, read until two readings agree.
+fn cmos_seconds() -> Option<u64> {
+    let read = |register| {
+        port::outb(0x70, register);
+        port::inb(0x71)
+    };
+    let status_b = read(0x0b);
+    if status_b == 0xff || status_b == 0 {
+        return None; // no such clock: absent ports read as all ones, under Firecracker as zero
+    }
+    let binary = |value: u8| if status_b & 4 != 0 { value } else { (value >> 4) * 10 + (value & 15) };
+    let reading = || [0, 2, 4, 7, 8, 9].map(read).map(binary).map(u64::from);
+    let mut before = reading();
+    for _ in 0..8 {
+        let now = reading();
+        if now == before {
+            let [second, minute, hour, day, month, year] = now;
+            return Some(days_since_1970(2000 + year, month, day) * 86_400 + hour * 3600 + minute * 60 + second);
+        }
+        before = now;
+    }
+    None
+}
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar (months counted from March).
+const fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719_469
+}
+
+/// Sets the timer to wake the core at `deadline_ns`, unless it will wake earlier anyway; false when the
+/// deadline has passed.
+pub(super) fn arm(deadline_ns: u64) -> bool {
+    if PAIR_TICKS.load(Relaxed) != 0 {
+        refine_rate();
+    }
+    let now_ns = now_ns();
+    if deadline_ns <= now_ns {
+        return false;
+    }
+    if ARMED_NS.load(Relaxed) <= deadline_ns {
+        return true;
+    }
+    // 1 ns a count, divided by 1 or 128: up to 4.3 s or 550 s; the core goes back to sleep after that.
+    let ns = deadline_ns - now_ns;
+    let (divide, shift) = if ns <= u64::from(u32::MAX) { (0b1011, 0) } else { (0b1010, 7) };
+    let count = ((ns >> shift) + 1).min(u64::from(u32::MAX));
+    ARMED_NS.store(now_ns + (count << shift), Relaxed);
+    interrupt::enable_timer();
+    apic_write(APIC_TIMER_DIVIDE, divide);
+    apic_write(APIC_TIMER_INITIAL, count as u32);
+    true
+}
+
+/// The timer's interrupt was taken.
+pub(super) fn timer_fired() {
+    ARMED_NS.store(u64::MAX, Relaxed);
+}

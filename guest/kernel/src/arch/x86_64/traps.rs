@@ -1,0 +1,299 @@
+//! Descriptor tables, and the way from an exception or an interrupt into Rust.
+//!
+//! Exceptions run on a stack of their own (IST): they strike anywhere, below them may lie a live red zone
+//! or no stack at all. Device interrupts do not: they arrive only in the idle window (`power`), where every
+//! register that a call may change is given up, so their stub saves nothing. An interrupt ends the window:
+//! its return clears IF, and whoever idled polls everything.
+
+#![expect(unsafe_code, reason = "the processor's tables")]
+
+use super::local::CoreLocal;
+use super::{interrupt, paging};
+use crate::fault::{self, Exception};
+use core::arch::{asm, naked_asm};
+
+const VECTORS: usize = interrupt::VECTOR_FIRST + interrupt::VECTORS;
+const CODE_SELECTOR: u16 = 8;
+const TSS_SELECTOR: u16 = 0x18;
+const STACK_BYTES: usize = 12 << 10;
+/// IST numbers: the faults that have an ordinary cause, and those that may strike inside them.
+const IST_FAULT: u8 = 1;
+const IST_CRITICAL: u8 = 2;
+
+/// Registers at an exception, in the order the stub pushes them.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Frame {
+    r15: u64,
+    r14: u64,
+    r13: u64,
+    r12: u64,
+    r11: u64,
+    r10: u64,
+    r9: u64,
+    r8: u64,
+    rbp: u64,
+    rdi: u64,
+    rsi: u64,
+    rdx: u64,
+    rcx: u64,
+    rbx: u64,
+    rax: u64,
+    vector: u64,
+    error: u64,
+    rip: u64,
+    cs: u64,
+    rflags: u64,
+    rsp: u64,
+    ss: u64,
+}
+
+impl Frame {
+    /// Names and values, for a report.
+    pub fn registers(&self) -> [(&'static str, u64); 18] {
+        [
+            ("rax", self.rax),
+            ("rbx", self.rbx),
+            ("rcx", self.rcx),
+            ("rdx", self.rdx),
+            ("rsi", self.rsi),
+            ("rdi", self.rdi),
+            ("rbp", self.rbp),
+            ("rsp", self.rsp),
+            ("r8", self.r8),
+            ("r9", self.r9),
+            ("r10", self.r10),
+            ("r11", self.r11),
+            ("r12", self.r12),
+            ("r13", self.r13),
+            ("r14", self.r14),
+            ("r15", self.r15),
+            ("rip", self.rip),
+            ("rflags", self.rflags),
+        ]
+    }
+
+    /// The instruction that did not complete.
+    pub fn instruction(&self) -> usize {
+        self.rip as usize
+    }
+
+    /// The frame pointer to begin a backtrace at.
+    pub fn frame_pointer(&self) -> usize {
+        self.rbp as usize
+    }
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Gate {
+    offset_low: u16,
+    selector: u16,
+    ist: u8,
+    kind: u8,
+    offset_middle: u16,
+    offset_high: u32,
+    reserved: u32,
+}
+
+#[repr(C, packed(4))]
+struct Tss {
+    reserved: u32,
+    rsp: [u64; 3],
+    reserved_2: u64,
+    ist: [u64; 7],
+    reserved_3: u64,
+    reserved_4: u16,
+    io_map: u16,
+}
+
+struct Tables {
+    gates: [Gate; VECTORS],
+    tss: Tss,
+    gdt: [u64; 5],
+}
+
+#[repr(C, align(16))]
+struct Stack([u8; STACK_BYTES]);
+
+const NO_GATE: Gate =
+    Gate { offset_low: 0, selector: 0, ist: 0, kind: 0, offset_middle: 0, offset_high: 0, reserved: 0 };
+
+static TABLES: CoreLocal<Tables> = CoreLocal::new(Tables {
+    gates: [NO_GATE; VECTORS],
+    tss: Tss {
+        reserved: 0,
+        rsp: [0; 3],
+        reserved_2: 0,
+        ist: [0; 7],
+        reserved_3: 0,
+        reserved_4: 0,
+        io_map: size_of::<Tss>() as u16,
+    },
+    gdt: [0, 0x00af_9a00_0000_ffff, 0x00cf_9200_0000_ffff, 0, 0],
+});
+static FAULT_STACK: CoreLocal<Stack> = CoreLocal::new(Stack([0; STACK_BYTES]));
+static CRITICAL_STACK: CoreLocal<Stack> = CoreLocal::new(Stack([0; STACK_BYTES]));
+
+#[repr(C, packed)]
+struct Pointer {
+    limit: u16,
+    base: u64,
+}
+
+/// Loads the tables of this core.
+pub(super) fn init() {
+    let top = |stack: &CoreLocal<Stack>| stack.with(|stack| stack.0.as_ptr_range().end.addr() as u64);
+    let (fault_top, critical_top) = (top(&FAULT_STACK), top(&CRITICAL_STACK));
+    TABLES.with(|tables| {
+        tables.tss.ist[usize::from(IST_FAULT) - 1] = fault_top;
+        tables.tss.ist[usize::from(IST_CRITICAL) - 1] = critical_top;
+        let tss = (&raw const tables.tss).addr() as u64;
+        tables.gdt[3] = (size_of::<Tss>() as u64 - 1)
+            | (tss & 0xff_ffff) << 16
+            | 0x89 << 40 // present, available 64-bit TSS
+            | (tss >> 24 & 0xff) << 56;
+        tables.gdt[4] = tss >> 32;
+        for (vector, stub) in EXCEPTIONS.iter().enumerate() {
+            // NMI, #DF and #MC may strike inside the handler of another.
+            let ist = if matches!(vector, 2 | 8 | 18) { IST_CRITICAL } else { IST_FAULT };
+            tables.gates[vector] = gate(*stub as usize, ist);
+        }
+        let gdt = Pointer { limit: size_of_val(&tables.gdt) as u16 - 1, base: tables.gdt.as_ptr().addr() as u64 };
+        let idt = Pointer { limit: size_of_val(&tables.gates) as u16 - 1, base: tables.gates.as_ptr().addr() as u64 };
+        // SAFETY: the tables are static and describe the segments in use: code 8, data 0x10.
+        unsafe {
+            asm!("lgdt [{}]", in(reg) &raw const gdt, options(readonly, nostack, preserves_flags));
+            asm!("lidt [{}]", in(reg) &raw const idt, options(readonly, nostack, preserves_flags));
+            asm!("ltr {:x}", in(reg) TSS_SELECTOR, options(nostack, preserves_flags));
+        }
+    });
+}
+
+/// Enters `vector`, one of [`interrupt`]'s, in the table.
+pub(super) fn enable_interrupt(vector: usize) {
+    TABLES.with(|tables| {
+        tables.gates[vector] = gate(INTERRUPTS[vector - interrupt::VECTOR_FIRST] as usize, 0);
+    });
+}
+
+fn gate(handler: usize, ist: u8) -> Gate {
+    Gate {
+        offset_low: handler as u16,
+        selector: CODE_SELECTOR,
+        ist,
+        kind: 0x8e, // present, interrupt gate
+        offset_middle: (handler >> 16) as u16,
+        offset_high: (handler >> 32) as u32,
+        reserved: 0,
+    }
+}
+
+type Stub = unsafe extern "C" fn();
+
+/// Entry of an exception; the processor pushes an error code for some, 0 is pushed for the others.
+#[unsafe(naked)]
+unsafe extern "C" fn exception<const VECTOR: usize, const HAS_ERROR: usize>() {
+    naked_asm!(
+        ".if {has_error} == 0",
+        "push 0",
+        ".endif",
+        "push {vector}",
+        "jmp {common}",
+        has_error = const HAS_ERROR,
+        vector = const VECTOR,
+        common = sym save_and_report,
+    )
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn save_and_report() {
+    naked_asm!(
+        "push rax",
+        "push rbx",
+        "push rcx",
+        "push rdx",
+        "push rsi",
+        "push rdi",
+        "push rbp",
+        "push r8",
+        "push r9",
+        "push r10",
+        "push r11",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "cld",
+        "mov rdi, rsp",
+        "call {report}",
+        "ud2",
+        report = sym report,
+    )
+}
+
+/// Entry of a device interrupt: the idle window gave up all that a call may change.
+#[unsafe(naked)]
+unsafe extern "C" fn device_interrupt<const VECTOR: usize>() {
+    naked_asm!(
+        "sub rsp, 8",
+        "mov edi, {vector}",
+        "call {taken}",
+        "add rsp, 8",
+        "and dword ptr [rsp + 16], ~0x200", // IF: the window is over
+        "iretq",
+        vector = const VECTOR,
+        taken = sym interrupt::taken,
+    )
+}
+
+macro_rules! exceptions {
+    ($($vector:literal $has_error:literal),*) => { [$(exception::<$vector, $has_error>),*] };
+}
+macro_rules! interrupts {
+    ($($number:literal)*) => { [$(device_interrupt::<{ interrupt::VECTOR_FIRST + $number }>),*] };
+}
+
+static EXCEPTIONS: [Stub; 32] = exceptions!(
+    0 0, 1 0, 2 0, 3 0, 4 0, 5 0, 6 0, 7 0, 8 1, 9 0, 10 1, 11 1, 12 1, 13 1, 14 1, 15 0,
+    16 0, 17 1, 18 0, 19 0, 20 0, 21 1, 22 0, 23 0, 24 0, 25 0, 26 0, 27 0, 28 0, 29 1, 30 1, 31 0
+);
+static INTERRUPTS: [Stub; interrupt::VECTORS] = interrupts!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15
+    16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+
+extern "C" fn report(frame: &Frame) -> ! {
+    let address = if frame.vector == 14 { Some(fault_address()) } else { None };
+    fault::exception(exception_of(frame, address), frame)
+}
+
+fn fault_address() -> usize {
+    let address;
+    // SAFETY: reads a control register.
+    unsafe { asm!("mov {}, cr2", out(reg) address, options(nomem, nostack, preserves_flags)) };
+    address
+}
+
+fn exception_of(frame: &Frame, address: Option<usize>) -> Exception {
+    match (frame.vector, address) {
+        (0, _) => Exception::DivideError,
+        (1, _) => Exception::Debug,
+        (2, _) => Exception::NonMaskable,
+        (3, _) => Exception::Breakpoint,
+        (6, _) => Exception::InvalidOpcode,
+        (8, _) => Exception::DoubleFault,
+        (13, _) => Exception::GeneralProtection { error: frame.error },
+        (14, Some(address)) => Exception::Page {
+            address,
+            access: match frame.error {
+                error if error & 1 << 4 != 0 => fault::Access::Execute,
+                error if error & 1 << 1 != 0 => fault::Access::Write,
+                _ => fault::Access::Read,
+            },
+            mapped: paging::is_mapped(address),
+        },
+        (16 | 19, _) => Exception::FloatingPoint,
+        (17, _) => Exception::Alignment,
+        (18, _) => Exception::MachineCheck,
+        (vector, _) => Exception::Other { vector, error: frame.error },
+    }
+}

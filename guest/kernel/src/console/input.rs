@@ -1,0 +1,108 @@
+//! The program's input: bytes from the host, their end, and the request to stop.
+
+use super::{CONSOLE, Device, uart};
+use crate::arch::CoreLocal;
+use crate::sched::{self, Poller, WaitQueue};
+use toro_abi::stdin::{Decoder, Input};
+
+const BUFFER_BYTES: usize = 1024;
+
+struct Buffer {
+    bytes: [u8; BUFFER_BYTES],
+    first: usize,
+    count: usize,
+    ended: bool,
+    decoder: Decoder,
+}
+
+static BUFFER: CoreLocal<Buffer> =
+    CoreLocal::new(Buffer { bytes: [0; BUFFER_BYTES], first: 0, count: 0, ended: false, decoder: Decoder::new() });
+static ARRIVED: WaitQueue = WaitQueue::new();
+static POLLER: InputPoller = InputPoller;
+
+/// Starts to take input. Without a host that forwards it, the input has ended: nobody waits for ever.
+pub fn init(host_forwards: bool) {
+    if !host_forwards {
+        BUFFER.with(|buffer| buffer.ended = true);
+    }
+    match CONSOLE.with(|console| console.device) {
+        Device::None => return,
+        Device::Uart => uart::enable_input(),
+        Device::Driver(port) => port.enable_input(),
+    }
+    sched::register(&POLLER);
+}
+
+/// Waits for input and moves what there is to `to`; 0 at its end.
+pub fn read(to: &mut [u8]) -> usize {
+    if to.is_empty() {
+        return 0;
+    }
+    loop {
+        let taken = BUFFER.with(|buffer| {
+            let mut taken = 0;
+            while taken < to.len() && buffer.count > 0 {
+                to[taken] = buffer.bytes[buffer.first];
+                buffer.first = (buffer.first + 1) % BUFFER_BYTES;
+                buffer.count -= 1;
+                taken += 1;
+            }
+            (taken > 0 || buffer.ended).then_some(taken)
+        });
+        if let Some(taken) = taken {
+            return taken;
+        }
+        ARRIVED.wait(None);
+    }
+}
+
+struct InputPoller;
+
+impl InputPoller {
+    /// Takes what has arrived while there is room; the device keeps the rest.
+    fn take(&self) -> bool {
+        let mut stop = false;
+        let taken = BUFFER.with(|buffer| {
+            let mut taken = false;
+            while buffer.count < BUFFER_BYTES {
+                let byte = match CONSOLE.with(|console| console.device) {
+                    Device::None => None,
+                    Device::Uart => uart::read(),
+                    Device::Driver(port) => port.read(),
+                };
+                let Some(byte) = byte else { break };
+                taken = true;
+                match buffer.decoder.push(byte) {
+                    Some(Input::Byte(byte)) if !buffer.ended => {
+                        buffer.bytes[(buffer.first + buffer.count) % BUFFER_BYTES] = byte;
+                        buffer.count += 1;
+                    }
+                    Some(Input::End) => buffer.ended = true,
+                    Some(Input::Stop) => stop = true,
+                    Some(Input::Byte(_)) | None => {}
+                }
+            }
+            taken
+        });
+        if stop {
+            crate::fault::stop();
+        }
+        if taken {
+            ARRIVED.wake_all();
+        }
+        taken
+    }
+}
+
+impl Poller for InputPoller {
+    /// Nothing while the core is awake: one look at the port is an exit, and input is not the data path.
+    fn poll(&self) {}
+
+    fn prepare_idle(&self) -> bool {
+        self.take()
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        None
+    }
+}

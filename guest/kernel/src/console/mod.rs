@@ -1,0 +1,186 @@
+//! The console: what the program prints, what the kernel has to say, and the program's input.
+//!
+//! One byte stream leads to the host, over the UART or, on machines without one, over virtio-console. With
+//! a token on the command line it is divided into streams (`toro_abi::console`), so the host can tell
+//! program from kernel and trust the outcome; without one (plain QEMU) it is plain text. Output from before
+//! there is a device is kept and written when there is.
+
+pub mod input;
+mod uart;
+
+use crate::arch::CoreLocal;
+use crate::boot::BootInfo;
+use core::fmt::{self, Write};
+use toro_abi::console::{Stream, Token};
+use toro_abi::control::Control;
+
+const EARLY_BYTES_MAX: usize = 2048;
+
+/// Where the bytes go.
+#[derive(Clone, Copy)]
+enum Device {
+    /// Nowhere yet.
+    None,
+    Uart,
+    /// A driver's functions; see [`attach`].
+    Driver(&'static dyn Port),
+}
+
+/// A console device that a driver found.
+pub trait Port: Sync {
+    /// Writes all bytes; returns when the device has taken them.
+    fn write(&self, bytes: &[u8]);
+    /// The next byte of input, if one has arrived.
+    fn read(&self) -> Option<u8>;
+    /// Asks for an interrupt when input arrives.
+    fn enable_input(&self);
+}
+
+struct Console {
+    device: Device,
+    token: Option<Token>,
+    stream: Stream,
+    early: [u8; EARLY_BYTES_MAX],
+    early_count: usize,
+    /// Something of the early output did not fit.
+    early_lost: bool,
+    /// The last byte of plain output was not a line end.
+    middle_of_line: bool,
+}
+
+static CONSOLE: CoreLocal<Console> = CoreLocal::new(Console {
+    device: Device::None,
+    token: None,
+    stream: Stream::Log,
+    early: [0; EARLY_BYTES_MAX],
+    early_count: 0,
+    early_lost: false,
+    middle_of_line: false,
+});
+
+/// Looks for a UART. Everything printed works from here on.
+pub fn init() {
+    if uart::present() {
+        CONSOLE.with(|console| console.device = Device::Uart);
+    }
+}
+
+/// Reads the token, and tells the host where the image is.
+pub fn start_streams(boot: &BootInfo, image_base: u64) {
+    if let Some(token) = boot.command_line().get(toro_abi::cmdline::TOKEN).and_then(|value| Token::parse(value.encoded())) {
+        CONSOLE.with(|console| console.token = Some(token));
+        control(&Control::Boot { base: image_base, version: toro_abi::VERSION });
+    }
+}
+
+/// Is there a device to write to?
+pub fn is_attached() -> bool {
+    CONSOLE.with(|console| !matches!(console.device, Device::None))
+}
+
+/// Uses `port` from now on, and writes to it what was said before.
+pub fn attach(port: &'static dyn Port) {
+    CONSOLE.with(|console| {
+        console.device = Device::Driver(port);
+        port.write(&console.early[..console.early_count]);
+        if console.early_lost {
+            port.write(b"[some early output was lost]\n");
+        }
+    });
+}
+
+impl Console {
+    fn raw(&mut self, bytes: &[u8]) {
+        match self.device {
+            Device::Uart => uart::write(bytes),
+            Device::Driver(port) => port.write(bytes),
+            Device::None => {
+                let room = EARLY_BYTES_MAX - self.early_count;
+                let kept = bytes.len().min(room);
+                self.early[self.early_count..][..kept].copy_from_slice(&bytes[..kept]);
+                self.early_count += kept;
+                self.early_lost |= kept < bytes.len();
+            }
+        }
+    }
+
+    fn write(&mut self, stream: Stream, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if let Some(token) = self.token
+            && self.stream != stream
+        {
+            self.raw(&token.marker(stream));
+            self.stream = stream;
+        }
+        self.raw(bytes);
+        self.middle_of_line = bytes.last() != Some(&b'\n');
+    }
+}
+
+/// Writes of the format machinery to one stream.
+struct Writer(Stream);
+
+impl Write for Writer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        CONSOLE.with(|console| console.write(self.0, text.as_bytes()));
+        Ok(())
+    }
+}
+
+/// Writes program output.
+pub fn stdout(bytes: &[u8]) {
+    CONSOLE.with(|console| console.write(Stream::Stdout, bytes));
+}
+
+/// Writes program errors.
+pub fn stderr(bytes: &[u8]) {
+    CONSOLE.with(|console| console.write(Stream::Stderr, bytes));
+}
+
+/// Writes a line of the kernel's log or of a report.
+pub fn kernel_line(line: fmt::Arguments<'_>) {
+    let plain_in_line = CONSOLE.with(|console| console.token.is_none() && console.middle_of_line);
+    let mut writer = Writer(Stream::Log);
+    if plain_in_line {
+        let _infallible = writer.write_str("\n");
+    }
+    let _infallible = writer.write_fmt(line).and_then(|()| writer.write_str("\n"));
+}
+
+/// Tells the host something; nothing without a host that listens.
+pub fn control(record: &Control) {
+    if CONSOLE.with(|console| console.token.is_some()) {
+        let mut writer = Writer(Stream::Control);
+        let _infallible = writeln!(writer, "{record}");
+        CONSOLE.with(|console| console.stream = Stream::Log); // a record is one line
+    }
+}
+
+/// Writes the outcome; the last thing a guest says.
+pub fn outcome(kind: toro_abi::outcome::Kind, message: fmt::Arguments<'_>) {
+    if CONSOLE.with(|console| console.token.is_some()) {
+        let mut writer = Writer(Stream::Outcome);
+        let _infallible = toro_abi::outcome::write(&mut writer, kind, message).and_then(|()| writer.write_str("\n"));
+    } else {
+        let mut line = Writer(Stream::Log);
+        let separator = if message.as_str() == Some("") { "" } else { ": " };
+        let ended = match kind {
+            toro_abi::outcome::Kind::Exit { status } => {
+                kernel_line(format_args!("toro: the program ended with status {status}"));
+                return;
+            }
+            kind => kind.name(),
+        };
+        if CONSOLE.with(|console| console.middle_of_line) {
+            let _infallible = line.write_str("\n");
+        }
+        let _infallible = writeln!(line, "toro: ended by {ended}{separator}{message}");
+    }
+}
+
+/// Is the console in the middle of something? A report then cannot use it safely.
+pub fn is_busy() -> bool {
+    CONSOLE.is_busy()
+}

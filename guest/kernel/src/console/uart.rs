@@ -1,0 +1,59 @@
+//! A 16550 UART at 0x3f8, where there is one.
+
+use crate::arch::{interrupt, port};
+
+const BASE: u16 = 0x3f8;
+const DATA: u16 = BASE;
+const INTERRUPT_ENABLE: u16 = BASE + 1;
+const FIFO_CONTROL: u16 = BASE + 2;
+const MODEM_CONTROL: u16 = BASE + 4;
+const LINE_STATUS: u16 = BASE + 5;
+const SCRATCH: u16 = BASE + 7;
+const DATA_READY: u8 = 1;
+const TRANSMITTER_EMPTY: u8 = 1 << 5;
+const FIFO_BYTES: usize = 16;
+/// Line of the first serial port, on every machine that has one.
+const GSI: u32 = 4;
+/// Looks at the line before output is given up: a host that does not read must not stop the guest for ever.
+const LOOKS_MAX: u32 = 100_000_000;
+
+/// Is there a UART? Its scratch register keeps what is written; an absent port does not.
+pub(super) fn present() -> bool {
+    port::outb(SCRATCH, 0x5a);
+    if port::inb(SCRATCH) != 0x5a {
+        return false;
+    }
+    port::outb(FIFO_CONTROL, 0x07);
+    true
+}
+
+/// Writes all bytes, in FIFO-sized pieces.
+pub(super) fn write(bytes: &[u8]) {
+    for piece in bytes.chunks(FIFO_BYTES) {
+        let mut looks = 0;
+        while port::inb(LINE_STATUS) & TRANSMITTER_EMPTY == 0 {
+            looks += 1;
+            if looks == LOOKS_MAX {
+                return;
+            }
+            core::hint::spin_loop();
+        }
+        port::write_bytes(DATA, piece);
+    }
+}
+
+/// Asks for an interrupt when input arrives.
+pub(super) fn enable_input() {
+    let Some(vector) = interrupt::allocate("uart") else { return };
+    if let Err(error) = interrupt::route_gsi(GSI, vector) {
+        log::warn!("console: input only while something else is awake: interrupt line {GSI}: {error}");
+        return;
+    }
+    port::outb(MODEM_CONTROL, 0x0b); // OUT2 lets the interrupt out
+    port::outb(INTERRUPT_ENABLE, DATA_READY);
+}
+
+/// The next byte of input, if one has arrived.
+pub(super) fn read() -> Option<u8> {
+    (port::inb(LINE_STATUS) & DATA_READY != 0).then(|| port::inb(DATA))
+}

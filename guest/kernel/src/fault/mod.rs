@@ -1,0 +1,163 @@
+//! How a machine ends: one report, one outcome, power off.
+//!
+//! A fault while the application runs (depth 0, `arch::depth`) is the application's; inside the kernel it is
+//! a defect of the kernel. A fault while reporting ends at once: a report never recurses.
+
+mod exception;
+
+pub use exception::{Access, Exception};
+
+use crate::arch::{backtrace, depth, paging, power};
+use crate::{console, sched, start};
+use core::fmt::{self, Write};
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use toro_abi::outcome::Kind;
+
+/// Frames of a backtrace that are printed.
+const FRAMES_MAX: usize = 32;
+
+static REPORTING: AtomicBool = AtomicBool::new(false);
+
+/// Ends the machine with the program's exit status.
+pub fn exit(status: i32) -> ! {
+    end(Kind::Exit { status }, format_args!(""))
+}
+
+/// Ends the machine because the host asked for it.
+pub fn stop() -> ! {
+    end(Kind::Stopped, format_args!(""))
+}
+
+/// Ends the machine because it cannot start.
+pub fn refuse(reason: &dyn fmt::Display) -> ! {
+    console::kernel_line(format_args!("toro: boot failed: {reason}"));
+    end(Kind::Boot, format_args!("{reason}"))
+}
+
+/// Ends the machine: a panic of the application or of the kernel.
+pub fn panic(info: &PanicInfo<'_>) -> ! {
+    let inside = depth::get() > 0;
+    if !begin_report() {
+        finish(Kind::KernelDefect, format_args!("panicked while reporting"));
+    }
+    let out_of_memory = is_out_of_memory(info);
+    let (kind, whose) = match (out_of_memory, inside) {
+        (true, _) => (Kind::OutOfMemory, "out of memory"),
+        (false, true) => (Kind::KernelDefect, "the kernel panicked"),
+        (false, false) => (Kind::Panic, "panicked"),
+    };
+    let place = info.location().map_or(("?", 0, 0), |place| (place.file(), place.line(), place.column()));
+    let thread = sched::current_name();
+    console::kernel_line(format_args!(
+        "thread '{}' {whose} at {}:{}:{}: {}",
+        thread.as_deref().unwrap_or("boot"),
+        place.0,
+        place.1,
+        place.2,
+        info.message()
+    ));
+    print_backtrace(None, backtrace::frame_pointer());
+    finish(kind, format_args!("{whose} at {}:{}: {}", place.0, place.1, info.message()))
+}
+
+/// Ends the machine: an exception of the processor.
+pub(crate) fn exception(exception: Exception, frame: &Frame) -> ! {
+    let inside = depth::get() > 0;
+    if !begin_report() {
+        finish(Kind::KernelDefect, format_args!("{exception} while reporting"));
+    }
+    let (kind, whose) = if inside { (Kind::KernelDefect, "kernel defect: ") } else { (Kind::Fault, "") };
+    let thread = sched::current_name();
+    let thread = thread.as_deref().unwrap_or("boot");
+    let guard = match exception {
+        Exception::Page { address, .. } if sched::in_stack_guard(address) => " (the thread's stack is full)",
+        _ => "",
+    };
+    console::kernel_line(format_args!("{whose}{exception}{guard} in thread '{thread}'"));
+    let mut registers = frame.registers().into_iter();
+    while let Some((name, value)) = registers.next() {
+        let mut line = Line::new();
+        let _fits = write!(line, "  {name:>6} {value:#018x}");
+        for (name, value) in registers.by_ref().take(2) {
+            let _fits = write!(line, "  {name:>6} {value:#018x}");
+        }
+        console::kernel_line(format_args!("{}", line.as_str()));
+    }
+    print_backtrace(Some(frame.instruction()), frame.frame_pointer());
+    finish(kind, format_args!("{whose}{exception}{guard} in thread '{thread}'"))
+}
+
+pub use crate::arch::Frame;
+
+fn begin_report() -> bool {
+    let first = !REPORTING.swap(true, Relaxed);
+    depth::set(depth::get() + 1); // what goes wrong from here on is the kernel's
+    first && !console::is_busy()
+}
+
+/// `memory allocation of N bytes failed`, by `alloc`'s handler for allocations that cannot fail.
+fn is_out_of_memory(info: &PanicInfo<'_>) -> bool {
+    let mut line = Line::new();
+    let _longer_is_cut = write!(line, "{}", info.message());
+    line.as_str().starts_with("memory allocation of ")
+}
+
+fn print_backtrace(instruction: Option<usize>, frame_pointer: usize) {
+    let image = paging::image();
+    console::kernel_line(format_args!("image base {:#x}", paging::image_base()));
+    let returns = backtrace::from(frame_pointer).map(|address| address.wrapping_sub(1));
+    for (number, address) in instruction.into_iter().chain(returns).take(FRAMES_MAX).enumerate() {
+        let in_image = (address as u64).wrapping_sub(paging::image_base());
+        if (image.start..image.end).contains(&in_image) {
+            console::kernel_line(format_args!("  #{number} image+{in_image:#x}"));
+        } else {
+            console::kernel_line(format_args!("  #{number} {address:#x}"));
+        }
+    }
+}
+
+fn end(kind: Kind, message: fmt::Arguments<'_>) -> ! {
+    start::run_exit_hooks();
+    finish(kind, message)
+}
+
+fn finish(kind: Kind, message: fmt::Arguments<'_>) -> ! {
+    console::outcome(kind, message);
+    power::off(start::boot_info())
+}
+
+/// A short line on the stack; what does not fit is cut.
+struct Line {
+    bytes: [u8; 120],
+    count: usize,
+}
+
+impl Line {
+    const fn new() -> Self {
+        Self { bytes: [0; 120], count: 0 }
+    }
+
+    fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.count]).unwrap_or_default()
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.len() - self.count;
+        let mut kept = text.len().min(room);
+        while !text.is_char_boundary(kept) {
+            kept -= 1;
+        }
+        self.bytes[self.count..][..kept].copy_from_slice(&text.as_bytes()[..kept]);
+        self.count += kept;
+        if kept < text.len() { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+#[panic_handler]
+fn panic_handler(info: &PanicInfo<'_>) -> ! {
+    panic(info)
+}
+

@@ -1,0 +1,131 @@
+//! Stacks of threads, each above a page that is not mapped.
+//!
+//! A stack that is given up is kept for the next thread of the same size, mapped as it is, up to a limit.
+
+#![expect(unsafe_code, reason = "stacks are mapped and unmapped")]
+
+use super::frames::{allocate_frame, free_frame};
+use super::{OutOfMemory, PAGE_BYTES, mappings};
+use crate::arch::{CoreLocal, paging};
+
+/// Smallest stack, in bytes.
+pub const STACK_BYTES_MIN: usize = 8 << 10;
+/// Mapped stacks that are kept for later.
+const KEPT_MAX: usize = 64;
+/// Address ranges, of stacks that were unmapped, that are kept for later.
+const RANGES_MAX: usize = 256;
+
+/// A thread's stack. Freed when dropped: not by the thread that runs on it.
+#[derive(Debug)]
+pub struct Stack {
+    /// Lowest mapped address.
+    bottom: usize,
+    bytes: usize,
+}
+
+struct Kept {
+    /// Bottom and bytes.
+    stacks: [(usize, usize); KEPT_MAX],
+    stack_count: usize,
+    ranges: [(usize, usize); RANGES_MAX],
+    range_count: usize,
+}
+
+static KEPT: CoreLocal<Kept> = CoreLocal::new(Kept {
+    stacks: [(0, 0); KEPT_MAX],
+    stack_count: 0,
+    ranges: [(0, 0); RANGES_MAX],
+    range_count: 0,
+});
+
+/// Takes the last entry of that size out of a list.
+fn take(list: &mut [(usize, usize)], count: &mut usize, bytes: usize) -> Option<usize> {
+    let found = list[..*count].iter().rposition(|entry| entry.1 == bytes)?;
+    let bottom = list[found].0;
+    *count -= 1;
+    list[found] = list[*count];
+    Some(bottom)
+}
+
+impl Stack {
+    /// A stack of at least `bytes`, rounded up to pages and to [`STACK_BYTES_MIN`].
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing is kept then.
+    pub fn new(bytes: usize) -> Result<Self, OutOfMemory> {
+        let bytes = bytes.max(STACK_BYTES_MIN).checked_next_multiple_of(PAGE_BYTES).ok_or(OutOfMemory)?;
+        if let Some(bottom) = KEPT.with(|kept| take(&mut kept.stacks, &mut kept.stack_count, bytes)) {
+            return Ok(Self { bottom, bytes });
+        }
+        let bottom = match KEPT.with(|kept| take(&mut kept.ranges, &mut kept.range_count, bytes)) {
+            Some(bottom) => bottom,
+            // One page more, below, stays unmapped.
+            None => mappings::reserve((bytes + PAGE_BYTES) as u64).map_err(|_| OutOfMemory)? as usize + PAGE_BYTES,
+        };
+        for mapped in (0..bytes).step_by(PAGE_BYTES) {
+            if map_fresh_page(bottom + mapped).is_err() {
+                unmap(bottom, mapped, bytes);
+                return Err(OutOfMemory);
+            }
+        }
+        Ok(Self { bottom, bytes })
+    }
+
+    /// One past the highest byte; aligned to a page.
+    pub fn top(&self) -> *mut u8 {
+        core::ptr::with_exposed_provenance_mut(self.bottom + self.bytes)
+    }
+
+    /// Length in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Does `address` lie in the guard page below?
+    pub fn guards(&self, address: usize) -> bool {
+        (self.bottom - PAGE_BYTES..self.bottom).contains(&address)
+    }
+}
+
+fn map_fresh_page(address: usize) -> Result<(), OutOfMemory> {
+    let frame = allocate_frame()?;
+    // SAFETY: the address is of a range this module reserved and is not mapped; the frame is fresh.
+    let mapped = unsafe { paging::map_page(address as u64, frame, paging::Access::ReadWrite, &mut || allocate_frame().ok()) };
+    mapped.map_err(|_| {
+        free_frame(frame);
+        OutOfMemory
+    })
+}
+
+/// Unmaps the first `mapped` of a stack's `bytes`, and keeps its range.
+fn unmap(bottom: usize, mapped: usize, bytes: usize) {
+    for page in (0..mapped).step_by(PAGE_BYTES) {
+        // SAFETY: the stack was given up.
+        if let Some(frame) = unsafe { paging::unmap_page((bottom + page) as u64) } {
+            free_frame(frame);
+        }
+    }
+    KEPT.with(|kept| {
+        // With the list full the range is forgotten: address space, of which there is plenty, not memory.
+        if kept.range_count < RANGES_MAX {
+            kept.ranges[kept.range_count] = (bottom, bytes);
+            kept.range_count += 1;
+        }
+    });
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let kept = KEPT.with(|kept| {
+            let room = kept.stack_count < KEPT_MAX;
+            if room {
+                kept.stacks[kept.stack_count] = (self.bottom, self.bytes);
+                kept.stack_count += 1;
+            }
+            room
+        });
+        if !kept {
+            unmap(self.bottom, self.bytes, self.bytes);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! From boot information to the application's `main`: the machine's table of contents.
+
+#![expect(unsafe_code, reason = "the embedded command line, and the application's entry, are found by name")]
+
+use crate::arch::{CoreLocal, interrupt, paging, time};
+use crate::boot::{BootError, BootInfo};
+use alloc::boxed::Box;
+use crate::{console, fault, log, mm, sched};
+use toro_abi::embedded;
+
+static BOOT: CoreLocal<Option<BootInfo>> = CoreLocal::new(None);
+static EXIT_HOOK: CoreLocal<Option<fn()>> = CoreLocal::new(None);
+
+/// Filled by `toro build`.
+#[used]
+#[unsafe(link_section = ".toro.cmdline")]
+static EMBEDDED: [u8; embedded::SECTION_BYTES] = embedded::empty();
+
+unsafe extern "Rust" {
+    /// Runs the application's `main`; its exit status. Defined by `toro::main!`.
+    safe fn toro_main() -> i32;
+}
+
+/// Starts the machine. Each step says what works from there on.
+pub(crate) fn start(info: BootInfo, entropy: u64) -> ! {
+    let boot = keep(info);
+    console::start_streams(boot, paging::image_base()); // the host can tell streams apart
+    let command_line = boot.command_line();
+    if let Err(malformed) = command_line.check() {
+        fault::refuse(&malformed);
+    }
+    if let Err(error) = mm::init(boot, entropy) {
+        fault::refuse(&error); // the heap works, and memory is protected
+    }
+    log::init(command_line);
+    if let Err(error) = interrupt::init() {
+        fault::refuse(&error);
+    }
+    time::init(command_line); // the clock runs
+    for key in command_line.unknown() {
+        ::log::warn!("command line: unknown key `{key}` is ignored");
+    }
+    console::input::init(command_line.get(toro_abi::cmdline::STDIN).is_some());
+    let builder = sched::Builder { name: Some("main".into()), ..sched::Builder::new() };
+    match sched::run(builder, Box::new(|| fault::exit(toro_main()))) {
+        Err(error) => fault::refuse(&error),
+    }
+}
+
+/// Says why the machine cannot start.
+pub(crate) fn refuse(error: &BootError) -> ! {
+    fault::refuse(error)
+}
+
+fn keep(info: BootInfo) -> &'static BootInfo {
+    // SAFETY: stored once, here, and never changed again, so a reference may live for good.
+    BOOT.with(|boot| unsafe { &*core::ptr::from_ref(boot.insert(info)) })
+}
+
+/// The machine as the VMM described it; `None` before that is known.
+pub fn boot_info() -> Option<&'static BootInfo> {
+    // SAFETY: as in `keep`.
+    BOOT.with(|boot| boot.as_ref().map(|boot| unsafe { &*core::ptr::from_ref(boot) }))
+}
+
+/// The command line that `toro build` put into the image.
+pub(crate) fn embedded_command_line() -> &'static str {
+    // SAFETY: the section is patched in the file, so the compiler must not assume the initial value.
+    let section = unsafe { core::ptr::read_volatile(&raw const SECTION) };
+    embedded::read(section).unwrap_or_default()
+}
+
+static SECTION: &[u8; embedded::SECTION_BYTES] = &EMBEDDED;
+
+/// Runs `hook` when the machine ends in order: by `exit`, or because the host asked.
+pub fn on_exit(hook: fn()) {
+    EXIT_HOOK.with(|stored| *stored = Some(hook));
+}
+
+pub(crate) fn run_exit_hooks() {
+    if let Some(hook) = EXIT_HOOK.with(Option::take) {
+        hook();
+    }
+}
