@@ -1,0 +1,268 @@
+//! The measurements, each one guest or a few: what was started, what was done to it, what was read.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use toro_counter::{Counter, Snapshot};
+
+use crate::http::{self, Style};
+use crate::load::{self, Load};
+use crate::null;
+use crate::process::CpuSeconds;
+use crate::vm::{Counting, Guest, Machine, Vm};
+
+/// Requests sent before a request is measured, so that every path has run.
+const WARM_REQUESTS: u64 = 40;
+/// A guest whose count did not move for so long has come to rest.
+const REST: Duration = Duration::from_millis(40);
+/// Longest wait for rest; a guest that ticks never rests.
+const REST_LIMIT: Duration = Duration::from_secs(2);
+
+/// Guest instructions up to the points of a boot, counted from reset.
+#[derive(Clone, Copy, Debug)]
+pub struct BootCounts {
+    /// The image's first instruction; before it runs the firmware. None for an unknown entry.
+    pub entry: Option<u64>,
+    /// The application's `main`.
+    pub main: Option<u64>,
+    /// The answer to the first request.
+    pub first_200: u64,
+    /// The same with `rep` iterations left out.
+    pub first_200_without_rep: u64,
+}
+
+/// Boots once and asks one request. `watches` are the addresses of entry and main.
+pub fn boot_counts(
+    guest: &Guest,
+    machine: Machine,
+    plugin: &Path,
+    watches: &[u64],
+) -> Result<BootCounts> {
+    let counting = Counting {
+        devices: false,
+        watches: watches.to_vec(),
+    };
+    let mut vm = Vm::start(guest, machine, Some((plugin, &counting)))?;
+    vm.wait_for(&guest.ready)?;
+    http::requests(vm.port, Style::Close, 1).context("first request")?;
+    let counts = vm.counters()?.snapshot();
+    let watch = |index| {
+        vm.counters()
+            .ok()?
+            .watch(index)
+            .map(|marker| marker.instructions)
+    };
+    Ok(BootCounts {
+        entry: watch(0),
+        main: watch(1),
+        first_200: counts.get(Counter::Instructions),
+        first_200_without_rep: counts.instructions_without_rep(),
+    })
+}
+
+/// Instructions from the image's entry to `main`, without a network device.
+pub fn entry_to_main(
+    guest: &Guest,
+    machine: Machine,
+    plugin: &Path,
+    watches: [u64; 2],
+) -> Result<u64> {
+    let counting = Counting {
+        devices: false,
+        watches: watches.to_vec(),
+    };
+    let mut vm = Vm::start(guest, machine, Some((plugin, &counting)))?;
+    vm.wait_for(&guest.ready)?;
+    let counters = vm.counters()?;
+    let entry = counters
+        .watch(0)
+        .context("the image's entry was never reached")?;
+    let main = counters.watch(1).context("main was never reached")?;
+    Ok(main.instructions - entry.instructions)
+}
+
+/// What one request costs, on average over a phase.
+#[derive(Clone, Debug)]
+pub struct RequestCost {
+    /// Instructions.
+    pub instructions: f64,
+    /// Instructions with `rep` iterations left out.
+    pub instructions_without_rep: f64,
+    /// Exits to the VMM; device memory is in it when the plugin watched it.
+    pub vmm_exits: f64,
+    /// Accesses to interrupt controllers, likewise.
+    pub apic_accesses: f64,
+    /// `hlt` instructions.
+    pub halts: f64,
+}
+
+/// Sends `count` requests one after the other, three times, and takes the run with the median count.
+pub fn request_cost(
+    guest: &Guest,
+    machine: Machine,
+    plugin: &Path,
+    devices: bool,
+    style: Style,
+    count: u64,
+) -> Result<RequestCost> {
+    let mut vm = Vm::start(
+        guest,
+        machine,
+        Some((
+            plugin,
+            &Counting {
+                devices,
+                watches: Vec::new(),
+            },
+        )),
+    )?;
+    vm.wait_for(&guest.ready)?;
+    http::requests(vm.port, style, WARM_REQUESTS).context("warm-up")?;
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let before = at_rest(&vm)?;
+        http::requests(vm.port, style, count).with_context(|| format!("{count} requests"))?;
+        runs.push(per_request(&(at_rest(&vm)? - &before), count));
+    }
+    runs.sort_by(|a, b| a.instructions.total_cmp(&b.instructions));
+    Ok(runs.swap_remove(1))
+}
+
+fn per_request(spent: &Snapshot, count: u64) -> RequestCost {
+    let each = |value: u64| value as f64 / count as f64;
+    RequestCost {
+        instructions: each(spent.get(Counter::Instructions)),
+        instructions_without_rep: each(spent.instructions_without_rep()),
+        vmm_exits: each(spent.vmm_exits()),
+        apic_accesses: each(spent.apic_accesses()),
+        halts: each(spent.get(Counter::Hlt)),
+    }
+}
+
+/// The counters once they stand still.
+fn at_rest(vm: &Vm) -> Result<Snapshot> {
+    let end = Instant::now() + REST_LIMIT;
+    let counters = vm.counters()?;
+    let mut last = counters.snapshot();
+    let mut since = Instant::now();
+    while since.elapsed() < REST && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(2));
+        let now = counters.snapshot();
+        if now.get(Counter::Instructions) != last.get(Counter::Instructions) {
+            since = Instant::now();
+        }
+        last = now;
+    }
+    Ok(last)
+}
+
+/// What a guest does when nobody asks it anything.
+#[derive(Clone, Copy, Debug)]
+pub struct Idle {
+    /// `hlt` and `mwait` instructions a second.
+    pub wakeups_per_s: f64,
+    /// Instructions a second.
+    pub instructions_per_s: f64,
+}
+
+/// Lets a guest that has served a few requests stand for `length`.
+pub fn idle(guest: &Guest, machine: Machine, plugin: &Path, length: Duration) -> Result<Idle> {
+    let mut vm = Vm::start(guest, machine, Some((plugin, &Counting::default())))?;
+    vm.wait_for(&guest.ready)?;
+    http::requests(vm.port, Style::KeepAlive, 5)?;
+    let before = at_rest(&vm)?;
+    let start = Instant::now();
+    std::thread::sleep(length);
+    let spent = vm.counters()?.snapshot() - &before;
+    let seconds = start.elapsed().as_secs_f64();
+    let wakeups = spent.get(Counter::Hlt) + spent.get(Counter::Mwait);
+    Ok(Idle {
+        wakeups_per_s: wakeups as f64 / seconds,
+        instructions_per_s: spent.get(Counter::Instructions) as f64 / seconds,
+    })
+}
+
+/// CPU of QEMU in percent while the guest stands for `length`, without the plugin.
+pub fn idle_cpu_percent(guest: &Guest, machine: Machine, length: Duration) -> Result<f64> {
+    let mut vm = Vm::start(guest, machine, None)?;
+    vm.wait_for(&guest.ready)?;
+    if guest.name != null::NAME {
+        http::requests(vm.port, Style::KeepAlive, 5)?;
+    }
+    // The end of start-up (and of the requests) in QEMU is not idleness.
+    std::thread::sleep(Duration::from_millis(500));
+    let (before, start) = (vm.cpu(), Instant::now());
+    std::thread::sleep(length);
+    Ok((vm.cpu().all - before.all) / start.elapsed().as_secs_f64() * 100.0)
+}
+
+/// CPU seconds of QEMU from its start to the first answer; for the empty guest, to its sign of life.
+pub fn cpu_to_first_200(guest: &Guest, machine: Machine) -> Result<f64> {
+    let mut vm = Vm::start(guest, machine, None)?;
+    vm.wait_for(&guest.ready)?;
+    if guest.name != null::NAME {
+        http::requests(vm.port, Style::Close, 1)?;
+    }
+    Ok(vm.cpu().all)
+}
+
+/// Load and what it cost QEMU.
+#[derive(Clone, Debug)]
+pub struct LoadCost {
+    /// What the clients saw.
+    pub load: Load,
+    /// CPU seconds of QEMU.
+    pub cpu: CpuSeconds,
+}
+
+impl LoadCost {
+    /// Answers for each CPU second of QEMU.
+    pub fn requests_per_cpu_second(&self) -> f64 {
+        self.load.answered as f64 / self.cpu.all
+    }
+
+    /// CPU time of the virtual processor for each answer, in microseconds.
+    pub fn vcpu_us_per_request(&self) -> f64 {
+        self.cpu.vcpu / self.load.answered as f64 * 1e6
+    }
+}
+
+/// Keep-alive load after a warm-up of a quarter of `length`.
+pub fn load(
+    guest: &Guest,
+    machine: Machine,
+    connections: usize,
+    length: Duration,
+) -> Result<LoadCost> {
+    let mut vm = Vm::start(guest, machine, None)?;
+    vm.wait_for(&guest.ready)?;
+    load::run(vm.port, connections, length / 4)?;
+    let before = vm.cpu();
+    let load = load::run(vm.port, connections, length)?;
+    let after = vm.cpu();
+    let cpu = CpuSeconds {
+        all: after.all - before.all,
+        vcpu: after.vcpu - before.vcpu,
+    };
+    Ok(LoadCost { load, cpu })
+}
+
+/// The smallest memory, in MiB, with which the guest serves, tried upwards from 1 to `largest`.
+pub fn smallest_memory(guest: &Guest, machine: Machine, largest: u32) -> Option<u32> {
+    (1..=largest).find(|&memory_mib| {
+        let guest = Guest {
+            memory_mib,
+            ..guest.clone()
+        };
+        serves(&guest, machine).is_ok()
+    })
+}
+
+fn serves(guest: &Guest, machine: Machine) -> Result<()> {
+    let mut vm = Vm::start(guest, machine, None)?.limit(Duration::from_secs(8));
+    vm.wait_for(&guest.ready)?;
+    http::requests(vm.port, Style::KeepAlive, 20)?;
+    http::requests(vm.port, Style::Close, 20)?;
+    Ok(())
+}
