@@ -4,7 +4,6 @@
 //! device reads it: no copy on either way. One frame is one buffer ([`BUFFER_BYTES`]); frames of the Ethernet
 //! size always fit.
 
-mod checksum;
 mod receive;
 mod transmit;
 
@@ -26,10 +25,34 @@ const DATA_VALID: u8 = 2;
 /// What was negotiated, as far as it changes what is in the buffers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offloads {
-    /// `VIRTIO_NET_F_CSUM`: a frame may leave with its TCP or UDP checksum not yet computed.
+    /// `VIRTIO_NET_F_CSUM`: a frame may leave with its checksum [`Partial`](Checksum::Partial).
     pub transmit_checksum: bool,
-    /// `VIRTIO_NET_F_GUEST_CSUM`: frames may arrive so; the device vouches for those and for some others.
+    /// `VIRTIO_NET_F_GUEST_CSUM`: a frame may arrive with its checksum partial, or verified by the device.
     pub receive_checksum: bool,
     /// `VIRTIO_NET_F_MRG_RXBUF`: the header says over how many buffers a frame is spread.
     pub merge_buffers: bool,
+}
+
+/// What the device still has to do to the TCP or UDP checksum of a frame that leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// Nothing.
+    Complete,
+    /// Sum up from `start_bytes` of the frame to its end, and put the complement `offset_bytes` further on, where the
+    /// sum of the pseudo header stands already. Only where [`Offloads::transmit_checksum`] was agreed.
+    Partial {
+        /// First summed byte, from the start of the frame.
+        start_bytes: u16,
+        /// Place of the checksum, from `start_bytes`.
+        offset_bytes: u16,
+    },
+}
+
+/// What is known about the TCP or UDP checksum of a frame that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// Nothing: whoever cares has to verify it.
+    Unverified,
+    /// The device vouches for it, or the frame comes from its own host and carries only part of one.
+    Verified,
 }

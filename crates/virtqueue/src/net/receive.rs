@@ -1,7 +1,6 @@
 //! Frames that arrive: each is shown to the caller in the buffer, which then goes back to the device.
 
-use super::checksum::Segment;
-use super::{DATA_VALID, HEADER_BYTES, NEEDS_CSUM, Offloads};
+use super::{DATA_VALID, HEADER_BYTES, NEEDS_CSUM, Offloads, Verification};
 use crate::{Broken, Buffers, Interrupts, Notify, Queue, RingMemory};
 
 /// What became of buffers that gave no frame.
@@ -11,8 +10,6 @@ pub struct ReceiveCounters {
     pub short: u64,
     /// The frame is spread over several buffers: longer than the agreed MTU.
     pub oversize: u64,
-    /// The transport checksum was wrong.
-    pub checksum: u64,
 }
 
 /// The receive half of a network device.
@@ -43,14 +40,20 @@ impl<M: RingMemory, B: Buffers> Receive<M, B> {
 
     /// Shows `handle` each frame that is there, at most a queue full; returns how many.
     ///
-    /// Where [`Offloads::receive_checksum`] was agreed, a whole TCP or UDP packet over IPv4 that gets here has a
-    /// right checksum, though the field may hold only a part of it; nothing is said about fragments. Frames with a
-    /// wrong one, and those that do not fit in one buffer, are dropped and counted.
+    /// Frames that do not fit in one buffer are dropped and counted.
     ///
     /// # Errors
     /// [`Broken`] when the device cannot be believed any more.
     #[inline]
-    pub fn receive(&mut self, mut handle: impl FnMut(&mut [u8])) -> Result<usize, Broken> {
+    pub fn receive(
+        &mut self,
+        mut handle: impl FnMut(&mut [u8], Verification),
+    ) -> Result<usize, Broken> {
+        let vouching = if self.offloads.receive_checksum {
+            NEEDS_CSUM | DATA_VALID
+        } else {
+            0
+        };
         let mut frames = 0;
         for _ in 0..self.queue.layout().size() {
             let Some(used) = self.queue.pop()? else { break };
@@ -60,21 +63,21 @@ impl<M: RingMemory, B: Buffers> Receive<M, B> {
                 && let Some((header, frame)) = written.split_first_chunk_mut::<HEADER_BYTES>()
                 && !frame.is_empty()
             {
-                let plain = header[0] & NEEDS_CSUM != 0 || !self.offloads.receive_checksum;
-                let single = u16::from_le_bytes([header[10], header[11]]) == 1
-                    || !self.offloads.merge_buffers;
-                let usual = plain && single && self.skip == 0;
-                if usual
-                    || Self::look_closer(
-                        self.offloads,
-                        &mut self.skip,
-                        &mut self.counters,
-                        header,
+                let buffers = u16::from_le_bytes([header[10], header[11]]);
+                let is_single = !self.offloads.merge_buffers || buffers == 1;
+                if is_single && self.skip == 0 {
+                    let vouched = header[0] & vouching != 0;
+                    handle(
                         frame,
-                    )
-                {
+                        if vouched {
+                            Verification::Verified
+                        } else {
+                            Verification::Unverified
+                        },
+                    );
                     frames += 1;
-                    handle(frame);
+                } else {
+                    self.drop_part(buffers);
                 }
             } else {
                 self.skip = self.skip.saturating_sub(1);
@@ -85,30 +88,15 @@ impl<M: RingMemory, B: Buffers> Receive<M, B> {
         Ok(frames)
     }
 
-    /// The less common buffers: true when this one is a good frame after all.
-    fn look_closer(
-        offloads: Offloads,
-        skip: &mut u16,
-        counters: &mut ReceiveCounters,
-        header: &[u8; HEADER_BYTES],
-        frame: &[u8],
-    ) -> bool {
-        if *skip > 0 {
-            *skip -= 1;
-            return false;
+    /// A buffer of a frame that is spread over several: drops it, and knows how many follow.
+    #[cold]
+    fn drop_part(&mut self, buffers: u16) {
+        if self.skip > 0 {
+            self.skip -= 1;
+        } else {
+            self.skip = buffers.saturating_sub(1);
+            self.counters.oversize += 1;
         }
-        let buffers = u16::from_le_bytes([header[10], header[11]]);
-        if offloads.merge_buffers && buffers > 1 {
-            *skip = buffers - 1;
-            counters.oversize += 1;
-            return false;
-        }
-        if !offloads.receive_checksum || header[0] & (NEEDS_CSUM | DATA_VALID) != 0 {
-            return true;
-        }
-        let good = Segment::find(frame).is_none_or(|segment| segment.is_valid(frame));
-        counters.checksum += u64::from(!good);
-        good
     }
 
     /// Gives the device its buffers back, and says whether it has to be told.

@@ -2,8 +2,7 @@
 
 use core::fmt;
 
-use super::checksum::Segment;
-use super::{HEADER_BYTES, NEEDS_CSUM, Offloads};
+use super::{Checksum, HEADER_BYTES, NEEDS_CSUM, Offloads};
 use crate::{Broken, Buffers, Interrupts, Notify, Queue, RingMemory};
 
 /// The device has not yet sent what it was given: try again after its interrupt.
@@ -39,38 +38,59 @@ impl<M: RingMemory, B: Buffers> Transmit<M, B> {
         }
     }
 
+    /// Will the next [`transmit`](Self::transmit) find room? If not, the next completion interrupts.
+    #[inline]
+    pub fn ready(&mut self) -> bool {
+        self.queue.free_slot().is_some() || self.reclaim().is_ok()
+    }
+
     /// Lets `write` fill a buffer of at most `bytes_max` and return the length of the frame, 0 for none. The frame
     /// leaves at the next [`publish`](Self::publish).
     ///
-    /// Where [`Offloads::transmit_checksum`] was agreed, the checksum field of TCP and UDP over IPv4 need not be
-    /// set: the device computes it.
-    ///
     /// # Errors
-    /// [`Full`] when every buffer is with the device, also when the queue is [`broken`](Self::broken).
+    /// [`Full`] when every buffer is with the device, also when the queue is [`broken`](Self::broken); `write` was
+    /// not called.
     ///
     /// # Panics
-    /// When `bytes_max` is more than [`FRAME_BYTES_MAX`](super::FRAME_BYTES_MAX), or `write` returns more than
-    /// `bytes_max`: a defect of the caller.
+    /// When `bytes_max` is more than [`FRAME_BYTES_MAX`](super::FRAME_BYTES_MAX), when `write` returns more than
+    /// `bytes_max`, or when the checksum is partial and that was not agreed: defects of the caller.
     #[inline]
     pub fn transmit(
         &mut self,
         bytes_max: usize,
+        checksum: Checksum,
         write: impl FnOnce(&mut [u8]) -> usize,
     ) -> Result<(), Full> {
         let slot = match self.queue.free_slot() {
             Some(slot) => slot,
             None => self.reclaim()?,
         };
-        let bytes = self.buffers.bytes(slot);
-        let (header, room) = bytes.split_at_mut(HEADER_BYTES);
+        let (header, room) = self.buffers.bytes(slot).split_at_mut(HEADER_BYTES);
         let room = &mut room[..bytes_max];
         let frame_bytes = write(room);
-        let frame = &mut room[..frame_bytes];
-        if frame.is_empty() {
+        assert!(
+            frame_bytes <= bytes_max,
+            "a frame of {frame_bytes} bytes in room for {bytes_max}"
+        );
+        if frame_bytes == 0 {
             return Ok(());
         }
-        if self.offloads.transmit_checksum {
-            header.copy_from_slice(&leave_checksum(frame));
+        // Without the offload the header stays as it was made: all zeros.
+        match checksum {
+            Checksum::Partial {
+                start_bytes,
+                offset_bytes,
+            } => {
+                assert!(
+                    self.offloads.transmit_checksum,
+                    "the device completes no checksums"
+                );
+                header[0] = NEEDS_CSUM;
+                header[6..8].copy_from_slice(&start_bytes.to_le_bytes());
+                header[8..10].copy_from_slice(&offset_bytes.to_le_bytes());
+            }
+            Checksum::Complete if self.offloads.transmit_checksum => header[..10].fill(0),
+            Checksum::Complete => {}
         }
         self.queue
             .post_bytes(slot, (HEADER_BYTES + frame_bytes) as u32);
@@ -123,18 +143,4 @@ impl<M: RingMemory, B: Buffers> Transmit<M, B> {
     pub fn parts_mut(&mut self) -> (&mut Queue<M>, &mut B) {
         (&mut self.queue, &mut self.buffers)
     }
-}
-
-/// The header that leaves the checksum of `frame` to the device, and the part of it that the frame must carry.
-fn leave_checksum(frame: &mut [u8]) -> [u8; HEADER_BYTES] {
-    let mut header = [0; HEADER_BYTES];
-    if let Some(segment) = Segment::find(frame) {
-        let field = segment.start + segment.field;
-        let sum = segment.pseudo_header(frame);
-        frame[field..field + 2].copy_from_slice(&sum.to_ne_bytes());
-        header[0] = NEEDS_CSUM;
-        header[6..8].copy_from_slice(&(segment.start as u16).to_le_bytes());
-        header[8..10].copy_from_slice(&(segment.field as u16).to_le_bytes());
-    }
-    header
 }

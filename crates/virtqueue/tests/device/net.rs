@@ -2,7 +2,8 @@
 
 use crate::fake::{Device, Memory, Slabs, queue};
 use toro_virtqueue::net::{
-    BUFFER_BYTES, FRAME_BYTES_MAX, Full, HEADER_BYTES, Offloads, Receive, Transmit,
+    BUFFER_BYTES, Checksum, FRAME_BYTES_MAX, Full, HEADER_BYTES, Offloads, Receive, Transmit,
+    Verification,
 };
 use toro_virtqueue::{Broken, Buffers, Direction, Interrupts};
 
@@ -53,37 +54,16 @@ fn deliver(
 fn frames(receive: &mut Receive<Memory, Slabs>) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     let count = receive
-        .receive(|frame| frames.push(frame.to_vec()))
+        .receive(|frame, _| frames.push(frame.to_vec()))
         .unwrap();
     assert_eq!(count, frames.len());
     frames
 }
 
-/// A UDP packet of four bytes, 10.0.2.2:4096 to 10.0.2.15:8192, whose right checksum is 0x9bad.
-fn udp(checksum: u16) -> Vec<u8> {
-    let mut frame = vec![
-        0x52, 0x54, 0, 0x12, 0x34, 0x56, 2, 0, 0, 0, 0, 1, 0x08, 0x00,
-    ];
-    frame.extend([
-        0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 2, 2, 10, 0, 2, 15,
-    ]);
-    frame.extend([0x10, 0x00, 0x20, 0x00, 0, 12]);
-    frame.extend(checksum.to_be_bytes());
-    frame.extend(*b"toro");
-    frame.extend([0; 14]); // padding to the shortest Ethernet frame, not part of the packet
-    frame
-}
-
-/// The checksum by the letter of RFC 1071, to check ours against.
-fn udp_checksum_by_hand() -> u16 {
-    let frame = udp(0);
-    let mut bytes = frame[26..46].to_vec();
-    bytes.extend([0, 17, 0, 12]);
-    let total: u32 = bytes
-        .chunks(2)
-        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
-        .sum();
-    !((total & 0xffff) + (total >> 16)) as u16
+/// Writes a frame.
+fn fill(room: &mut [u8]) -> usize {
+    room.fill(7);
+    room.len()
 }
 
 #[test]
@@ -139,89 +119,55 @@ fn a_lying_length_ends_the_device() {
         claimed: 2049,
         capacity: 2048,
     };
-    assert_eq!(receive.receive(|_| panic!("no frame")), Err(expected));
+    assert_eq!(receive.receive(|_, _| panic!("no frame")), Err(expected));
     assert_eq!(receive.broken(), Some(expected));
     assert_eq!(receive.enable_interrupts(), Interrupts::Armed);
 }
 
 #[test]
-fn checksums_are_verified_unless_the_device_vouches() {
-    let mut receive = receiver(8, CHECKSUMS);
-    let mut device = Device::default();
-    let right = udp(udp_checksum_by_hand());
-    deliver(&mut receive, &mut device, 0, 1, &right);
-    deliver(&mut receive, &mut device, 0, 1, &udp(0x1234));
-    deliver(&mut receive, &mut device, 1, 1, &udp(0x1234));
-    deliver(&mut receive, &mut device, 2, 1, &udp(0x1234));
-    deliver(&mut receive, &mut device, 0, 1, &udp(0));
-    assert_eq!(
-        frames(&mut receive),
-        [right, udp(0x1234), udp(0x1234), udp(0)]
-    );
-    assert_eq!(receive.counters().checksum, 1);
-}
-
-#[test]
-fn hostile_ip_lengths_are_passed_on_unharmed() {
-    let mut receive = receiver(8, CHECKSUMS);
-    let mut device = Device::default();
-    for (offset, value) in [
-        (14, 0x4f),
-        (14, 0x40),
-        (16, 0xff),
-        (17, 0),
-        (23, 6),
-        (20, 0x20),
+fn the_device_vouches_for_checksums_where_that_was_agreed() {
+    use Verification::{Unverified, Verified};
+    let none = Offloads {
+        receive_checksum: false,
+        ..CHECKSUMS
+    };
+    for (offloads, expected) in [
+        (CHECKSUMS, [Unverified, Verified, Verified]),
+        (none, [Unverified, Unverified, Unverified]),
     ] {
-        let mut frame = udp(0x1234);
-        frame[offset] = value;
-        deliver(&mut receive, &mut device, 0, 1, &frame);
-        assert_eq!(frames(&mut receive), [frame], "byte {offset}");
-        let _ = receive.publish();
+        let mut receive = receiver(4, offloads);
+        let mut device = Device::default();
+        for flags in 0..3 {
+            deliver(&mut receive, &mut device, flags, 1, &[1; 60]);
+        }
+        let mut seen = Vec::new();
+        receive
+            .receive(|_, verification| seen.push(verification))
+            .unwrap();
+        assert_eq!(seen, expected);
     }
 }
 
 #[test]
 fn frames_leave_with_the_checksum_left_to_the_device() {
-    let mut transmit = transmitter(2, CHECKSUMS);
-    let frame = udp(0);
-    transmit
-        .transmit(1514, |buffer| {
-            buffer[..frame.len()].copy_from_slice(&frame);
-            frame.len()
-        })
-        .unwrap();
-    let _ = transmit.publish();
-    let (queue, slabs) = transmit.parts_mut();
-    let offered = Device::default().take(queue).unwrap();
-    assert_eq!(offered.bytes as usize, HEADER_BYTES + frame.len());
-    let sent = slabs.bytes(offered.slot);
-    assert_eq!(sent[..HEADER_BYTES], [1, 0, 0, 0, 0, 0, 34, 0, 6, 0, 0, 0]);
-    // What the device does: the sum of everything from `csum_start` on, what is in the field included.
-    let packet = &sent[HEADER_BYTES + 34..HEADER_BYTES + 46];
-    let total: u32 = packet
-        .chunks(2)
-        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
-        .sum();
-    assert_eq!(
-        !((total & 0xffff) + (total >> 16)) as u16,
-        udp_checksum_by_hand()
-    );
-}
-
-#[test]
-fn frames_that_are_not_ip_leave_with_an_empty_header() {
     let mut transmit = transmitter(1, CHECKSUMS);
     let mut device = Device::default();
-    for length in [1, 14, 42, 60] {
-        transmit
-            .transmit(60, |buffer| length.min(buffer.len()))
-            .unwrap();
+    let partial = Checksum::Partial {
+        start_bytes: 34,
+        offset_bytes: 6,
+    };
+    for (checksum, header) in [
+        (partial, [1, 0, 0, 0, 0, 0, 34, 0, 6, 0, 0, 0]),
+        (Checksum::Complete, [0; HEADER_BYTES]), // in the same buffer
+    ] {
+        transmit.transmit(60, checksum, fill).unwrap();
         let _ = transmit.publish();
         let (queue, slabs) = transmit.parts_mut();
-        let slot = device.take(queue).unwrap().slot;
-        assert_eq!(slabs.bytes(slot)[..HEADER_BYTES], [0; HEADER_BYTES]);
-        device.complete(queue, slot.into(), 0);
+        let offered = device.take(queue).unwrap();
+        assert_eq!(offered.bytes as usize, HEADER_BYTES + 60);
+        assert_eq!(slabs.bytes(offered.slot)[..HEADER_BYTES], header);
+        assert_eq!(slabs.bytes(offered.slot)[HEADER_BYTES..][..60], [7; 60]);
+        device.complete(queue, offered.slot.into(), 0);
     }
 }
 
@@ -230,13 +176,17 @@ fn a_full_queue_refuses_until_the_device_has_sent_something() {
     let mut transmit = transmitter(2, Offloads::default());
     let mut device = Device::default();
     assert_eq!(
-        transmit.transmit(100, |_| 0),
+        transmit.transmit(60, Checksum::Complete, |_| 0),
         Ok(()),
         "an empty frame takes no buffer"
     );
-    assert_eq!(transmit.transmit(100, |_| 60), Ok(()));
-    assert_eq!(transmit.transmit(100, |_| 60), Ok(()));
-    assert_eq!(transmit.transmit(100, |_| unreachable!()), Err(Full));
+    assert_eq!(transmit.transmit(60, Checksum::Complete, fill), Ok(()));
+    assert_eq!(transmit.transmit(60, Checksum::Complete, fill), Ok(()));
+    assert_eq!(
+        transmit.transmit(60, Checksum::Complete, |_| unreachable!()),
+        Err(Full)
+    );
+    assert!(!transmit.ready());
     let _ = transmit.publish();
     let (queue, _) = transmit.parts_mut();
     assert!(!device.interrupts(queue));
@@ -245,8 +195,8 @@ fn a_full_queue_refuses_until_the_device_has_sent_something() {
     let slot = device.take(queue).unwrap().slot;
     device.complete(queue, slot.into(), 0);
     assert!(device.interrupts(queue), "whoever was refused is woken");
-    assert_eq!(transmit.transmit(100, |_| 60), Ok(()));
-    assert_eq!(transmit.transmit(100, |_| 60), Err(Full));
+    assert_eq!(transmit.transmit(60, Checksum::Complete, fill), Ok(()));
+    assert_eq!(transmit.transmit(60, Checksum::Complete, fill), Err(Full));
 }
 
 #[test]
@@ -254,7 +204,7 @@ fn completions_of_frames_sent_wake_nobody() {
     let mut transmit = transmitter(4, Offloads::default());
     let mut device = Device::default();
     for _ in 0..100 {
-        transmit.transmit(100, |_| 60).unwrap();
+        transmit.transmit(60, Checksum::Complete, fill).unwrap();
         let _ = transmit.publish();
         assert_eq!(transmit.enable_interrupts(), Interrupts::Armed);
         let (queue, _) = transmit.parts_mut();
