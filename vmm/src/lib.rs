@@ -1,1 +1,46 @@
-//! Starts a Toro guest in a virtual machine and watches it.
+//! Starts a Toro guest in a virtual machine and watches it: the tool, the tests and the benchmarks all use this library.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use toro_vmm::{Image, Machine, Package, Profile};
+//!
+//! # fn main() -> Result<(), toro_vmm::Error> {
+//! let image = Package::open("guest/examples/hello")?.build(Profile::Release)?;
+//! let guest = Machine::new(image).memory(16 << 20).start()?;
+//! let exit = guest.wait(Duration::from_secs(60));
+//! assert_eq!((exit.status(), exit.stdout_text().as_str()), (0, "Hello\n"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In reading order: [`machine`] says what is wanted, in no VMM's words; [`qemu`] says it to QEMU; [`guest`] starts it and is
+//! the handle; [`transcript`] is all that the guest has said so far; [`outcome`] is how it ended. [`image`] builds what is booted.
+
+mod backtrace;
+mod cache;
+mod child;
+mod console;
+pub mod elf;
+mod error;
+pub mod guest;
+pub mod image;
+pub mod machine;
+pub mod outcome;
+pub mod ports;
+pub mod probe;
+pub mod qemu;
+pub mod qmp;
+pub mod symbolize;
+pub mod transcript;
+mod tsc;
+mod workspace;
+
+pub use console::{Sink, Sinks};
+pub use error::Error;
+pub use guest::{Guest, Unmet};
+pub use image::{Image, Package, Profile};
+pub use machine::{Accelerator, ConsoleDevice, Machine, MachineType, Network};
+pub use outcome::{Ending, Exit};
+pub use ports::Port;
+pub use toro_abi as abi;
+pub use transcript::Transcript;

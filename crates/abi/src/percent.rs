@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn formatting_goes_through_the_writer() {
         let mut line = String::new();
-        write!(Writer(&mut line), "{} = {}", "a b", 1).unwrap();
+        write!(Writer(&mut line), "{} = {}", String::from("a b"), 1).unwrap();
         assert_eq!(line, "a%20b%20%3d%201");
     }
 }

@@ -1,0 +1,106 @@
+//! The VMM process: started by a thread that stays with it, so that neither outlives the other.
+//!
+//! The kernel ends the child when the *thread* that started it ends (`PR_SET_PDEATHSIG`): a tool that is killed leaves no
+//! machine behind, and a caller may still start a guest on one thread and drop it on another.
+#![expect(unsafe_code, reason = "pre_exec runs a closure between fork and exec")]
+
+use rustix::process::{Pid, PidfdFlags, Signal};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+
+/// A running child; its exit is told to the closure given to [`spawn`].
+#[derive(Debug)]
+pub(crate) struct Child {
+    /// Names the process for good: a pid could be reused, this cannot.
+    pidfd: OwnedFd,
+    pub(crate) pid: u32,
+}
+
+/// The child's ends of its three streams.
+pub(crate) struct Pipes {
+    pub(crate) stdin: ChildStdin,
+    pub(crate) stdout: ChildStdout,
+    pub(crate) stderr: ChildStderr,
+}
+
+impl Child {
+    /// Readable once the child has ended.
+    pub(crate) fn exit_event(&self) -> &OwnedFd {
+        &self.pidfd
+    }
+
+    /// Ends it at once; nothing happens when it has ended already.
+    pub(crate) fn kill(&self) {
+        match rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => debug_assert!(false, "pidfd_send_signal: {error}"),
+        }
+    }
+}
+
+/// Starts `command` with pipes; `on_exit` hears how it ended.
+pub(crate) fn spawn(
+    mut command: Command,
+    on_exit: impl FnOnce(io::Result<ExitStatus>) + Send + 'static,
+) -> io::Result<(Child, Pipes)> {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    // Its own process group: Ctrl-C on the terminal is for the tool, which asks the guest to stop in order.
+    command.process_group(0);
+    // SAFETY: the closure only makes one system call and allocates nothing, as between fork and exec it must.
+    unsafe {
+        command.pre_exec(|| {
+            Ok(rustix::process::set_parent_process_death_signal(Some(
+                Signal::KILL,
+            ))?)
+        });
+    }
+    let (sender, receiver) = mpsc::sync_channel(1);
+    std::thread::Builder::new()
+        .name("vmm".into())
+        .spawn(move || {
+            let started = command.spawn().and_then(|mut child| {
+                let pidfd = Pid::from_raw(child.id() as i32)
+                    .ok_or_else(|| io::Error::other("no pid"))
+                    .and_then(|pid| Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?));
+                let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+                match (pidfd, pipes) {
+                    (Ok(pidfd), (Some(stdin), Some(stdout), Some(stderr))) => {
+                        let running = Child {
+                            pidfd,
+                            pid: child.id(),
+                        };
+                        Ok((
+                            child,
+                            running,
+                            Pipes {
+                                stdin,
+                                stdout,
+                                stderr,
+                            },
+                        ))
+                    }
+                    (pidfd, _) => {
+                        child.kill()?;
+                        child.wait()?;
+                        Err(pidfd.err().unwrap_or_else(|| io::Error::other("no pipes")))
+                    }
+                }
+            });
+            match started {
+                Err(error) => drop(sender.send(Err(error))),
+                Ok((mut child, running, pipes)) => {
+                    drop(sender.send(Ok((running, pipes))));
+                    on_exit(child.wait());
+                }
+            }
+        })?;
+    receiver
+        .recv()
+        .map_err(|_| io::Error::other("the thread that starts it ended"))?
+}

@@ -1,0 +1,391 @@
+//! The guest's console: its streams to their sinks, its records to the transcript, and standard input to the guest.
+
+use crate::symbolize::Symbolizer;
+use crate::transcript::{Shared, Transcript};
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use toro_abi::console::{Demux, Stream, Token};
+use toro_abi::control::Control;
+use toro_abi::outcome::Outcome;
+use toro_abi::stdin;
+
+/// Longest record; more is a broken guest.
+const RECORD_BYTES_MAX: usize = 64 << 10;
+/// Longest line of the log that waits for its end before it is passed on.
+const LOG_LINE_BYTES_MAX: usize = 4 << 10;
+/// Standard input that waits for the guest before the sender does.
+const STDIN_BYTES_MAX: usize = 64 << 10;
+
+/// Where a stream goes.
+#[derive(Default)]
+pub enum Sink {
+    /// Kept in the transcript.
+    #[default]
+    Keep,
+    /// Written, and flushed whenever the guest pauses.
+    Write(Box<dyn Write + Send>),
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Keep => "Keep",
+            Self::Write(_) => "Write",
+        })
+    }
+}
+
+/// Where the guest's streams go.
+#[derive(Debug, Default)]
+pub struct Sinks {
+    /// The program's standard output.
+    pub stdout: Sink,
+    /// The program's standard error.
+    pub stderr: Sink,
+    /// Kernel log and reports.
+    pub log: Sink,
+}
+
+/// Reads the console to its end.
+pub(crate) fn read(
+    mut console: impl Read,
+    token: Token,
+    sinks: Sinks,
+    symbolizer: &Symbolizer,
+    shared: &Shared,
+) {
+    let mut reader = Reader {
+        sinks,
+        symbolizer,
+        shared,
+        record: Vec::new(),
+        log_line: Vec::new(),
+    };
+    let mut demux = Demux::new(token);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match console.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(len) => demux.feed(&buffer[..len], |stream, bytes| reader.take(stream, bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(_) => break, // a pipe whose other end is gone
+        }
+        reader.flush();
+    }
+    demux.finish(|stream, bytes| reader.take(stream, bytes));
+    reader.end_log_line();
+    reader.flush();
+    shared.update(|transcript| transcript.streams_ended += 1);
+}
+
+struct Reader<'a> {
+    sinks: Sinks,
+    symbolizer: &'a Symbolizer,
+    shared: &'a Shared,
+    record: Vec<u8>,
+    log_line: Vec<u8>,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, stream: Stream, bytes: &[u8]) {
+        match stream {
+            Stream::Stdout => pass(&mut self.sinks.stdout, bytes, self.shared, |kept| {
+                &mut kept.stdout
+            }),
+            Stream::Stderr => pass(&mut self.sinks.stderr, bytes, self.shared, |kept| {
+                &mut kept.stderr
+            }),
+            Stream::Log => self.take_log(bytes),
+            Stream::Control | Stream::Outcome => {
+                let room = RECORD_BYTES_MAX.saturating_sub(self.record.len());
+                self.record
+                    .extend_from_slice(&bytes[..bytes.len().min(room)]);
+                if bytes.ends_with(b"\n") {
+                    let line = std::mem::take(&mut self.record);
+                    self.take_record(stream, &String::from_utf8_lossy(&line));
+                }
+            }
+        }
+    }
+
+    /// Whole lines, so that addresses in them can be replaced.
+    fn take_log(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.log_line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || self.log_line.len() > LOG_LINE_BYTES_MAX {
+                self.end_log_line();
+            }
+        }
+    }
+
+    fn end_log_line(&mut self) {
+        let line = std::mem::take(&mut self.log_line);
+        if !line.is_empty() {
+            let line = self.symbolizer.replace(&line);
+            pass(&mut self.sinks.log, &line, self.shared, |kept| {
+                &mut kept.log
+            });
+        }
+    }
+
+    fn take_record(&mut self, stream: Stream, line: &str) {
+        self.end_log_line();
+        let after = self.shared.started.elapsed();
+        if stream == Stream::Outcome {
+            self.flush(); // whoever learns of the outcome finds all output written
+            match Outcome::parse(line) {
+                Some(outcome) => self.shared.update(|transcript| {
+                    transcript.outcome = Some(outcome);
+                    transcript.outcome_after = Some(after);
+                }),
+                None => self.complain(line),
+            }
+        } else {
+            match Control::parse(line) {
+                Some(control) => self
+                    .shared
+                    .update(|transcript| transcript.controls.push((after, control))),
+                None => self.complain(line),
+            }
+        }
+    }
+
+    fn complain(&mut self, line: &str) {
+        let line = format!(
+            "vmm: the guest sent a record that is not understood: {}\n",
+            line.trim_end()
+        );
+        pass(&mut self.sinks.log, line.as_bytes(), self.shared, |kept| {
+            &mut kept.log
+        });
+    }
+
+    fn flush(&mut self) {
+        for sink in [
+            &mut self.sinks.stdout,
+            &mut self.sinks.stderr,
+            &mut self.sinks.log,
+        ] {
+            if let Sink::Write(out) = sink
+                && let Err(error) = out.flush()
+            {
+                note_failure(self.shared, &error);
+            }
+        }
+    }
+}
+
+fn pass(
+    sink: &mut Sink,
+    bytes: &[u8],
+    shared: &Shared,
+    kept: impl FnOnce(&mut Transcript) -> &mut Vec<u8>,
+) {
+    match sink {
+        Sink::Keep => shared.update(|transcript| Transcript::keep(kept(transcript), bytes)),
+        Sink::Write(out) => {
+            if let Err(error) = out.write_all(bytes) {
+                note_failure(shared, &error);
+            }
+        }
+    }
+}
+
+fn note_failure(shared: &Shared, error: &std::io::Error) {
+    shared.update(|transcript| {
+        transcript
+            .sink_failure
+            .get_or_insert_with(|| format!("cannot write the guest's output: {error}"));
+    });
+}
+
+/// Standard input on its way to the guest; a request to stop overtakes what waits.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: VecDeque<u8>,
+    end: bool,
+    stop: bool,
+    closed: bool,
+}
+
+impl Input {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues bytes; waits while the guest does not take them. `false` when it never will.
+    pub(crate) fn send(&self, bytes: &[u8]) -> bool {
+        let mut queue = self.lock();
+        for piece in bytes.chunks(STDIN_BYTES_MAX) {
+            while !queue.closed && queue.bytes.len() + piece.len() > STDIN_BYTES_MAX {
+                queue = self
+                    .changed
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            queue.bytes.extend(piece);
+            self.changed.notify_all();
+        }
+        !queue.closed
+    }
+
+    /// Announces the end, behind what is queued.
+    pub(crate) fn end(&self) {
+        self.lock().end = true;
+        self.changed.notify_all();
+    }
+
+    /// Asks the guest to stop, before what is queued.
+    pub(crate) fn stop(&self) {
+        self.lock().stop = true;
+        self.changed.notify_all();
+    }
+
+    /// The guest has ended.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Sends what is queued until the guest ends. Begins when the kernel has said that it runs: before, a UART that is
+    /// being set up loses bytes.
+    pub(crate) fn run(self: Arc<Self>, mut console: impl Write, shared: &Shared) {
+        let boots = shared.wait(None, |transcript| match transcript.image_base() {
+            Some(_) => Some(true),
+            None => transcript.vmm_exit.is_some().then_some(false),
+        });
+        let mut wire = Vec::new();
+        while boots == Some(true) {
+            wire.clear();
+            if !self.take(&mut wire) {
+                break;
+            }
+            if console
+                .write_all(&wire)
+                .and_then(|()| console.flush())
+                .is_err()
+            {
+                break; // the VMM has ended, which its keeper reports
+            }
+        }
+        self.close();
+    }
+
+    /// Waits for something to send; `false` when the guest has ended.
+    fn take(&self, wire: &mut Vec<u8>) -> bool {
+        let mut queue = self.lock();
+        loop {
+            if queue.closed {
+                return false;
+            }
+            if std::mem::take(&mut queue.stop) {
+                wire.extend_from_slice(&stdin::STOP);
+                return true;
+            }
+            if !queue.bytes.is_empty() {
+                // Little at a time, so that a request to stop never waits behind much.
+                let len = queue.bytes.len().min(512);
+                let bytes: Vec<u8> = queue.bytes.drain(..len).collect();
+                stdin::encode(&bytes, wire);
+                self.changed.notify_all();
+                return true;
+            }
+            if std::mem::take(&mut queue.end) {
+                wire.extend_from_slice(&stdin::END);
+                return true;
+            }
+            queue = self
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use toro_abi::control::Protocol;
+
+    fn token() -> Token {
+        Token::from_random(42)
+    }
+
+    fn transcript(pieces: &[(Stream, &str)]) -> Transcript {
+        let mut bytes = Vec::new();
+        for (stream, text) in pieces {
+            bytes.extend_from_slice(&token().marker(*stream));
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        let shared = Shared::new();
+        read(
+            bytes.as_slice(),
+            token(),
+            Sinks::default(),
+            &Symbolizer::none(),
+            &shared,
+        );
+        std::mem::take(&mut shared.lock())
+    }
+
+    #[test]
+    fn streams_and_records_end_up_apart() {
+        let said = transcript(&[
+            (
+                Stream::Control,
+                "event=boot base=0xffff800000000000 version=1\n",
+            ),
+            (Stream::Stdout, "out"),
+            (Stream::Log, "half a "),
+            (Stream::Stderr, "err"),
+            (Stream::Log, "line\n"),
+            (Stream::Control, "event=listen proto=tcp port=80\n"),
+            (Stream::Outcome, "kind=exit status=7\n"),
+        ]);
+        assert_eq!(
+            (said.stdout, said.stderr, said.log),
+            (b"out".to_vec(), b"err".to_vec(), b"half a line\n".to_vec())
+        );
+        assert!(said.controls.iter().any(|(_, control)| matches!(
+            control,
+            Control::Listen {
+                protocol: Protocol::Tcp,
+                port: 80
+            }
+        )));
+        assert_eq!(said.outcome.map(|outcome| outcome.kind.status()), Some(7));
+    }
+
+    #[test]
+    fn a_record_that_is_not_understood_is_reported() {
+        let said = transcript(&[(Stream::Outcome, "kind=mystery\n")]);
+        assert_eq!(said.outcome, None);
+        assert!(
+            String::from_utf8(said.log)
+                .unwrap()
+                .contains("not understood: kind=mystery")
+        );
+    }
+
+    #[test]
+    fn a_request_to_stop_overtakes_queued_input() {
+        let input = Input::default();
+        assert!(input.send(b"abc\x10"));
+        input.end();
+        input.stop();
+        let mut wire = Vec::new();
+        for _ in 0..3 {
+            assert!(input.take(&mut wire));
+        }
+        assert_eq!(wire, b"\x10Sabc\x10\x10\x10E");
+        input.close();
+        assert!(!input.take(&mut wire) && !input.send(b"late"));
+    }
+}

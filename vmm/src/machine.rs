@@ -1,0 +1,379 @@
+//! A virtual machine in no VMM's words: what boots, how large it is, what it is connected to.
+
+use crate::console::Sinks;
+use crate::error::Error;
+use crate::guest::{self, Guest};
+use crate::image::Image;
+use crate::ports::Port;
+use crate::tsc;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+use toro_abi::cmdline::{self, Builder};
+use toro_abi::console::Token;
+use toro_abi::network::{Address, Ipv4};
+
+/// Smallest memory that a machine is started with.
+pub const MEMORY_BYTES_MIN: u64 = 2 << 20;
+/// Memory when nothing else is said.
+pub const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// The board and its firmware.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MachineType {
+    /// QEMU's microvm: virtio-mmio, hardware-reduced ACPI.
+    #[default]
+    Microvm,
+    /// microvm without ACPI, PIC, PIT and RTC.
+    MicrovmMinimal,
+    /// microvm with PCI Express: virtio-pci, BARs that no firmware assigned.
+    MicrovmPci,
+    /// q35 with SeaBIOS.
+    Q35,
+    /// q35 with qboot, which assigns no BARs.
+    Q35Qboot,
+    /// The i440FX PC with SeaBIOS.
+    Pc,
+    /// The i440FX PC with qboot.
+    PcQboot,
+}
+
+impl MachineType {
+    /// All of them, for tests and for help texts.
+    pub const ALL: [Self; 7] = [
+        Self::Microvm,
+        Self::MicrovmMinimal,
+        Self::MicrovmPci,
+        Self::Q35,
+        Self::Q35Qboot,
+        Self::Pc,
+        Self::PcQboot,
+    ];
+
+    /// The name on a command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Microvm => "microvm",
+            Self::MicrovmMinimal => "microvm-minimal",
+            Self::MicrovmPci => "microvm-pci",
+            Self::Q35 => "q35",
+            Self::Q35Qboot => "q35-qboot",
+            Self::Pc => "pc",
+            Self::PcQboot => "pc-qboot",
+        }
+    }
+
+    /// The machine of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|machine| machine.name() == name)
+    }
+
+    /// Whether its devices are found over PCI.
+    pub const fn has_pci(self) -> bool {
+        !matches!(self, Self::Microvm | Self::MicrovmMinimal)
+    }
+}
+
+/// What executes the guest's instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accelerator {
+    /// KVM where it really works, else TCG.
+    #[default]
+    Auto,
+    /// QEMU's translator: works everywhere.
+    Tcg,
+    /// The processor.
+    Kvm,
+}
+
+impl Accelerator {
+    /// The name on a command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Tcg => "tcg",
+            Self::Kvm => "kvm",
+        }
+    }
+}
+
+/// What the guest's network card is plugged into.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// No network card.
+    None,
+    /// A private network inside the VMM; the host reaches published ports only.
+    #[default]
+    User,
+    /// An existing TAP interface of the host.
+    Tap(String),
+}
+
+/// What carries the console.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConsoleDevice {
+    /// A 16550 UART.
+    #[default]
+    Serial,
+    /// virtio-console; the machine has no UART.
+    Virtio,
+}
+
+/// The address of a guest on the VMM's private network, unless it is given another.
+pub const USER_NETWORK_GUEST: Ipv4 = Ipv4([10, 0, 2, 15]);
+const USER_NETWORK_PREFIX: u8 = 24;
+const USER_NETWORK_GATEWAY: Ipv4 = Ipv4([10, 0, 2, 2]);
+const USER_NETWORK_DNS: Ipv4 = Ipv4([10, 0, 2, 3]);
+
+/// A machine to start. Fields are public for whoever prints or checks them; the methods are for building one in a row.
+#[derive(Debug)]
+pub struct Machine {
+    /// What boots.
+    pub image: Image,
+    /// A boot module handed to the kernel.
+    pub module: Option<PathBuf>,
+    /// Board and firmware.
+    pub machine_type: MachineType,
+    /// What executes the guest.
+    pub accelerator: Accelerator,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// Number of virtual processors.
+    pub cpus: u32,
+    /// What the network card is plugged into.
+    pub network: Network,
+    /// Published ports; only on [`Network::User`].
+    pub ports: Vec<Port>,
+    /// The guest's address; `None` lets the private network decide, and asks DHCP elsewhere.
+    pub address: Option<Address>,
+    /// The guest's gateway.
+    pub gateway: Option<Ipv4>,
+    /// What carries the console.
+    pub console: ConsoleDevice,
+    /// A virtio-rng device; a processor with RDRAND needs none.
+    pub rng: bool,
+    /// `argv`, the program's name first; empty leaves what the image has embedded.
+    pub arguments: Vec<String>,
+    /// Environment variables.
+    pub environment: Vec<(String, String)>,
+    /// The guest's name, and the VMM process's.
+    pub name: Option<String>,
+    /// Log filter.
+    pub log: Option<String>,
+    /// Whether the host will send standard input.
+    pub stdin: bool,
+    /// Writes all frames to this file.
+    pub pcap: Option<PathBuf>,
+    /// Waits at the first instruction for a debugger on this port of 127.0.0.1.
+    pub gdb_port: Option<u16>,
+    /// Command-line text passed as it is, after everything else.
+    pub raw_cmdline: String,
+    /// Whether to pass the token and time hints; without, the console is plain text, as under a bare VMM.
+    pub plain: bool,
+    /// Further arguments of the VMM, passed as they are.
+    pub vmm_arguments: Vec<String>,
+    /// The VMM program; `None` takes `$TORO_QEMU`, else `qemu-system-x86_64`.
+    pub vmm_program: Option<PathBuf>,
+    /// Where the guest's streams go.
+    pub sinks: Sinks,
+}
+
+impl Machine {
+    /// A machine with the defaults of the tool.
+    pub fn new(image: Image) -> Self {
+        Self {
+            image,
+            module: None,
+            machine_type: MachineType::default(),
+            accelerator: Accelerator::default(),
+            memory_bytes: MEMORY_BYTES_DEFAULT,
+            cpus: 1,
+            network: Network::default(),
+            ports: Vec::new(),
+            address: None,
+            gateway: None,
+            console: ConsoleDevice::default(),
+            rng: false,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            name: None,
+            log: None,
+            stdin: false,
+            pcap: None,
+            gdb_port: None,
+            raw_cmdline: String::new(),
+            plain: false,
+            vmm_arguments: Vec::new(),
+            vmm_program: None,
+            sinks: Sinks::default(),
+        }
+    }
+
+    /// Sets the board and firmware.
+    #[must_use]
+    pub fn machine_type(mut self, machine_type: MachineType) -> Self {
+        self.machine_type = machine_type;
+        self
+    }
+
+    /// Sets what executes the guest.
+    #[must_use]
+    pub fn accelerator(mut self, accelerator: Accelerator) -> Self {
+        self.accelerator = accelerator;
+        self
+    }
+
+    /// Sets the memory.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory_bytes = bytes;
+        self
+    }
+
+    /// Sets the number of virtual processors.
+    #[must_use]
+    pub fn cpus(mut self, cpus: u32) -> Self {
+        self.cpus = cpus;
+        self
+    }
+
+    /// Sets what the network card is plugged into.
+    #[must_use]
+    pub fn network(mut self, network: Network) -> Self {
+        self.network = network;
+        self
+    }
+
+    /// Publishes a guest's TCP port on a free port of 127.0.0.1; [`Guest::host_address`] tells which.
+    #[must_use]
+    pub fn publish(mut self, guest_port: u16) -> Self {
+        self.ports.push(Port::on_free_port(guest_port));
+        self
+    }
+
+    /// Publishes a port in the words of the command line.
+    #[must_use]
+    pub fn publish_port(mut self, port: Port) -> Self {
+        self.ports.push(port);
+        self
+    }
+
+    /// Sets what carries the console.
+    #[must_use]
+    pub fn console(mut self, console: ConsoleDevice) -> Self {
+        self.console = console;
+        self
+    }
+
+    /// Sets `argv` behind the program's name, which is the image's.
+    #[must_use]
+    pub fn arguments<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.arguments = vec![self.image.name.clone()];
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds an environment variable.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the log filter.
+    #[must_use]
+    pub fn log(mut self, filter: &str) -> Self {
+        self.log = Some(filter.into());
+        self
+    }
+
+    /// Announces standard input, which [`Guest::send_stdin`] and [`Guest::close_stdin`] give.
+    #[must_use]
+    pub fn stdin(mut self) -> Self {
+        self.stdin = true;
+        self
+    }
+
+    /// Appends text to the guest's command line as it is.
+    #[must_use]
+    pub fn raw_cmdline(mut self, text: &str) -> Self {
+        self.raw_cmdline = text.into();
+        self
+    }
+
+    /// Appends arguments to the VMM's, as they are.
+    #[must_use]
+    pub fn vmm_arguments<S: Into<String>>(
+        mut self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.vmm_arguments
+            .extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Starts it. Returns when the VMM runs, which is before the guest has said anything.
+    pub fn start(self) -> Result<Guest, Error> {
+        guest::start(self)
+    }
+
+    /// The guest's command line.
+    pub(crate) fn command_line(&self, token: Token) -> String {
+        let mut line = Builder::new();
+        if !self.plain {
+            line.push(cmdline::TOKEN, token.as_str());
+            if let Some(tsc_khz) = tsc::khz() {
+                line.push(cmdline::TSC_KHZ, tsc_khz.to_string());
+            }
+            if let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) {
+                line.push(cmdline::EPOCH_NS, now.as_nanos().to_string());
+            }
+        }
+        self.push_network(&mut line);
+        if let Some(name) = &self.name {
+            line.push(cmdline::HOSTNAME, name);
+        }
+        if let Some(log) = &self.log {
+            line.push(cmdline::LOG, log);
+        }
+        if self.gdb_port.is_some() {
+            line.push(cmdline::KASLR, "off");
+        }
+        if self.stdin {
+            line.push(cmdline::STDIN, "1");
+        }
+        for argument in &self.arguments {
+            line.push(cmdline::ARG, argument);
+        }
+        for (name, value) in &self.environment {
+            line.push_env(name, value);
+        }
+        let mut text = line.into_string();
+        if !self.raw_cmdline.is_empty() {
+            text.push(' ');
+            text.push_str(&self.raw_cmdline);
+        }
+        text
+    }
+
+    /// On the private network the host knows the address, so the guest need not ask for it.
+    fn push_network(&self, line: &mut Builder) {
+        let known = Address::Static {
+            ip: USER_NETWORK_GUEST,
+            prefix: USER_NETWORK_PREFIX,
+        };
+        let by_default = (self.network == Network::User && !self.plain).then_some(known);
+        let Some(address) = self.address.or(by_default) else {
+            return;
+        };
+        line.push(cmdline::IP, address.to_string());
+        let gateway = self
+            .gateway
+            .or((address == known).then_some(USER_NETWORK_GATEWAY));
+        if let Some(gateway) = gateway {
+            line.push(cmdline::GATEWAY, gateway.to_string());
+        }
+        if address == known && self.network == Network::User {
+            line.push(cmdline::DNS, USER_NETWORK_DNS.to_string());
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! How a run ended: what the guest said, or what can be said in its place.
+
+use crate::error::Error;
+use std::process::ExitStatus;
+use toro_abi::outcome::{Kind, Outcome, status};
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The guest said it.
+    Said(Outcome),
+    /// The machine went off without a word.
+    Silent {
+        /// What the VMM knows about it.
+        reason: String,
+    },
+    /// The VMM failed.
+    VmmFailed {
+        /// Its status.
+        status: ExitStatus,
+    },
+    /// The time limit was reached; the caller's `backtrace` says where the guest was.
+    TimedOut,
+    /// The caller ended it.
+    Killed,
+}
+
+/// A run that has ended.
+#[derive(Clone, Debug)]
+pub struct Exit {
+    /// How.
+    pub ending: Ending,
+    /// The program's standard output, where it was kept.
+    pub stdout: Vec<u8>,
+    /// The program's standard error, where it was kept.
+    pub stderr: Vec<u8>,
+    /// Kernel log and reports, where they were kept.
+    pub log: Vec<u8>,
+    /// The VMM's own messages.
+    pub vmm_messages: String,
+    /// Where each processor was when the time limit was reached; empty otherwise.
+    pub backtrace: String,
+}
+
+impl Exit {
+    /// The exit status of the tool.
+    pub fn status(&self) -> u8 {
+        match &self.ending {
+            Ending::Said(outcome) => outcome.kind.status(),
+            Ending::Silent { .. } | Ending::VmmFailed { .. } => status::TOOL,
+            Ending::TimedOut => status::TIMEOUT,
+            Ending::Killed => status::INTERRUPTED,
+        }
+    }
+
+    /// What the guest said; `None` when it said nothing.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.ending {
+            Ending::Said(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// A word for how it ended, as in the status file.
+    pub fn kind(&self) -> &'static str {
+        match &self.ending {
+            Ending::Said(outcome) => outcome.kind.name(),
+            Ending::Silent { .. } => "silent",
+            Ending::VmmFailed { .. } => "vmm",
+            Ending::TimedOut => "timeout",
+            Ending::Killed => "killed",
+        }
+    }
+
+    /// What to tell the user when nothing else has: `None` for an application that exited, or was stopped.
+    pub fn error(&self) -> Option<Error> {
+        let error = match &self.ending {
+            Ending::Said(Outcome {
+                kind: Kind::Exit { .. } | Kind::Stopped,
+                ..
+            })
+            | Ending::Killed => return None,
+            Ending::Said(outcome) => Error::new(match (outcome.kind, outcome.message.as_str()) {
+                (Kind::Panic, message) => with("the application panicked", message),
+                (Kind::Fault, message) => with("the application faulted", message),
+                (Kind::KernelDefect, message) => with("the kernel has a defect", message),
+                (Kind::OutOfMemory, message) => with("the guest is out of memory", message),
+                (_, message) => with("the guest cannot start", message),
+            }),
+            Ending::Silent { reason } => {
+                Error::new(format!("the guest ended without saying why: {reason}"))
+            }
+            Ending::VmmFailed { status } => {
+                let last = self
+                    .vmm_messages
+                    .lines()
+                    .rfind(|line| !line.trim().is_empty());
+                Error::new(with(
+                    &format!("the VMM failed ({status})"),
+                    last.unwrap_or_default(),
+                ))
+            }
+            Ending::TimedOut => Error::new("the guest did not end in time"),
+        };
+        let error = match &self.ending {
+            Ending::Said(Outcome {
+                kind: Kind::OutOfMemory,
+                ..
+            }) => error.help("give it more: -m 256M"),
+            _ => error,
+        };
+        Some(error.with_status(self.status()))
+    }
+
+    /// Standard output as text.
+    pub fn stdout_text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Standard error as text.
+    pub fn stderr_text(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+
+    /// Kernel log and reports as text.
+    pub fn log_text(&self) -> String {
+        String::from_utf8_lossy(&self.log).into_owned()
+    }
+}
+
+fn with(what: &str, message: &str) -> String {
+    if message.is_empty() {
+        what.into()
+    } else {
+        format!("{what}: {message}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit(ending: Ending) -> Exit {
+        Exit {
+            ending,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            log: Vec::new(),
+            vmm_messages: String::new(),
+            backtrace: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_the_guest_said_becomes_the_status() {
+        let said = |kind| {
+            exit(Ending::Said(Outcome {
+                kind,
+                message: "why".into(),
+            }))
+        };
+        assert_eq!(said(Kind::Exit { status: 3 }).status(), 3);
+        assert_eq!(said(Kind::Exit { status: 3 }).error(), None);
+        let error = said(Kind::OutOfMemory).error().unwrap();
+        assert_eq!(
+            (error.status(), error.message()),
+            (104, "the guest is out of memory: why")
+        );
+        assert!(error.cure().is_some());
+    }
+
+    #[test]
+    fn silence_is_never_success() {
+        let silent = exit(Ending::Silent {
+            reason: "guest-reset".into(),
+        });
+        assert_eq!((silent.status(), silent.kind()), (125, "silent"));
+        assert!(
+            silent
+                .error()
+                .unwrap()
+                .message()
+                .contains("without saying why")
+        );
+        assert_eq!(exit(Ending::TimedOut).status(), 124);
+    }
+}

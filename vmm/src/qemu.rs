@@ -1,0 +1,474 @@
+//! A machine in QEMU's words, versions 7.2 to 10; and QEMU's complaints in ours.
+
+use crate::error::Error;
+use crate::machine::{Accelerator, ConsoleDevice, Machine, MachineType, Network};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use toro_abi::network::Address;
+
+/// The oldest version that is known to work.
+pub const VERSION_MIN: (u64, u64) = (7, 2);
+
+/// The program: `explicit`, `$TORO_QEMU`, or the one in `$PATH`.
+pub fn program(explicit: Option<&Path>) -> PathBuf {
+    let named = std::env::var_os("TORO_QEMU").filter(|value| !value.is_empty());
+    explicit
+        .map(PathBuf::from)
+        .or(named.map(PathBuf::from))
+        .unwrap_or_else(|| "qemu-system-x86_64".into())
+}
+
+/// The arguments for `machine`, whose accelerator has been decided. `control` is the socket on which the caller listens.
+pub fn arguments(
+    machine: &Machine,
+    accelerator: Accelerator,
+    command_line: &str,
+    control: Option<&Path>,
+) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut push = |words: &[&str]| all.extend(words.iter().map(|word| (*word).to_owned()));
+    push(&[
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+    ]);
+    push(&["-machine", &board(machine)]);
+    if matches!(
+        machine.machine_type,
+        MachineType::Q35Qboot | MachineType::PcQboot
+    ) {
+        push(&["-bios", "qboot.rom"]);
+    }
+    // Under TCG `max` is what QEMU can do; under KVM `host` is what the processor can.
+    match accelerator {
+        Accelerator::Kvm => push(&["-accel", "kvm", "-cpu", "host"]),
+        Accelerator::Tcg | Accelerator::Auto => push(&["-accel", "tcg", "-cpu", "max"]),
+    }
+    push(&[
+        "-m",
+        &format!("{}K", machine.memory_bytes >> 10),
+        "-smp",
+        &machine.cpus.to_string(),
+    ]);
+    push(&["-global", "virtio-mmio.force-legacy=false"]);
+    if let Some(name) = &machine.name {
+        push(&["-name", &escape(name)]);
+    }
+    if let Some(control) = control {
+        push(&[
+            "-chardev",
+            &format!("socket,id=control,path={}", escape_path(control)),
+        ]);
+        push(&["-mon", "chardev=control,mode=control"]);
+    }
+    push(&["-chardev", "stdio,id=console,signal=off"]);
+    let bus = if machine.machine_type.has_pci() {
+        "pci,disable-legacy=on"
+    } else {
+        "device"
+    };
+    match machine.console {
+        ConsoleDevice::Serial => push(&["-serial", "chardev:console"]),
+        ConsoleDevice::Virtio => {
+            let serial = if machine.machine_type.has_pci() {
+                "virtio-serial-pci,disable-legacy=on"
+            } else {
+                "virtio-serial-device"
+            };
+            push(&["-device", serial, "-device", "virtconsole,chardev=console"]);
+        }
+    }
+    if machine.rng {
+        push(&["-device", &format!("virtio-rng-{bus}")]);
+    }
+    match &machine.network {
+        Network::None => {}
+        Network::User => push(&["-netdev", &user_network(machine)]),
+        Network::Tap(name) => {
+            push(&[
+                "-netdev",
+                &format!(
+                    "tap,id=net0,ifname={},script=no,downscript=no",
+                    escape(name)
+                ),
+            ]);
+        }
+    }
+    if machine.network != Network::None {
+        let rom = if machine.machine_type.has_pci() {
+            ",romfile="
+        } else {
+            ""
+        };
+        push(&[
+            "-device",
+            &format!("virtio-net-{bus},netdev=net0{rom}{}", mac(&machine.network)),
+        ]);
+    }
+    if let Some(file) = &machine.pcap {
+        push(&[
+            "-object",
+            &format!("filter-dump,id=pcap,netdev=net0,file={}", escape_path(file)),
+        ]);
+    }
+    if let Some(port) = machine.gdb_port {
+        push(&["-gdb", &format!("tcp:127.0.0.1:{port}"), "-S"]);
+    }
+    push(&[
+        "-kernel",
+        &machine.image.boot.to_string_lossy(),
+        "-append",
+        command_line,
+    ]);
+    if let Some(module) = &machine.module {
+        push(&["-initrd", &module.to_string_lossy()]);
+    }
+    all.extend(machine.vmm_arguments.iter().cloned());
+    all
+}
+
+/// The `-machine` value.
+fn board(machine: &Machine) -> String {
+    let (mut board, is_microvm) = match machine.machine_type {
+        MachineType::Microvm => ("microvm".to_owned(), true),
+        MachineType::MicrovmMinimal => ("microvm,acpi=off,pic=off,pit=off,rtc=off".into(), true),
+        MachineType::MicrovmPci => ("microvm,pcie=on".into(), true),
+        MachineType::Q35 | MachineType::Q35Qboot => ("q35".into(), false),
+        MachineType::Pc | MachineType::PcQboot => ("pc".into(), false),
+    };
+    // microvm has a UART unless told otherwise; the others only when a -serial option asks for it.
+    if is_microvm && machine.console == ConsoleDevice::Virtio {
+        board.push_str(",isa-serial=off");
+    }
+    board
+}
+
+fn user_network(machine: &Machine) -> String {
+    let mut text = "user,id=net0".to_owned();
+    let mut guest = String::new();
+    if let Some(Address::Static { ip, prefix }) = machine.address {
+        let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+        let network = toro_abi::network::Ipv4((u32::from_be_bytes(ip.0) & mask).to_be_bytes());
+        text.push_str(&format!(",net={network}/{prefix},dhcpstart={ip}"));
+        if let Some(gateway) = machine.gateway {
+            text.push_str(&format!(",host={gateway}"));
+        }
+        guest = ip.to_string();
+    }
+    for port in &machine.ports {
+        text.push_str(&format!(
+            ",hostfwd={}:{}-{guest}:{}",
+            port.protocol, port.host, port.guest
+        ));
+    }
+    text
+}
+
+/// Machines on one bridge need addresses of their own: derived from the interface's name, so it is the same each time.
+fn mac(network: &Network) -> String {
+    let Network::Tap(name) = network else {
+        return String::new();
+    };
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    let [_, a, b, c] = hash.to_be_bytes();
+    format!(",mac=52:54:00:{a:02x}:{b:02x}:{c:02x}")
+}
+
+/// A value inside an option list: QEMU reads `,,` as a comma.
+fn escape(text: &str) -> String {
+    text.replace(',', ",,")
+}
+
+fn escape_path(path: &Path) -> String {
+    escape(&path.to_string_lossy())
+}
+
+/// The command as one line for a shell.
+pub fn shell_line(program: &Path, arguments: &[String]) -> String {
+    let words =
+        std::iter::once(program.to_string_lossy().into_owned()).chain(arguments.iter().cloned());
+    let quoted = words.map(|word| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:,+@%".contains(&byte);
+        if !word.is_empty() && word.bytes().all(plain) {
+            word
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// The version that `program --version` prints.
+pub fn version(program: &Path) -> Result<(u64, u64), Error> {
+    let output = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output();
+    let output = output.map_err(|error| cannot_start(program, &error))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    parse_version(&text).ok_or_else(|| {
+        Error::new(format!(
+            "cannot use {}: `--version` does not print a QEMU version",
+            program.display()
+        ))
+        .help("set TORO_QEMU to a qemu-system-x86_64")
+    })
+}
+
+fn parse_version(text: &str) -> Option<(u64, u64)> {
+    let (_, rest) = text.split_once("version ")?;
+    let mut numbers = rest.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// Fails for a version that is too old.
+pub fn check_version(program: &Path, version: (u64, u64)) -> Result<(), Error> {
+    if version >= VERSION_MIN {
+        return Ok(());
+    }
+    let (major, minor) = version;
+    Err(Error::new(format!(
+        "{} is QEMU {major}.{minor}, which is too old: 7.2 or later is needed",
+        program.display()
+    ))
+    .help(format!(
+        "upgrade it ({}), or set TORO_QEMU to a newer one",
+        install_command()
+    )))
+}
+
+/// QEMU did not even start.
+pub fn cannot_start(program: &Path, error: &std::io::Error) -> Error {
+    let name = program.display();
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Error::new(format!("cannot start QEMU: {name} is not installed"))
+            .help(install_command());
+    }
+    Error::new(format!("cannot start QEMU: {name}: {error}"))
+        .help("set TORO_QEMU to a qemu-system-x86_64 that you can run")
+}
+
+/// The command that installs QEMU on this system.
+pub fn install_command() -> String {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let ids: Vec<&str> = release
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("ID=")
+                .or_else(|| line.strip_prefix("ID_LIKE="))
+        })
+        .flat_map(|value| value.trim_matches('"').split(' '))
+        .collect();
+    let command = |id: &str| match id {
+        "debian" | "ubuntu" => Some("sudo apt-get install qemu-system-x86"),
+        "fedora" | "rhel" | "centos" => Some("sudo dnf install qemu-system-x86-core"),
+        "arch" => Some("sudo pacman -S qemu-system-x86"),
+        "alpine" => Some("sudo apk add qemu-system-x86_64"),
+        "suse" | "opensuse" => Some("sudo zypper install qemu-x86"),
+        _ => None,
+    };
+    ids.into_iter()
+        .find_map(command)
+        .unwrap_or("install the package with qemu-system-x86_64")
+        .into()
+}
+
+/// QEMU ended before its machine ran: its last words and the cure.
+pub(crate) fn explain_death(
+    program: &Path,
+    machine: &Machine,
+    status: &str,
+    messages: &str,
+) -> Error {
+    if let Ok(version) = version(program)
+        && let Err(error) = check_version(program, version)
+    {
+        return error;
+    }
+    let last = messages
+        .lines()
+        .rfind(|line| !line.trim().is_empty())
+        .unwrap_or(status)
+        .trim();
+    // "qemu-system-x86_64: -netdev user,...: why": the program and the option are ours, not the user's.
+    let why = last.strip_prefix("qemu-system-x86_64: ").unwrap_or(last);
+    let error = Error::new(format!("cannot start QEMU: {why}"));
+    let has = |text: &str| messages.contains(text);
+    let cure = if has("KVM kernel module: Permission denied") {
+        "add yourself to group kvm, or use --accel tcg (slower)".to_owned()
+    } else if has("KVM") {
+        "use --accel tcg (slower)".into()
+    } else if has("Could not set up host forwarding rule") {
+        "the port is taken: choose another with -p, or 0 for a free one".into()
+    } else if has("/dev/net/tun") {
+        let name = if let Network::Tap(name) = &machine.network {
+            name.as_str()
+        } else {
+            "tap0"
+        };
+        format!(
+            "sudo ip tuntap add {name} mode tap user $USER && sudo ip link set {name} up, and stop who uses it"
+        )
+    } else if has("'user'") || has("expects a netdev backend type") {
+        "this QEMU has no user network (slirp): install one that has, or use --net tap:NAME or --net none".into()
+    } else if has("qboot.rom") || has("PC BIOS") || has("firmware") {
+        format!("QEMU's firmware files are missing: {}", install_command())
+    } else if has("unsupported machine type") {
+        format!(
+            "this QEMU lacks the machine: choose another with --machine, or {}",
+            install_command()
+        )
+    } else if has("cannot set up guest memory") || has("Cannot allocate memory") {
+        "give the guest less memory: -m 64M".into()
+    } else if !machine.vmm_arguments.is_empty() {
+        format!(
+            "check the further arguments: {}",
+            machine.vmm_arguments.join(" ")
+        )
+    } else {
+        format!(
+            "`toro doctor` checks the installation; {} answers `--version`?",
+            program.display()
+        )
+    };
+    error.help(cure)
+}
+
+/// The command that starts `machine`.
+pub(crate) fn command(program: &Path, arguments: &[String]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments.iter().map(OsString::from));
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Image;
+    use crate::ports::Port;
+    use toro_abi::network::Ipv4;
+
+    fn machine() -> Machine {
+        Machine::new(Image {
+            name: "app".into(),
+            boot: "/k/app.elf".into(),
+            symbols: "/k/app".into(),
+        })
+    }
+
+    fn line(machine: &Machine) -> String {
+        shell_line(
+            Path::new("qemu"),
+            &arguments(machine, Accelerator::Tcg, "arg=app", None),
+        )
+    }
+
+    #[test]
+    fn the_default_machine_is_a_microvm_with_a_card_on_mmio() {
+        assert_eq!(
+            line(&machine()),
+            "qemu -nodefaults -no-user-config -display none -no-reboot -machine microvm -accel tcg -cpu max -m 65536K -smp 1 \
+             -global virtio-mmio.force-legacy=false -chardev stdio,id=console,signal=off -serial chardev:console \
+             -netdev user,id=net0 -device virtio-net-device,netdev=net0 -kernel /k/app.elf -append arg=app"
+        );
+    }
+
+    #[test]
+    fn a_card_on_pci_is_modern_and_has_no_rom() {
+        for machine_type in MachineType::ALL
+            .into_iter()
+            .filter(|machine_type| machine_type.has_pci())
+        {
+            let line = line(&machine().machine_type(machine_type));
+            assert!(
+                line.contains("-device virtio-net-pci,disable-legacy=on,netdev=net0,romfile= "),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_virtio_console_replaces_the_uart() {
+        let line = line(&machine().console(ConsoleDevice::Virtio));
+        assert!(
+            line.contains("microvm,isa-serial=off") && !line.contains("-serial "),
+            "{line}"
+        );
+        assert!(
+            line.contains("-device virtio-serial-device -device virtconsole,chardev=console"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn ports_lead_to_the_guest_wherever_its_address_is() {
+        let mut machine = machine()
+            .publish_port(Port::parse("8080:80").unwrap())
+            .publish_port(Port::parse("0:53/udp").unwrap());
+        assert!(
+            line(&machine).contains(
+                "user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:127.0.0.1:0-:53"
+            )
+        );
+        machine.address = Address::parse("192.168.7.9/24");
+        machine.gateway = Ipv4::parse("192.168.7.1");
+        let line = line(&machine);
+        let wanted = "user,id=net0,net=192.168.7.0/24,dhcpstart=192.168.7.9,host=192.168.7.1,hostfwd=tcp:127.0.0.1:8080-192.168.7.9:80";
+        assert!(line.contains(wanted), "{line}");
+    }
+
+    #[test]
+    fn a_tap_has_its_own_mac_and_a_comma_in_a_name_is_escaped() {
+        let mut machine = machine().network(Network::Tap("tap0".into()));
+        machine.name = Some("a,b".into());
+        machine.pcap = Some("/tmp/x,y.pcap".into());
+        let line = line(&machine);
+        assert!(
+            line.contains("tap,id=net0,ifname=tap0,script=no,downscript=no"),
+            "{line}"
+        );
+        assert!(line.contains(",mac=52:54:00:"), "{line}");
+        assert!(
+            line.contains("-name a,,b") && line.contains("file=/tmp/x,,y.pcap"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_shell_reads_the_line_back() {
+        let words = [
+            "a b".to_owned(),
+            "it's".into(),
+            String::new(),
+            "plain".into(),
+        ];
+        assert_eq!(
+            shell_line(Path::new("q"), &words),
+            r"q 'a b' 'it'\''s' '' plain"
+        );
+    }
+
+    #[test]
+    fn versions_are_read_and_old_ones_refused() {
+        assert_eq!(
+            parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg)"),
+            Some((7, 2))
+        );
+        assert_eq!(
+            parse_version("QEMU emulator version 10.0.2\n"),
+            Some((10, 0))
+        );
+        assert_eq!(parse_version("something else"), None);
+        assert!(
+            check_version(Path::new("q"), (7, 2)).is_ok()
+                && check_version(Path::new("q"), (10, 0)).is_ok()
+        );
+        let error = check_version(Path::new("q"), (5, 2)).unwrap_err();
+        assert!(error.message().contains("QEMU 5.2") && error.cure().is_some());
+    }
+}

@@ -1,0 +1,173 @@
+//! QEMU's control connection: one JSON object a line, commands answered in order, events in between.
+
+use crate::error::Error;
+use crate::transcript::Shared;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// QEMU answers at once, unless its machine is being torn down or its host is overloaded.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+/// A connection on which commands can be given.
+#[derive(Debug)]
+pub struct Qmp {
+    /// QEMU's version, as it greets.
+    pub version: (u64, u64),
+    conversation: Mutex<Conversation>,
+}
+
+#[derive(Debug)]
+struct Conversation {
+    stream: UnixStream,
+    answers: Receiver<Value>,
+    negotiated: bool,
+}
+
+impl Qmp {
+    /// Reads the greeting, then listens on a thread of its own.
+    pub(crate) fn connect(stream: UnixStream, shared: Arc<Shared>) -> std::io::Result<Self> {
+        let mut lines = BufReader::new(stream.try_clone()?);
+        let mut greeting = String::new();
+        lines.read_line(&mut greeting)?;
+        let greeting: Value = serde_json::from_str(&greeting).unwrap_or_default();
+        let version = &greeting["QMP"]["version"]["qemu"];
+        let version = (
+            version["major"].as_u64().unwrap_or(0),
+            version["minor"].as_u64().unwrap_or(0),
+        );
+        let (sender, answers) = channel();
+        std::thread::Builder::new()
+            .name("qmp".into())
+            .spawn(move || {
+                for line in lines.lines().map_while(Result::ok) {
+                    let message: Value = serde_json::from_str(&line).unwrap_or_default();
+                    match message["event"].as_str() {
+                        Some("SHUTDOWN") => shared.update(|transcript| {
+                            let reason = message["data"]["reason"].as_str().unwrap_or("unknown");
+                            transcript.shutdown_reason = Some(reason.into());
+                        }),
+                        Some(_) => {}
+                        None => {
+                            if sender.send(message).is_err() {
+                                break;
+                            }
+                        }
+                    }
+                }
+            })?;
+        Ok(Self {
+            version,
+            conversation: Mutex::new(Conversation {
+                stream,
+                answers,
+                negotiated: false,
+            }),
+        })
+    }
+
+    /// Gives a command and returns what it answers.
+    pub fn execute(&self, command: &str, arguments: Value) -> Result<Value, Error> {
+        let mut conversation = self
+            .conversation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !conversation.negotiated {
+            conversation.execute("qmp_capabilities", json!({}))?;
+            conversation.negotiated = true;
+        }
+        conversation.execute(command, arguments)
+    }
+
+    /// Gives a command of the human monitor and returns the text that it prints.
+    pub fn monitor(&self, line: &str) -> Result<String, Error> {
+        let answer = self.execute("human-monitor-command", json!({ "command-line": line }))?;
+        Ok(answer.as_str().unwrap_or_default().replace("\r\n", "\n"))
+    }
+
+    /// The same, as one processor sees it.
+    pub fn monitor_on(&self, cpu: usize, line: &str) -> Result<String, Error> {
+        let arguments = json!({ "command-line": line, "cpu-index": cpu });
+        let answer = self.execute("human-monitor-command", arguments)?;
+        Ok(answer.as_str().unwrap_or_default().replace("\r\n", "\n"))
+    }
+}
+
+impl Conversation {
+    fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, Error> {
+        let fail = |why: &str| Error::new(format!("QEMU did not obey `{command}`: {why}"));
+        let request = json!({ "execute": command, "arguments": arguments });
+        while self.answers.try_recv().is_ok() {} // an answer that came too late for its command
+        self.stream
+            .write_all(format!("{request}\n").as_bytes())
+            .map_err(|error| fail(&error.to_string()))?;
+        let answer = self
+            .answers
+            .recv_timeout(ANSWER_LIMIT)
+            .map_err(|_| fail("no answer"))?;
+        match answer.get("return") {
+            Some(value) => Ok(value.clone()),
+            None => Err(fail(
+                answer["error"]["desc"]
+                    .as_str()
+                    .unwrap_or("an answer that is not understood"),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays QEMU on the other end: a greeting, then `answers`, one for each line that arrives.
+    fn connect(answers: &'static [&'static str]) -> (Qmp, Arc<Shared>) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs
+            .write_all(
+                b"{\"QMP\":{\"version\":{\"qemu\":{\"micro\":22,\"minor\":2,\"major\":7}}}}\n",
+            )
+            .unwrap();
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(theirs.try_clone().unwrap()).lines();
+            for answer in answers {
+                lines.next().unwrap().unwrap();
+                theirs.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let shared = Arc::new(Shared::new());
+        (Qmp::connect(ours, shared.clone()).unwrap(), shared)
+    }
+
+    #[test]
+    fn answers_are_told_from_events() {
+        let (qmp, shared) = connect(&[
+            "{\"return\":{}}\n",
+            "{\"event\":\"SHUTDOWN\",\"data\":{\"reason\":\"guest-reset\"}}\n{\"return\":\"RIP=1\\r\\n\"}\n",
+        ]);
+        assert_eq!(qmp.version, (7, 2));
+        assert_eq!(qmp.monitor("info registers").unwrap(), "RIP=1\n");
+        assert_eq!(
+            shared.lock().shutdown_reason.as_deref(),
+            Some("guest-reset")
+        );
+    }
+
+    #[test]
+    fn a_refusal_and_a_lost_connection_are_errors() {
+        let (qmp, _) = connect(&[
+            "{\"return\":{}}\n",
+            "{\"error\":{\"desc\":\"no such command\"}}\n",
+        ]);
+        assert!(
+            qmp.execute("dance", json!({}))
+                .unwrap_err()
+                .message()
+                .ends_with("`dance`: no such command")
+        );
+        assert!(qmp.execute("dance", json!({})).is_err());
+    }
+}

@@ -1,0 +1,233 @@
+//! Image offsets in the guest's reports become function, file and line: the host has the ELF, the guest needs no DWARF.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// How the guest writes an address: an offset from the image's base, which is the address in the ELF.
+const MARK: &[u8] = b"image+0x";
+
+/// Reads an image's symbols when the first address has to be named.
+pub struct Symbolizer {
+    image: Option<PathBuf>,
+    loader: Mutex<State>,
+}
+
+enum State {
+    Unread,
+    Read(Box<addr2line::Loader>),
+    Unreadable,
+}
+
+impl std::fmt::Debug for Symbolizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Symbolizer")
+            .field("image", &self.image)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Symbolizer {
+    /// Names addresses of this ELF.
+    pub fn new(image: &Path) -> Self {
+        Self {
+            image: Some(image.into()),
+            loader: Mutex::new(State::Unread),
+        }
+    }
+
+    /// Names nothing.
+    pub fn none() -> Self {
+        Self {
+            image: None,
+            loader: Mutex::new(State::Unreadable),
+        }
+    }
+
+    /// The functions at an offset, innermost first, for inlined ones too; `None` when nothing is known.
+    pub fn names(&self, offset: u64) -> Option<Vec<String>> {
+        let mut state = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (State::Unread, Some(image)) = (&*state, &self.image) {
+            *state = match addr2line::Loader::new(image) {
+                Ok(loader) => State::Read(Box::new(loader)),
+                Err(_) => State::Unreadable, // the report is still useful with offsets
+            };
+        }
+        let State::Read(loader) = &*state else {
+            return None;
+        };
+        let mut names = Vec::new();
+        if let Ok(mut frames) = loader.find_frames(offset) {
+            while let Ok(Some(frame)) = frames.next() {
+                let Some(function) = &frame.function else {
+                    continue;
+                };
+                let Ok(mangled) = function.raw_name() else {
+                    continue;
+                };
+                let mut name = demangle(&mangled);
+                if let Some(location) = &frame.location
+                    && let Some(file) = location.file
+                {
+                    let line = location.line.unwrap_or(0);
+                    name.push_str(&format!(" ({}:{line})", shorten(file)));
+                }
+                names.push(name);
+            }
+        }
+        if names.is_empty() {
+            names.push(demangle(loader.find_symbol(offset)?));
+        }
+        Some(names)
+    }
+
+    /// Adds names behind each `image+0x..` of a line; callers inlined there follow on lines of their own.
+    pub fn replace<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.image.is_none() || !line.windows(MARK.len()).any(|window| window == MARK) {
+            return Cow::Borrowed(line);
+        }
+        let mut out = Vec::new();
+        let mut inlined = Vec::new();
+        let mut rest = line;
+        while let Some(at) = rest.windows(MARK.len()).position(|window| window == MARK) {
+            let digits = &rest[at + MARK.len()..];
+            let len = digits
+                .iter()
+                .take_while(|byte| byte.is_ascii_hexdigit())
+                .count();
+            let end = at + MARK.len() + len;
+            out.extend_from_slice(&rest[..end]);
+            let offset = std::str::from_utf8(&digits[..len])
+                .ok()
+                .and_then(|text| u64::from_str_radix(text, 16).ok());
+            // A return address belongs to the call before it, which may be the last instruction of its function.
+            let back = u64::from(is_return_address(&out));
+            if let Some(names) = offset.and_then(|offset| self.names(offset.saturating_sub(back))) {
+                let mut names = names.into_iter();
+                out.extend_from_slice(format!(" {}", names.next().unwrap_or_default()).as_bytes());
+                inlined.extend(names);
+            }
+            rest = &rest[end..];
+        }
+        out.extend_from_slice(rest);
+        for name in inlined {
+            if !out.ends_with(b"\n") {
+                out.push(b'\n');
+            }
+            out.extend_from_slice(format!("      inlined in {name}\n").as_bytes());
+        }
+        Cow::Owned(out)
+    }
+}
+
+/// Whether the line so far is a backtrace's frame other than the innermost: `  #3 image+0x12345`.
+fn is_return_address(line: &[u8]) -> bool {
+    let line = line.trim_ascii_start();
+    line.starts_with(b"#") && !line.starts_with(b"#0 ")
+}
+
+fn demangle(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
+}
+
+/// A path as a reader wants it: below the folder he stands in, or below a crate of the registry or the toolchain.
+fn shorten(file: &str) -> Cow<'_, str> {
+    if let Ok(here) = std::env::current_dir()
+        && let Ok(below) = Path::new(file).strip_prefix(here)
+    {
+        return Cow::Owned(below.display().to_string());
+    }
+    if file.starts_with("/rustc/")
+        && let Some(at) = file.find("/library/")
+    {
+        return Cow::Borrowed(&file[at + 1..]);
+    }
+    if let Some(at) = file.find("/registry/src/")
+        && let Some((_index, below)) = file[at + "/registry/src/".len()..].split_once('/')
+    {
+        return Cow::Borrowed(below);
+    }
+    Cow::Borrowed(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[inline(never)]
+    extern "C" fn a_function_of_this_test() -> u32 {
+        std::process::id()
+    }
+
+    /// This test program is an ELF with symbols, too: its own functions serve as the guest's.
+    fn offset_of_the_function() -> u64 {
+        use object::{Object, ObjectSymbol};
+        let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let elf = object::File::parse(&*bytes).unwrap();
+        let symbol = elf.symbols().find(|symbol| {
+            symbol
+                .name()
+                .is_ok_and(|name| name.contains("a_function_of_this_test"))
+        });
+        symbol.unwrap().address()
+    }
+
+    #[test]
+    fn an_address_is_named() {
+        assert!(a_function_of_this_test() > 0);
+        let symbolizer = Symbolizer::new(&std::env::current_exe().unwrap());
+        let offset = offset_of_the_function();
+        let line = symbolizer
+            .replace(format!("  #0 image+{offset:#x}\n").as_bytes())
+            .into_owned();
+        let line = String::from_utf8(line).unwrap();
+        assert!(
+            line.starts_with(&format!("  #0 image+{offset:#x} ")),
+            "{line}"
+        );
+        assert!(
+            line.contains("a_function_of_this_test") && line.contains("symbolize.rs:"),
+            "{line}"
+        );
+        // As a return address it belongs to whatever stands before this function.
+        let line = symbolizer
+            .replace(format!("  #1 image+{offset:#x}\n").as_bytes())
+            .into_owned();
+        assert!(
+            !String::from_utf8(line)
+                .unwrap()
+                .contains("a_function_of_this_test")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_named_stays_as_it_is() {
+        let line = b"  #3 image+0x12345\n";
+        assert_eq!(&*Symbolizer::none().replace(line), line);
+        assert_eq!(
+            &*Symbolizer::new(Path::new("/nonexistent")).replace(line),
+            line
+        );
+        let symbolizer = Symbolizer::new(&std::env::current_exe().unwrap());
+        for line in [
+            &b"image+0x\n"[..],
+            b"image+0xffffffffffffffffff\n",
+            b"image+0x1\xff",
+        ] {
+            assert!(symbolizer.replace(line).starts_with(b"image+0x"));
+        }
+    }
+
+    #[test]
+    fn paths_lose_what_says_nothing() {
+        assert_eq!(
+            shorten("/rustc/abc/library/core/src/fmt.rs"),
+            "library/core/src/fmt.rs"
+        );
+        assert_eq!(
+            shorten("/root/.cargo/registry/src/index.crates.io-1/log-0.4/src/lib.rs"),
+            "log-0.4/src/lib.rs"
+        );
+        assert_eq!(shorten("kernel/src/lib.rs"), "kernel/src/lib.rs");
+    }
+}

@@ -1,0 +1,126 @@
+//! All that the guest and its VMM have said so far.
+
+use std::process::ExitStatus;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use toro_abi::control::{Control, Protocol};
+use toro_abi::outcome::Outcome;
+
+/// What is kept of each stream; a guest that prints without end must not fill the host's memory.
+const KEPT_BYTES_MAX: usize = 64 << 20;
+
+/// What was said. Streams hold bytes only where their sink keeps them.
+#[derive(Debug, Default)]
+pub struct Transcript {
+    /// The program's standard output.
+    pub stdout: Vec<u8>,
+    /// The program's standard error.
+    pub stderr: Vec<u8>,
+    /// Kernel log and reports, symbolised.
+    pub log: Vec<u8>,
+    /// Control records, each with its time since the VMM was started.
+    pub controls: Vec<(Duration, Control)>,
+    /// How the guest says it ended.
+    pub outcome: Option<Outcome>,
+    /// When it said so.
+    pub outcome_after: Option<Duration>,
+    /// Why a stream could not be passed on.
+    pub sink_failure: Option<String>,
+    /// The VMM's own messages.
+    pub vmm_messages: String,
+    /// Why the VMM says the machine went off, in its words.
+    pub shutdown_reason: Option<String>,
+    /// How the VMM ended.
+    pub vmm_exit: Option<ExitStatus>,
+    /// How many of console and VMM messages have ended.
+    pub(crate) streams_ended: u8,
+}
+
+impl Transcript {
+    /// Virtual base of the image, once the kernel has told.
+    pub fn image_base(&self) -> Option<u64> {
+        self.controls.iter().find_map(|(_, control)| match control {
+            Control::Boot { base, .. } => Some(*base),
+            _ => None,
+        })
+    }
+
+    /// When the guest began to listen on a port.
+    pub fn listening_after(&self, protocol: Protocol, port: u16) -> Option<Duration> {
+        let wanted = Control::Listen { protocol, port };
+        self.controls
+            .iter()
+            .find(|(_, control)| *control == wanted)
+            .map(|(after, _)| *after)
+    }
+
+    /// Whether nothing more can come.
+    pub fn has_ended(&self) -> bool {
+        self.vmm_exit.is_some() && self.streams_ended == 2
+    }
+
+    /// Appends to a kept stream, up to the limit.
+    pub(crate) fn keep(stream: &mut Vec<u8>, bytes: &[u8]) {
+        let room = KEPT_BYTES_MAX.saturating_sub(stream.len());
+        stream.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+/// A transcript that threads write and wait for.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    transcript: Mutex<Transcript>,
+    changed: Condvar,
+    pub(crate) started: Instant,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Self {
+            transcript: Mutex::default(),
+            changed: Condvar::new(),
+            started: Instant::now(),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Transcript> {
+        // A writer that panicked has lost at most its own piece; what is there is still worth reporting.
+        self.transcript
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the transcript and wakes who waits for it.
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Transcript) -> R) -> R {
+        let result = change(&mut self.lock());
+        self.changed.notify_all();
+        result
+    }
+
+    /// Waits until `condition` gives a value or the deadline passes; `None` waits for ever.
+    pub(crate) fn wait<T>(
+        &self,
+        deadline: Option<Instant>,
+        mut condition: impl FnMut(&mut Transcript) -> Option<T>,
+    ) -> Option<T> {
+        let mut transcript = self.lock();
+        loop {
+            if let Some(value) = condition(&mut transcript) {
+                return Some(value);
+            }
+            transcript = match deadline {
+                None => self
+                    .changed
+                    .wait(transcript)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.checked_duration_since(Instant::now())?;
+                    self.changed
+                        .wait_timeout(transcript, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+    }
+}
