@@ -16,14 +16,14 @@
 
 extern crate alloc;
 
+pub mod acpi;
 pub mod arch;
 pub mod boot;
 pub mod console;
-pub mod mm;
-pub mod log;
 pub mod fault;
-pub mod acpi;
+pub mod log;
+pub mod mm;
 pub mod sched;
+pub mod start;
 pub mod sync;
 pub mod time;
-pub mod start;

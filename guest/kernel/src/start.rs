@@ -4,8 +4,8 @@
 
 use crate::arch::{CoreLocal, interrupt, paging, time};
 use crate::boot::{BootError, BootInfo};
-use alloc::boxed::Box;
 use crate::{console, fault, log, mm, sched};
+use alloc::boxed::Box;
 use toro_abi::embedded;
 
 static BOOT: CoreLocal<Option<BootInfo>> = CoreLocal::new(None);

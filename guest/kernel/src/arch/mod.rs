@@ -5,15 +5,15 @@
 mod x86_64;
 
 pub use x86_64::{
-    Frame,      // the registers at an exception
-    context,    // switching between threads
-    cpu,        // what this processor offers
-    depth,      // is the kernel or the application at work?
-    interrupt,  // vectors, and how devices reach them
+    Frame,            // the registers at an exception
+    backtrace,        // return addresses of a stack
+    context,          // switching between threads
+    cpu,              // what this processor offers
+    depth,            // is the kernel or the application at work?
+    interrupt,        // vectors, and how devices reach them
     local::CoreLocal, // state of one core
-    paging,     // mapping memory
-    port,       // port input and output
-    power,      // idle, and off
-    time,       // the clock and its one timer
-    backtrace,  // return addresses of a stack
+    paging,           // mapping memory
+    port,             // port input and output
+    power,            // idle, and off
+    time,             // the clock and its one timer
 };

@@ -67,7 +67,9 @@ pub fn init() {
 
 /// Reads the token, and tells the host where the image is.
 pub fn start_streams(boot: &BootInfo, image_base: u64) {
-    if let Some(token) = boot.command_line().get(toro_abi::cmdline::TOKEN).and_then(|value| Token::parse(value.encoded())) {
+    if let Some(token) =
+        boot.command_line().get(toro_abi::cmdline::TOKEN).and_then(|value| Token::parse(value.encoded()))
+    {
         CONSOLE.with(|console| console.token = Some(token));
         control(&Control::Boot { base: image_base, version: toro_abi::VERSION });
     }

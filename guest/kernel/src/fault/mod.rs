@@ -160,4 +160,3 @@ impl Write for Line {
 fn panic_handler(info: &PanicInfo<'_>) -> ! {
     panic(info)
 }
-

@@ -73,14 +73,18 @@ impl DirectMap {
         if !paging::is_mapped(metadata as usize) {
             let Some(frame) = self.spare() else { return false };
             // SAFETY: the page is in the slot of the mappings, kept for metadata, and not mapped yet.
-            if unsafe { paging::map_page(metadata & !(PAGE_BYTES - 1), frame, paging::Access::ReadWrite, &mut || self.spare()) }
-                .is_err()
+            if unsafe {
+                paging::map_page(metadata & !(PAGE_BYTES - 1), frame, paging::Access::ReadWrite, &mut || self.spare())
+            }
+            .is_err()
             {
                 return false;
             }
         }
         // SAFETY: mapped above; a block's metadata lies in one page.
-        unsafe { core::ptr::with_exposed_provenance_mut::<u8>(metadata as usize).write_bytes(NOT_FREE, BLOCK_FRAMES as usize) };
+        unsafe {
+            core::ptr::with_exposed_provenance_mut::<u8>(metadata as usize).write_bytes(NOT_FREE, BLOCK_FRAMES as usize)
+        };
         true
     }
 }

@@ -7,9 +7,9 @@ use super::frames::{MEMORY, PageFrames};
 use crate::arch::paging;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
+use toro_memory::BLOCK_BYTES;
 use toro_memory::buddy::{ORDER_MAX, order_for};
 use toro_memory::slab::{self, Pages};
-use toro_memory::BLOCK_BYTES;
 
 struct Heap;
 

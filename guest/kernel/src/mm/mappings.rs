@@ -115,7 +115,10 @@ pub fn map_device(physical: PhysAddr, bytes: usize, caching: Caching) -> Result<
     let page = PhysAddr(physical.0 - offset as u64);
     let span = (offset + bytes).next_multiple_of(PAGE_BYTES);
     let known = MAPPINGS.with(|mappings| {
-        mappings.known[..mappings.known_count].iter().find(|known| known.0 == page && known.1 >= span).map(|known| known.2)
+        mappings.known[..mappings.known_count]
+            .iter()
+            .find(|known| known.0 == page && known.1 >= span)
+            .map(|known| known.2)
     });
     let base = match known {
         Some(base) => base,

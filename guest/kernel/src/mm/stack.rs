@@ -31,12 +31,8 @@ struct Kept {
     range_count: usize,
 }
 
-static KEPT: CoreLocal<Kept> = CoreLocal::new(Kept {
-    stacks: [(0, 0); KEPT_MAX],
-    stack_count: 0,
-    ranges: [(0, 0); RANGES_MAX],
-    range_count: 0,
-});
+static KEPT: CoreLocal<Kept> =
+    CoreLocal::new(Kept { stacks: [(0, 0); KEPT_MAX], stack_count: 0, ranges: [(0, 0); RANGES_MAX], range_count: 0 });
 
 /// Takes the last entry of that size out of a list.
 fn take(list: &mut [(usize, usize)], count: &mut usize, bytes: usize) -> Option<usize> {
@@ -90,7 +86,8 @@ impl Stack {
 fn map_fresh_page(address: usize) -> Result<(), OutOfMemory> {
     let frame = allocate_frame()?;
     // SAFETY: the address is of a range this module reserved and is not mapped; the frame is fresh.
-    let mapped = unsafe { paging::map_page(address as u64, frame, paging::Access::ReadWrite, &mut || allocate_frame().ok()) };
+    let mapped =
+        unsafe { paging::map_page(address as u64, frame, paging::Access::ReadWrite, &mut || allocate_frame().ok()) };
     mapped.map_err(|_| {
         free_frame(frame);
         OutOfMemory

@@ -70,11 +70,9 @@ null_descriptor:
     .skip 8
 
 supported:
-    # Nothing of .bss may depend on what the loader left there.
-    leal (__bss_start - img32)(%ebp), %edi
-    leal (__bss_end - img32)(%ebp), %ecx
-    subl %edi, %ecx
-    shrl $2, %ecx
+    # Nothing of .bss may depend on what the loader left there: here the tables, the rest in 64-bit mode.
+    leal (boot_pml4 - img32)(%ebp), %edi
+    movl $({tables} / 4), %ecx
     xorl %eax, %eax
     rep stosl
 
@@ -128,6 +126,12 @@ start64:
     movl %eax, %gs
     movl %esi, %r12d                     # start_info
     leaq boot_stack_top(%rip), %rsp
+    leaq __bss_start(%rip), %rdi
+    leaq boot_pml4(%rip), %rcx           # the tables are last in .bss
+    subq %rdi, %rcx
+    shrq $3, %rcx
+    xorl %eax, %eax
+    rep stosq
 
     # r13: what little randomness there is before any driver.
     rdtsc
@@ -237,6 +241,7 @@ start64:
     call {entry}
     ud2
     "#,
+    tables = const 5 * 4096,
     slots = const 512 - WINDOW_SLOTS,
     entry = sym super::entry::entry,
     options(att_syntax)

@@ -153,7 +153,9 @@ pub fn boot_frames() -> impl Iterator<Item = PhysAddr> {
         asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack));
     }
     let identity = symbol!(boot_identity_pdpt);
-    let frames = [identity, identity + PAGE].into_iter().chain((symbol!(__spare_start)..symbol!(__spare_end)).step_by(PAGE as usize));
+    let frames = [identity, identity + PAGE]
+        .into_iter()
+        .chain((symbol!(__spare_start)..symbol!(__spare_end)).step_by(PAGE as usize));
     frames.map(|address| PhysAddr(address - image_base()))
 }
 
@@ -180,7 +182,11 @@ const fn index(address: u64, level: u32) -> usize {
 
 /// The entry that maps `address` at `level` (0: 4 KiB, 1: 2 MiB). Missing tables come from `new_table`,
 /// whose frames are cleared here; with `None` the walk ends at what is missing or larger.
-fn entry(address: u64, level: u32, mut new_table: Option<&mut dyn FnMut() -> Option<PhysAddr>>) -> Result<*mut u64, NoTable> {
+fn entry(
+    address: u64,
+    level: u32,
+    mut new_table: Option<&mut dyn FnMut() -> Option<PhysAddr>>,
+) -> Result<*mut u64, NoTable> {
     let mut entries = symbol!(boot_pml4) as *mut u64;
     for above in (level + 1..4).rev() {
         // SAFETY: `entries` is a live table of 512 entries.
@@ -215,7 +221,8 @@ pub fn is_mapped(address: usize) -> bool {
 /// Is the page of `address` mapped writable?
 pub fn is_writable(address: usize) -> bool {
     // SAFETY: the entry lies in a live table.
-    entry(address as u64, 0, None).is_ok_and(|entry| unsafe { entry.read_volatile() } & (PRESENT | WRITABLE) == PRESENT | WRITABLE)
+    entry(address as u64, 0, None)
+        .is_ok_and(|entry| unsafe { entry.read_volatile() } & (PRESENT | WRITABLE) == PRESENT | WRITABLE)
 }
 
 /// Maps the page at `address` to `physical`.
