@@ -1,0 +1,28 @@
+//! `cargo xtask soak`: the long version of the machine tests' request test.
+
+use anyhow::Result;
+
+use crate::run;
+
+/// Requests of the whole run unless a number is given.
+const REQUESTS: &str = "10000000";
+
+pub(crate) fn soak(options: &[&str]) -> Result<()> {
+    let requests = options.first().copied().unwrap_or(REQUESTS);
+    let mut command = run::cargo(
+        "",
+        &[
+            "test",
+            "--release",
+            "-p",
+            "toro-tests",
+            "--",
+            "--ignored",
+            "--exact",
+            "soak::nothing_is_lost",
+            "--nocapture",
+        ],
+    );
+    command.env("TORO_SOAK_REQUESTS", requests);
+    run::check(&mut command)
+}
