@@ -3,7 +3,8 @@
 //! Entered in 32-bit protected mode with paging off and `ebx` holding the address of `hvm_start_info`
 //! (Xen's PVH boot protocol). The image lies at its link address, 1 MiB. In order: a processor without
 //! 64-bit mode is refused in words, `.bss` is cleared, the image is mapped twice (at its own physical
-//! address, and at a base drawn from the timer and `rdrand` in 2 MiB steps of the upper half), its
+//! address, and at a base drawn from the timer and `rdrand` in 2 MiB steps of the upper half, or at its first
+//! slot with `kaslr=off`), its
 //! relative relocations are applied, and control moves to the upper copy for good.
 //! Integer instructions only: SSE is enabled here, before the first instruction a compiler wrote.
 
@@ -154,10 +155,33 @@ start64:
     jmp 1f
 3:  xorq %rax, %r13
 1:
-    # Base V = PML4 slot 256..319, any PDPT slot, and a PD slot that leaves room for the image and the windows.
     leaq __image_end(%rip), %r8
     addq $0x1fffff, %r8
     shrq $21, %r8                        # n
+
+    # `kaslr=off` on the command line, for debuggers, makes every base the first. Only what the identity
+    # map reaches is read; Rust checks these pointers properly, and says what is wrong with them.
+    movq %r8, %rcx
+    shlq $21, %rcx
+    subq $8192, %rcx
+    cmpq %rcx, %r12
+    jae 3f
+    movq 24(%r12), %rsi                  # start_info.cmdline_paddr
+    cmpq %rcx, %rsi
+    jae 3f
+    movl $8184, %ecx
+    movabsq $0x666f3d726c73616b, %rdx    # "kaslr=of"
+1:  cmpb $0, (%rsi)
+    je 3f
+    cmpq %rdx, (%rsi)
+    je 2f
+    incq %rsi
+    decl %ecx
+    jnz 1b
+    jmp 3f
+2:  xorl %r13d, %r13d
+3:
+    # Base V = PML4 slot 256..319, any PDPT slot, and a PD slot that leaves room for the image and the windows.
     movl %r13d, %eax
     andl $63, %eax
     leal 256(%rax), %r9d                 # PML4 slot
