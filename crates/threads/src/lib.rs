@@ -20,6 +20,7 @@ mod table;
 mod tests;
 mod wait;
 
+pub use run_queue::Turn;
 pub use table::{ThreadId, Threads};
 pub use wait::{WaitOutcome, Waiters};
 

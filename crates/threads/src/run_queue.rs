@@ -12,11 +12,31 @@ pub(crate) struct RunQueue {
 
 impl RunQueue {
     pub(crate) const fn new() -> Self {
-        RunQueue {
-            head: NONE,
-            tail: NONE,
-            len: 0,
-        }
+        RunQueue { head: NONE, tail: NONE, len: 0 }
+    }
+}
+
+/// What it takes to let the chosen thread run.
+#[derive(Debug)]
+pub enum Turn<'a, P> {
+    /// Nobody is ready. The thread that asked, though it waits or has ended, still stands on its stack.
+    Nobody,
+    /// The thread that asked was chosen.
+    Same,
+    /// Another was chosen.
+    Switch {
+        /// The thread that asked; `None` when it has ended, or nobody ran before.
+        from: Option<&'a mut P>,
+        /// The thread that was chosen, from now on the running one.
+        to: &'a mut P,
+    },
+}
+
+impl<P> Turn<'_, P> {
+    /// Whether a thread was chosen.
+    #[must_use]
+    pub fn found(&self) -> bool {
+        !matches!(self, Turn::Nobody)
     }
 }
 
@@ -32,12 +52,11 @@ impl<P> Threads<P> {
         self.make_ready(self.current);
     }
 
-    /// Makes the first ready thread the running one. `false`: nobody is ready, and the thread that asked, though it waits
-    /// or has ended, is still the one whose stack is stood on.
-    pub fn run_next(&mut self) -> bool {
+    /// Makes the first ready thread the running one, and says what that takes.
+    pub fn run_next(&mut self) -> Turn<'_, P> {
         let index = self.ready.head;
         if index == NONE {
-            return false;
+            return Turn::Nobody;
         }
         let slot = self.slot(index);
         slot.state = State::Running;
@@ -47,8 +66,23 @@ impl<P> Threads<P> {
             self.ready.tail = NONE;
         }
         self.ready.len -= 1;
-        self.current = index;
-        true
+        let previous = core::mem::replace(&mut self.current, index);
+        self.turn(previous, index)
+    }
+
+    fn turn(&mut self, previous: u32, next: u32) -> Turn<'_, P> {
+        if previous == next {
+            return Turn::Same;
+        }
+        let (from, to) = if previous == NONE {
+            (None, &mut self.slots[next as usize])
+        } else {
+            let pair = self.slots.get_disjoint_mut([previous as usize, next as usize]);
+            let [from, to] = pair.expect("two different threads of the table");
+            (from.payload.as_mut(), to)
+        };
+        let to = to.payload.as_mut().expect("a ready thread has its payload");
+        Turn::Switch { from, to }
     }
 
     pub(crate) fn make_ready(&mut self, index: u32) {

@@ -43,7 +43,7 @@ pub(crate) struct Slot<P> {
     pub(crate) outcome: WaitOutcome,
     /// Somebody unparked this thread and it has not parked since.
     pub(crate) unparked: bool,
-    payload: Option<P>,
+    pub(crate) payload: Option<P>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,10 +80,7 @@ impl<P> Threads<P> {
         let index = self.take_slot(payload)?;
         self.alive += 1;
         self.make_ready(index);
-        Ok(ThreadId {
-            generation: self.slots[index as usize].generation,
-            index,
-        })
+        Ok(ThreadId { generation: self.slots[index as usize].generation, index })
     }
 
     /// Ends the running thread and hands its payload back. The stack in it may still be the one the caller stands on.
@@ -91,10 +88,7 @@ impl<P> Threads<P> {
         let index = core::mem::replace(&mut self.current, NONE);
         let free = self.free;
         let slot = self.slot(index);
-        let payload = slot
-            .payload
-            .take()
-            .expect("the running thread has its payload");
+        let payload = slot.payload.take().expect("the running thread has its payload");
         slot.state = State::Free;
         slot.generation += 1;
         slot.unparked = false;
@@ -108,10 +102,7 @@ impl<P> Threads<P> {
     #[must_use]
     pub fn current(&self) -> Option<ThreadId> {
         let slot = self.slots.get(self.current as usize)?;
-        Some(ThreadId {
-            generation: slot.generation,
-            index: self.current,
-        })
+        Some(ThreadId { generation: slot.generation, index: self.current })
     }
 
     /// The payload of the running thread.
@@ -128,10 +119,7 @@ impl<P> Threads<P> {
     /// The threads that live, with their payloads, for reports.
     pub fn iter(&self) -> impl Iterator<Item = (ThreadId, &P)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| {
-            let id = ThreadId {
-                generation: slot.generation,
-                index: u32::try_from(index).ok()?,
-            };
+            let id = ThreadId { generation: slot.generation, index: u32::try_from(index).ok()? };
             Some((id, slot.payload.as_ref()?))
         })
     }

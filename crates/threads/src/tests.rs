@@ -8,7 +8,7 @@ fn started(names: &[char]) -> Threads<char> {
     for &name in names {
         threads.spawn(name).unwrap();
     }
-    assert!(threads.run_next());
+    assert!(threads.run_next().found());
     threads
 }
 
@@ -23,7 +23,7 @@ fn threads_run_in_turn() {
     for _ in 0..7 {
         seen.push(running(&mut threads));
         threads.yield_current();
-        assert!(threads.run_next());
+        assert!(threads.run_next().found());
     }
     assert_eq!(seen, "abcabca");
 }
@@ -39,11 +39,8 @@ fn a_name_is_never_used_twice() {
     assert_ne!(first, second);
     assert_eq!(threads.alive(), 1);
     threads.unpark(first); // a thread that has ended: nothing happens
-    assert!(threads.run_next());
-    assert!(
-        threads.park(None),
-        "the permit of a dead thread reached its successor"
-    );
+    assert!(threads.run_next().found());
+    assert!(threads.park(None), "the permit of a dead thread reached its successor");
 }
 
 #[test]
@@ -54,12 +51,12 @@ fn waiters_are_woken_in_order_of_arrival() {
         threads.wait(&list, None);
         threads.run_next();
     }
-    assert!(!threads.run_next());
+    assert!(!threads.run_next().found());
     assert!(threads.wake_one(&list));
     threads.wake_all(&list);
     assert!(!threads.wake_one(&list));
     let mut seen = String::new();
-    while threads.run_next() {
+    while threads.run_next().found() {
         assert_eq!(threads.finish_wait(&list), WaitOutcome::Woken);
         seen.push(threads.exit_current());
     }
@@ -78,7 +75,7 @@ fn a_deadline_ends_a_wait_anywhere_on_the_list() {
     threads.expire(9);
     assert_eq!(threads.ready(), 0);
     threads.expire(10);
-    assert!(threads.run_next());
+    assert!(threads.run_next().found());
     assert_eq!(running(&mut threads), 'b');
     assert_eq!(threads.finish_wait(&list), WaitOutcome::TimedOut);
     threads.exit_current();
@@ -93,11 +90,8 @@ fn a_wake_up_that_meets_a_time_out_is_not_lost() {
     let mut threads = started(&['a']);
     threads.wait(&list, Some(10));
     threads.expire(10);
-    assert!(
-        threads.wake_one(&list),
-        "the thread has not run yet, so it still takes the wake-up"
-    );
-    assert!(threads.run_next());
+    assert!(threads.wake_one(&list), "the thread has not run yet, so it still takes the wake-up");
+    assert!(threads.run_next().found());
     assert_eq!(threads.finish_wait(&list), WaitOutcome::Woken);
     assert_eq!(threads.ready(), 0, "made ready once, not twice");
 }
@@ -122,14 +116,11 @@ fn an_unpark_before_the_park_counts_once() {
     assert!(!threads.park(None));
     assert!(threads.park(None));
     threads.unpark(id);
-    assert!(threads.run_next());
+    assert!(threads.run_next().found());
     threads.finish_park();
-    assert!(
-        threads.park(Some(5)),
-        "the unpark was spent on the park it ended"
-    );
+    assert!(threads.park(Some(5)), "the unpark was spent on the park it ended");
     threads.expire(5);
-    assert!(threads.run_next());
+    assert!(threads.run_next().found());
 }
 
 /// Producers and consumers around a small buffer, with deadlines that often fire, 200 histories: everything produced is
@@ -173,18 +164,8 @@ impl Simulation {
         let mut threads = Threads::new();
         for _ in 0..Self::PRODUCERS {
             let role = Role::Producer { left: Self::EACH };
-            threads
-                .spawn(Script {
-                    role,
-                    in_wait: false,
-                })
-                .unwrap();
-            threads
-                .spawn(Script {
-                    role: Role::Consumer,
-                    in_wait: false,
-                })
-                .unwrap();
+            threads.spawn(Script { role, in_wait: false }).unwrap();
+            threads.spawn(Script { role: Role::Consumer, in_wait: false }).unwrap();
         }
         Simulation {
             threads,
@@ -205,11 +186,9 @@ impl Simulation {
             if self.below(4) == 0 {
                 self.threads.expire(self.now);
             }
-            if !self.threads.run_next() {
+            if !self.threads.run_next().found() {
                 let deadline = self.threads.next_deadline();
-                self.now = deadline
-                    .expect("everybody waits for good with work left: a wake-up was lost")
-                    .max(self.now);
+                self.now = deadline.expect("everybody waits for good with work left: a wake-up was lost").max(self.now);
                 self.threads.expire(self.now);
                 continue;
             }
@@ -223,11 +202,7 @@ impl Simulation {
         let script = self.threads.current_payload().unwrap();
         let role = script.role;
         if core::mem::take(&mut script.in_wait) {
-            let list = if role == Role::Consumer {
-                &self.not_empty
-            } else {
-                &self.not_full
-            };
+            let list = if role == Role::Consumer { &self.not_empty } else { &self.not_full };
             self.threads.finish_wait(list);
         }
         // Without a deadline three times in four: there only a wake-up helps.

@@ -32,21 +32,14 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    pub(crate) const NOWHERE: Self = Waiting {
-        listed: false,
-        previous: NONE,
-        next: NONE,
-    };
+    pub(crate) const NOWHERE: Self = Waiting { listed: false, previous: NONE, next: NONE };
 }
 
 impl Waiters {
     /// Nobody waits.
     #[must_use]
     pub const fn new() -> Self {
-        Waiters {
-            head: AtomicU32::new(NONE),
-            tail: AtomicU32::new(NONE),
-        }
+        Waiters { head: AtomicU32::new(NONE), tail: AtomicU32::new(NONE) }
     }
 
     /// Whether nobody waits.
@@ -68,11 +61,7 @@ impl<P> Threads<P> {
     pub fn wait(&mut self, waiters: &Waiters, deadline_ns: Option<u64>) {
         let index = self.current;
         let last = waiters.tail.load(Relaxed);
-        self.slot(index).waiting = Waiting {
-            listed: true,
-            previous: last,
-            next: NONE,
-        };
+        self.slot(index).waiting = Waiting { listed: true, previous: last, next: NONE };
         match last {
             NONE => waiters.head.store(index, Relaxed),
             last => self.slot(last).waiting.next = index,

@@ -29,17 +29,12 @@ pub(crate) struct Heap {
 
 impl Heap {
     pub(crate) const fn new() -> Self {
-        Heap {
-            entries: Vec::new(),
-            places: Vec::new(),
-        }
+        Heap { entries: Vec::new(), places: Vec::new() }
     }
 
     pub(crate) fn reserve(&mut self, entries: usize) -> Result<(), TryReserveError> {
-        self.entries
-            .try_reserve(entries.saturating_sub(self.entries.len()))?;
-        self.places
-            .try_reserve(entries.saturating_sub(self.places.len()))
+        self.entries.try_reserve(entries.saturating_sub(self.entries.len()))?;
+        self.places.try_reserve(entries.saturating_sub(self.places.len()))
     }
 
     #[cfg(test)]
@@ -67,10 +62,7 @@ impl Heap {
     /// Removes the entry of `slot`, which must have one.
     pub(crate) fn remove(&mut self, slot: u32) {
         let place = self.places[slot as usize] as usize;
-        assert_eq!(
-            self.entries[place].slot, slot,
-            "the heap's table and its entries disagree"
-        );
+        assert_eq!(self.entries[place].slot, slot, "the heap's table and its entries disagree");
         let last = self.entries.pop().expect("an entry was just seen");
         if place == self.entries.len() {
             return;
@@ -100,13 +92,8 @@ impl Heap {
         loop {
             let first = place * CHILDREN + 1;
             let end = (first + CHILDREN).min(self.entries.len());
-            let Some(child) = (first..end).reduce(|a, b| {
-                if self.entries[b].before(&self.entries[a]) {
-                    b
-                } else {
-                    a
-                }
-            }) else {
+            let Some(child) = (first..end).reduce(|a, b| if self.entries[b].before(&self.entries[a]) { b } else { a })
+            else {
                 break;
             };
             if !self.entries[child].before(&entry) {

@@ -49,12 +49,7 @@ impl<T> TimerQueue<T> {
     /// An empty queue; allocates nothing, so it can stand in a static.
     #[must_use]
     pub const fn new() -> Self {
-        TimerQueue {
-            heap: Heap::new(),
-            slots: Vec::new(),
-            free: None,
-            inserted: 0,
-        }
+        TimerQueue { heap: Heap::new(), slots: Vec::new(), free: None, inserted: 0 }
     }
 
     /// Makes sure that `timers` timers in all can be pending without a further allocation.
@@ -62,25 +57,17 @@ impl<T> TimerQueue<T> {
     /// # Errors
     /// When memory for them is not there; the queue is unchanged.
     pub fn reserve(&mut self, timers: usize) -> Result<(), TryReserveError> {
-        self.slots
-            .try_reserve(timers.saturating_sub(self.slots.len()))?;
+        self.slots.try_reserve(timers.saturating_sub(self.slots.len()))?;
         self.heap.reserve(timers)
     }
 
     /// Adds a timer. Allocates only beyond what [`reserve`](Self::reserve) promised.
     pub fn insert(&mut self, deadline_ns: u64, value: T) -> TimerKey {
         let slot = self.take_slot(value);
-        let entry = Entry {
-            deadline_ns,
-            sequence: self.inserted,
-            slot,
-        };
+        let entry = Entry { deadline_ns, sequence: self.inserted, slot };
         self.inserted += 1;
         self.heap.push(entry);
-        TimerKey {
-            slot,
-            generation: self.slots[slot as usize].generation,
-        }
+        TimerKey { slot, generation: self.slots[slot as usize].generation }
     }
 
     /// Takes a timer back; `None` when it has fired or was cancelled before.
@@ -101,10 +88,7 @@ impl<T> TimerQueue<T> {
 
     /// Takes the earliest timer whose deadline is at or before `now_ns`, with that deadline.
     pub fn pop_due(&mut self, now_ns: u64) -> Option<(u64, T)> {
-        let first = self
-            .heap
-            .first()
-            .filter(|entry| entry.deadline_ns <= now_ns)?;
+        let first = self.heap.first().filter(|entry| entry.deadline_ns <= now_ns)?;
         let (deadline_ns, slot) = (first.deadline_ns, first.slot);
         self.heap.remove(slot);
         self.release_slot(slot).map(|value| (deadline_ns, value))
@@ -125,12 +109,8 @@ impl<T> TimerQueue<T> {
     fn take_slot(&mut self, value: T) -> u32 {
         let content = Content::Pending(value);
         let Some(index) = self.free else {
-            let index =
-                u32::try_from(self.slots.len()).expect("fewer than 2^32 timers fit in memory");
-            self.slots.push(Slot {
-                generation: 0,
-                content,
-            });
+            let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 timers fit in memory");
+            self.slots.push(Slot { generation: 0, content });
             return index;
         };
         let slot = &mut self.slots[index as usize];

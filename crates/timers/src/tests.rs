@@ -50,9 +50,7 @@ fn a_reserved_queue_does_not_allocate() {
     let capacities = |queue: &TimerQueue<u64>| (queue.slots.capacity(), queue.heap.capacities());
     let before = capacities(&queue);
     for round in 0..10 {
-        let keys: Vec<_> = (0..100)
-            .map(|at| queue.insert(at * 7 % 31 + round, at))
-            .collect();
+        let keys: Vec<_> = (0..100).map(|at| queue.insert(at * 7 % 31 + round, at)).collect();
         for key in keys {
             queue.cancel(key).unwrap();
         }
@@ -74,17 +72,13 @@ fn a_long_random_history_agrees_with_a_sorted_map() {
                 model.insert((deadline, id), ());
             }
             2 if !keys.is_empty() => {
-                let (key, deadline, id) =
-                    keys.swap_remove(random.below(keys.len() as u64) as usize);
+                let (key, deadline, id) = keys.swap_remove(random.below(keys.len() as u64) as usize);
                 let pending = model.remove(&(deadline, id)).is_some();
                 assert_eq!(queue.cancel(key), pending.then_some(id));
             }
             _ => {
                 let now = random.below(10_000);
-                let due = model
-                    .first_key_value()
-                    .map(|(&key, ())| key)
-                    .filter(|&(deadline, _)| deadline <= now);
+                let due = model.first_key_value().map(|(&key, ())| key).filter(|&(deadline, _)| deadline <= now);
                 if let Some(key) = due {
                     model.remove(&key);
                 }
@@ -92,10 +86,7 @@ fn a_long_random_history_agrees_with_a_sorted_map() {
             }
         }
         assert_eq!(queue.len(), model.len());
-        assert_eq!(
-            queue.next_deadline(),
-            model.first_key_value().map(|(key, ())| key.0)
-        );
+        assert_eq!(queue.next_deadline(), model.first_key_value().map(|(key, ())| key.0));
     }
 }
 
@@ -103,9 +94,7 @@ fn a_long_random_history_agrees_with_a_sorted_map() {
 fn a_hundred_thousand_pending_timers_stay_cheap() {
     let mut queue = TimerQueue::new();
     let mut random = Random(7);
-    let mut keys: Vec<_> = (0..100_000)
-        .map(|id| queue.insert(random.below(1 << 40), id))
-        .collect();
+    let mut keys: Vec<_> = (0..100_000).map(|id| queue.insert(random.below(1 << 40), id)).collect();
     // A million re-arms of a random timer among them: quadratic work would not end within anyone's patience.
     for id in 0..1_000_000_u64 {
         let at = random.below(100_000) as usize;
