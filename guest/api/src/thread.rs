@@ -1,0 +1,229 @@
+//! Threads: cooperative, cheap, each on a stack of a chosen size above a guard page.
+//!
+//! A thread runs until it waits for something (a lock, a message, the network, a time), yields or ends; there is no
+//! pre-emption, so a loop that computes for long should [`yield_now`] now and then.
+//!
+//! ```no_run
+//! use toro::prelude::*;
+//! use toro::thread;
+//!
+//! let workers: Vec<_> = (0..4).map(|number| thread::spawn(move || number * number)).collect();
+//! for worker in workers {
+//!     println!("{:?}", worker.join());
+//! }
+//! ```
+
+use crate::fault::Fault;
+use crate::io;
+use crate::sync::Mutex;
+use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use toro_kernel::sched::{self, SpawnError, WaitQueue};
+use toro_kernel::time::deadline_after;
+
+pub use toro_kernel::sched::{LocalKey, yield_now};
+
+/// How a thread ended: with its result, or by a fault. There are no values of [`Fault`] yet, see there.
+pub type Result<T> = core::result::Result<T, Fault>;
+
+/// Names a thread; never used for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ThreadId(sched::ThreadId);
+
+/// A thread, to name it and to [`unpark`](Thread::unpark) it.
+#[derive(Clone)]
+pub struct Thread {
+    id: ThreadId,
+    name: Option<Arc<str>>,
+}
+
+/// How a thread is to be made.
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder makes no thread until `spawn` is called"]
+pub struct Builder {
+    inner: sched::Builder,
+}
+
+/// The right to wait for a thread's result. Dropped, it lets the thread go on alone.
+pub struct JoinHandle<T> {
+    thread: Thread,
+    end: Arc<End<T>>,
+}
+
+/// Where a thread leaves its result.
+struct End<T> {
+    result: Mutex<Option<T>>,
+    reached: AtomicBool,
+    joiner: WaitQueue,
+}
+
+/// Runs `body` in a new thread with a stack of 64 KiB.
+///
+/// # Panics
+/// When there is no memory for it; [`Builder::spawn`] returns an error instead.
+pub fn spawn<F, T>(body: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Builder::new().spawn(body).expect("no thread could be made")
+}
+
+impl Builder {
+    /// No name, a stack of 64 KiB.
+    pub const fn new() -> Self {
+        Builder { inner: sched::Builder::new() }
+    }
+
+    /// What reports call the thread.
+    pub fn name(mut self, name: String) -> Self {
+        self.inner.name = Some(name.into());
+        self
+    }
+
+    /// How many bytes its stack has: at least 8 KiB, whatever is asked.
+    pub const fn stack_size(mut self, bytes: usize) -> Self {
+        self.inner.stack_bytes = bytes;
+        self
+    }
+
+    /// Runs `body` in a new thread, which gets its first turn when this one waits or yields.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::OutOfMemory`]; `body` is dropped.
+    pub fn spawn<F, T>(self, body: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let end = Arc::new(End { result: Mutex::new(None), reached: AtomicBool::new(false), joiner: WaitQueue::new() });
+        let name = self.inner.name.clone();
+        let there = Arc::clone(&end);
+        let run = move || {
+            let result = body();
+            *there.result.lock() = Some(result);
+            there.reached.store(true, Ordering::Release);
+            there.joiner.wake_one();
+        };
+        let id = sched::spawn(self.inner, Box::new(run)).map_err(no_memory)?;
+        Ok(JoinHandle { thread: Thread { id: ThreadId(id), name }, end })
+    }
+}
+
+fn no_memory(_: SpawnError) -> io::Error {
+    io::Error::with_message(io::ErrorKind::OutOfMemory, "no memory for another thread")
+}
+
+impl<T> JoinHandle<T> {
+    /// Waits until the thread ends.
+    ///
+    /// # Errors
+    /// None yet: a thread that does not return ends the machine. See [`Fault`].
+    pub fn join(self) -> Result<T> {
+        while !self.is_finished() {
+            self.end.joiner.wait(None);
+        }
+        let result = self.end.result.lock().take();
+        Ok(result.expect("a thread that has ended left its result, and only this handle takes it"))
+    }
+
+    /// Whether the thread has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.end.reached.load(Ordering::Acquire)
+    }
+
+    /// The thread.
+    #[must_use]
+    pub fn thread(&self) -> &Thread {
+        &self.thread
+    }
+}
+
+impl Thread {
+    /// Its identifier.
+    #[must_use]
+    pub fn id(&self) -> ThreadId {
+        self.id
+    }
+
+    /// Its name, if it was given one. The first thread is called `main`.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Ends the thread's [`park`], or its next one.
+    pub fn unpark(&self) {
+        sched::unpark(self.id.0);
+    }
+}
+
+/// The running thread.
+#[must_use]
+pub fn current() -> Thread {
+    Thread { id: ThreadId(sched::current()), name: sched::current_name() }
+}
+
+/// Waits for `duration`, while others run.
+pub fn sleep(duration: Duration) {
+    sched::sleep_until(deadline_after(duration));
+}
+
+/// Waits until `deadline`, while others run.
+pub fn sleep_until(deadline: Instant) {
+    sched::sleep_until(deadline.as_deadline());
+}
+
+/// Waits until another thread calls [`Thread::unpark`] for this one; not at all if one has since the last time.
+pub fn park() {
+    sched::park(None);
+}
+
+/// As [`park`], for `duration` at most.
+pub fn park_timeout(duration: Duration) {
+    sched::park(Some(deadline_after(duration)));
+}
+
+/// Declares statics of which each thread has its own value, made at its first use and dropped when the thread ends.
+///
+/// ```no_run
+/// use core::cell::Cell;
+///
+/// toro::thread_local! {
+///     static REQUESTS: Cell<u32> = const { Cell::new(0) };
+/// }
+///
+/// REQUESTS.set(REQUESTS.get() + 1);
+/// ```
+#[macro_export]
+macro_rules! thread_local {
+    () => {};
+    ($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = const $value:block $(; $($rest:tt)*)?) => {
+        $(#[$attribute])*
+        $visibility static $name: $crate::thread::LocalKey<$type> = $crate::thread::LocalKey::new(|| const $value);
+        $($crate::thread_local! { $($rest)* })?
+    };
+    ($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr $(; $($rest:tt)*)?) => {
+        $(#[$attribute])*
+        $visibility static $name: $crate::thread::LocalKey<$type> = $crate::thread::LocalKey::new(|| $value);
+        $($crate::thread_local! { $($rest)* })?
+    };
+}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Thread").field("id", &self.id).field("name", &self.name()).finish()
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("thread", &self.thread).finish_non_exhaustive()
+    }
+}

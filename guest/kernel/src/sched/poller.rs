@@ -1,0 +1,78 @@
+//! What a core does when no thread can run: look at its devices, at the clock, and then sleep.
+
+use super::CORE;
+use crate::arch::{CoreLocal, power, time};
+
+/// Something that turns events from outside into wake-ups: a network, a console.
+///
+/// Called on the stack of whatever thread looks for work, so it must need little stack and must not wait.
+pub trait Poller: Sync {
+    /// Takes what has arrived, runs the timers that are due, wakes whom it concerns.
+    fn poll(&self);
+
+    /// Asks the devices to interrupt from now on. `true`: something has arrived meanwhile, do not sleep.
+    fn prepare_idle(&self) -> bool;
+
+    /// When [`poll`](Self::poll) has something to do though no device says so: nanoseconds since boot.
+    fn next_deadline(&self) -> Option<u64>;
+}
+
+const POLLERS_MAX: usize = 8;
+
+static POLLERS: CoreLocal<Pollers> = CoreLocal::new(Pollers { count: 0, pollers: [None; POLLERS_MAX] });
+
+struct Pollers {
+    count: usize,
+    pollers: [Option<&'static dyn Poller>; POLLERS_MAX],
+}
+
+/// Adds a poller, for good.
+///
+/// # Panics
+/// When there are more than eight: the list is fixed at boot.
+pub fn register(poller: &'static dyn Poller) {
+    POLLERS.with(|list| {
+        assert!(list.count < POLLERS_MAX, "more than {POLLERS_MAX} pollers are registered");
+        list.pollers[list.count] = Some(poller);
+        list.count += 1;
+    });
+}
+
+/// The registered pollers; none is borrowed while it runs, for it may wake threads and register others.
+fn pollers() -> impl Iterator<Item = &'static dyn Poller> {
+    let mut index = 0;
+    core::iter::from_fn(move || {
+        let poller = POLLERS.with(|list| list.pollers.get(index).copied().flatten());
+        index += 1;
+        poller
+    })
+}
+
+/// Makes ready whom a device or the clock has made ready.
+pub(super) fn poll() {
+    pollers().for_each(Poller::poll);
+    CORE.with(|core| {
+        if core.threads.next_deadline().is_some() {
+            core.threads.expire(time::now_ns());
+        }
+    });
+}
+
+/// Nobody is ready: polls, and if that wakes nobody, sleeps until an interrupt or the next deadline.
+///
+/// The order is what makes sleeping safe: first poll, then ask for interrupts, then look again (that is the answer of
+/// `prepare_idle`), and sleep in one step with letting interrupts in.
+pub(super) fn find_work() {
+    poll();
+    if CORE.with(|core| core.threads.ready()) > 0 {
+        return;
+    }
+    // Not `any`: each must be asked, or the devices behind it stay silent.
+    let pending = pollers().fold(false, |pending, poller| poller.prepare_idle() | pending);
+    if pending {
+        return;
+    }
+    let sleeping = CORE.with(|core| core.threads.next_deadline());
+    let deadline = pollers().filter_map(|poller| poller.next_deadline()).chain(sleeping).min();
+    power::idle_until(deadline);
+}

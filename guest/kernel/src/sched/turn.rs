@@ -1,0 +1,74 @@
+//! The scheduling point: the running thread makes way, and finds out who goes on.
+
+#![expect(unsafe_code, reason = "switching from one stack to another")]
+
+use super::{CORE, Core, poller};
+use crate::arch::context::{self, Context};
+use crate::arch::depth;
+use toro_threads::Turn;
+
+/// Devices and deadlines are looked at once each ready thread had its turn, though not more often than this: a look costs
+/// about as much as a switch.
+const TURNS_PER_POLL_MIN: usize = 8;
+
+/// Lets the other ready threads run, and looks at the devices, before the caller goes on.
+pub fn yield_now() {
+    let _kernel = depth::enter();
+    CORE.with(|core| core.threads.yield_current());
+    give_way();
+}
+
+/// Returns when the scheduler has chosen the calling thread. The caller has said before whether it yields (it is in the run
+/// queue), waits (somebody will wake it) or has ended (this never returns).
+pub(super) fn give_way() {
+    loop {
+        match CORE.with(Core::choose) {
+            Choice::Stay => return,
+            Choice::Leave { from, to } => {
+                let depth = depth::get();
+                // SAFETY: `to` belongs to a thread that is not running, so it was made by `Context::new` or stored by this
+                // very call, and its stack lives as long as its table entry. Nothing touches the table before the stores
+                // and loads through both pointers are done.
+                unsafe { context::switch(from, to) };
+                depth::set(depth);
+                return bury();
+            }
+            Choice::Poll => poller::poll(),
+            Choice::Idle => poller::find_work(),
+        }
+    }
+}
+
+/// Frees the thread that ended before the caller ran. Each thread calls this first thing after it was switched to.
+pub(super) fn bury() {
+    let finished = CORE.with(|core| core.finished.take());
+    drop(finished); // outside: the allocator and the stack cache are not entered from inside `CORE`
+}
+
+enum Choice {
+    Stay,
+    Leave { from: *mut Context, to: *const Context },
+    Poll,
+    Idle,
+}
+
+impl Core {
+    fn choose(&mut self) -> Choice {
+        if self.turns_until_poll == 0 {
+            self.turns_until_poll = self.threads.ready().max(TURNS_PER_POLL_MIN);
+            return Choice::Poll;
+        }
+        match self.threads.run_next() {
+            Turn::Nobody => Choice::Idle,
+            Turn::Same => {
+                self.turns_until_poll -= 1;
+                Choice::Stay
+            }
+            Turn::Switch { from, to } => {
+                self.turns_until_poll -= 1;
+                let from = from.or(self.finished.as_mut()).map_or(&mut self.boot, |thread| &mut thread.context);
+                Choice::Leave { from, to: &raw const to.context }
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Time as the rest of the kernel speaks of it: deadlines in nanoseconds since boot.
+
+use crate::arch;
+use core::time::Duration;
+
+/// Time since boot; never goes back, and goes on while the machine idles.
+#[must_use]
+pub fn since_boot() -> Duration {
+    Duration::from_nanos(arch::time::now_ns())
+}
+
+/// Time since 1970-01-01 00:00 UTC; `None` when neither the machine nor the command line told it.
+#[must_use]
+pub fn since_epoch() -> Option<Duration> {
+    arch::time::wall_ns().map(Duration::from_nanos)
+}
+
+/// The deadline that lies `duration` ahead. One beyond the clock's range (584 years) is the end of that range.
+#[must_use]
+pub fn deadline_after(duration: Duration) -> u64 {
+    deadline_at(since_boot().saturating_add(duration))
+}
+
+/// The deadline at `since_boot`.
+#[must_use]
+pub fn deadline_at(since_boot: Duration) -> u64 {
+    u64::try_from(since_boot.as_nanos()).unwrap_or(u64::MAX)
+}
