@@ -13,6 +13,7 @@ use crate::boot::BootInfo;
 use core::fmt::{self, Write};
 use toro_abi::console::{Stream, Token};
 use toro_abi::control::Control;
+use toro_abi::outcome::Kind;
 
 const EARLY_BYTES_MAX: usize = 2048;
 
@@ -161,24 +162,17 @@ pub fn control(record: &Control) {
 }
 
 /// Writes the outcome; the last thing a guest says.
-pub fn outcome(kind: toro_abi::outcome::Kind, message: fmt::Arguments<'_>) {
+pub fn outcome(kind: Kind, message: fmt::Arguments<'_>) {
     if CONSOLE.with(|console| console.token.is_some()) {
         let mut writer = Writer(Stream::Outcome);
         let _infallible = toro_abi::outcome::write(&mut writer, kind, message).and_then(|()| writer.write_str("\n"));
-    } else {
-        let mut line = Writer(Stream::Log);
-        let separator = if message.as_str() == Some("") { "" } else { ": " };
-        let ended = match kind {
-            toro_abi::outcome::Kind::Exit { status } => {
-                kernel_line(format_args!("toro: the program ended with status {status}"));
-                return;
-            }
-            kind => kind.name(),
-        };
-        if CONSOLE.with(|console| console.middle_of_line) {
-            let _infallible = line.write_str("\n");
-        }
-        let _infallible = writeln!(line, "toro: ended by {ended}{separator}{message}");
+        return;
+    }
+    let separator = if message.as_str() == Some("") { "" } else { ": " };
+    match kind {
+        Kind::Exit { status } => kernel_line(format_args!("toro: the program ended with status {status}")),
+        Kind::Boot => kernel_line(format_args!("toro: boot failed: {message}")),
+        kind => kernel_line(format_args!("toro: ended by {}{separator}{message}", kind.name())),
     }
 }
 

@@ -31,8 +31,7 @@ pub fn stop() -> ! {
 
 /// Ends the machine because it cannot start.
 pub fn refuse(reason: &dyn fmt::Display) -> ! {
-    console::kernel_line(format_args!("toro: boot failed: {reason}"));
-    end(Kind::Boot, format_args!("{reason}"))
+    finish(Kind::Boot, format_args!("{reason}"))
 }
 
 /// Ends the machine: a panic of the application or of the kernel.

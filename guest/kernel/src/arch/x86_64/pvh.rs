@@ -91,10 +91,12 @@ pub(super) fn boot_info(start_info: u64, image: Range) -> Result<BootInfo, BootE
     memory.reserve(image.start, image.bytes()).map_err(BootError::Memory)?;
     memory.reserve(0, toro_memory::PAGE_BYTES).map_err(BootError::Memory)?; // firmware's vectors; and frame 0 is "none"
     let mut module = None;
-    if info.modules > 0 {
-        let first: Module = read("boot module list", info.module_list)?;
-        memory.reserve(first.start, first.bytes).map_err(BootError::Memory)?;
-        module = Some(Range { start: first.start, end: first.start + first.bytes });
+    for index in 0..u64::from(info.modules) {
+        let address = info.module_list.saturating_add(index * size_of::<Module>() as u64);
+        let entry: Module = read("boot module list", address)?;
+        memory.reserve(entry.start, entry.bytes).map_err(BootError::Memory)?;
+        // The first is ours; the memory of others is left alone.
+        module = module.or(Some(Range { start: entry.start, end: entry.start + entry.bytes }));
     }
     Ok(BootInfo {
         memory,
