@@ -43,10 +43,7 @@ impl Register {
     /// Reads an old-style 32-bit port number.
     fn port(bytes: &[u8], offset: usize) -> Option<Register> {
         let address = u32_at(bytes, offset)?.into();
-        (address != 0).then_some(Register {
-            space: Space::Port,
-            address,
-        })
+        (address != 0).then_some(Register { space: Space::Port, address })
     }
 }
 
@@ -72,11 +69,7 @@ impl<'m> Fadt<'m> {
     /// # Errors
     /// [`Error::Short`] when not even the flags of revision 1 are there.
     pub fn new(table: Table<'m>) -> Result<Fadt<'m>, Error> {
-        if table.bytes().len() < 116 {
-            Err(Error::Short)
-        } else {
-            Ok(Fadt(table))
-        }
+        if table.bytes().len() < 116 { Err(Error::Short) } else { Ok(Fadt(table)) }
     }
 
     /// The table itself.
@@ -101,11 +94,7 @@ impl<'m> Fadt<'m> {
     /// Where the DSDT is.
     pub fn dsdt_address(&self) -> Option<u64> {
         let wide = u64_at(self.0.bytes(), 140).filter(|address| *address != 0);
-        wide.or_else(|| {
-            u32_at(self.0.bytes(), 40)
-                .filter(|address| *address != 0)
-                .map(u64::from)
-        })
+        wide.or_else(|| u32_at(self.0.bytes(), 40).filter(|address| *address != 0).map(u64::from))
     }
 
     /// The register of a hardware-reduced machine that takes `0x20 | type << 2` to switch off.
@@ -117,9 +106,9 @@ impl<'m> Fadt<'m> {
     pub fn pm1_control(&self) -> impl Iterator<Item = Register> {
         let bytes = self.0.bytes();
         let registers = [(172, 64), (184, 68)];
-        registers.into_iter().filter_map(|(wide, narrow)| {
-            Register::generic(bytes, wide).or_else(|| Register::port(bytes, narrow))
-        })
+        registers
+            .into_iter()
+            .filter_map(|(wide, narrow)| Register::generic(bytes, wide).or_else(|| Register::port(bytes, narrow)))
     }
 
     /// The register that resets the machine, and the byte to write there.
@@ -127,10 +116,7 @@ impl<'m> Fadt<'m> {
         if self.flags() & FLAG_RESET_REGISTER == 0 {
             return None;
         }
-        Some((
-            Register::generic(self.0.bytes(), 116)?,
-            u8_at(self.0.bytes(), 128)?,
-        ))
+        Some((Register::generic(self.0.bytes(), 116)?, u8_at(self.0.bytes(), 128)?))
     }
 
     /// The power management timer.
@@ -138,17 +124,9 @@ impl<'m> Fadt<'m> {
         let bytes = self.0.bytes();
         let register = Register::generic(bytes, 208).or_else(|| {
             let present = u8_at(bytes, 91) == Some(4);
-            if present {
-                Register::port(bytes, 76)
-            } else {
-                None
-            }
+            if present { Register::port(bytes, 76) } else { None }
         })?;
-        let bits = if self.flags() & FLAG_TIMER_32_BITS != 0 {
-            32
-        } else {
-            24
-        };
+        let bits = if self.flags() & FLAG_TIMER_32_BITS != 0 { 32 } else { 24 };
         Some(PmTimer { register, bits })
     }
 }
@@ -159,9 +137,7 @@ impl<'m> Fadt<'m> {
 pub fn sleep_type_s5(dsdt: &[u8]) -> Option<u8> {
     const PACKAGE: u8 = 0x12;
     const BYTE_PREFIX: u8 = 0x0a;
-    let at = dsdt
-        .windows(5)
-        .position(|window| window == [b'_', b'S', b'5', b'_', PACKAGE])?;
+    let at = dsdt.windows(5).position(|window| window == [b'_', b'S', b'5', b'_', PACKAGE])?;
     let length_at = at + 5;
     let length_bytes = 1 + usize::from(u8_at(dsdt, length_at)? >> 6);
     let element = length_at + length_bytes + 1; // after the count of elements

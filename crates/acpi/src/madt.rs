@@ -50,11 +50,7 @@ impl<'m> Madt<'m> {
     /// # Errors
     /// [`Error::Short`] when its fixed part is not there.
     pub fn new(table: Table<'m>) -> Result<Madt<'m>, Error> {
-        if table.body().len() < 8 {
-            Err(Error::Short)
-        } else {
-            Ok(Madt(table))
-        }
+        if table.body().len() < 8 { Err(Error::Short) } else { Ok(Madt(table)) }
     }
 
     /// Where the registers of the local APICs are, unless an [`Entry::LocalApic`] says otherwise.
@@ -87,24 +83,11 @@ impl Entry {
     fn parse(bytes: &[u8]) -> Option<Entry> {
         let usable = |flags: u32| flags & (FLAG_ENABLED | FLAG_ONLINE_CAPABLE) != 0;
         match bytes[0] {
-            0 if usable(u32_at(bytes, 4)?) => Some(Entry::Processor {
-                apic_id: u8_at(bytes, 3)?.into(),
-            }),
-            9 if usable(u32_at(bytes, 8)?) => Some(Entry::Processor {
-                apic_id: u32_at(bytes, 4)?,
-            }),
-            1 => Some(Entry::IoApic {
-                address: u32_at(bytes, 4)?.into(),
-                gsi_base: u32_at(bytes, 8)?,
-            }),
-            2 => Some(Entry::Override {
-                isa_irq: u8_at(bytes, 3)?,
-                gsi: u32_at(bytes, 4)?,
-                flags: u16_at(bytes, 8)?,
-            }),
-            5 => Some(Entry::LocalApic {
-                address: u64_at(bytes, 4)?,
-            }),
+            0 if usable(u32_at(bytes, 4)?) => Some(Entry::Processor { apic_id: u8_at(bytes, 3)?.into() }),
+            9 if usable(u32_at(bytes, 8)?) => Some(Entry::Processor { apic_id: u32_at(bytes, 4)? }),
+            1 => Some(Entry::IoApic { address: u32_at(bytes, 4)?.into(), gsi_base: u32_at(bytes, 8)? }),
+            2 => Some(Entry::Override { isa_irq: u8_at(bytes, 3)?, gsi: u32_at(bytes, 4)?, flags: u16_at(bytes, 8)? }),
+            5 => Some(Entry::LocalApic { address: u64_at(bytes, 4)? }),
             _ => None,
         }
     }

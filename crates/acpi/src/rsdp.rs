@@ -45,10 +45,7 @@ impl Rsdp {
         let mut root = Root::Rsdt(rsdt.into());
         if u8_at(first, 15) >= Some(2) {
             let length = u32_at(bytes, 20).ok_or(Error::Short)? as usize;
-            let whole = bytes
-                .get(..length)
-                .filter(|whole| whole.len() >= 32)
-                .ok_or(Error::Short)?;
+            let whole = bytes.get(..length).filter(|whole| whole.len() >= 32).ok_or(Error::Short)?;
             if checksum(whole) != 0 {
                 return Err(Error::Checksum);
             }
@@ -65,11 +62,7 @@ impl Rsdp {
     pub fn scan(bytes: &[u8]) -> Option<Rsdp> {
         (0..bytes.len()).step_by(16).find_map(|offset| {
             let here = &bytes[offset..];
-            if here.starts_with(SIGNATURE) {
-                Rsdp::parse(here).ok()
-            } else {
-                None
-            }
+            if here.starts_with(SIGNATURE) { Rsdp::parse(here).ok() } else { None }
         })
     }
 }

@@ -54,10 +54,7 @@ impl<'m> Table<'m> {
             return Err(Error::Signature);
         }
         let length = u32_at(bytes, 4).ok_or(Error::Short)? as usize;
-        let table = bytes
-            .get(..length)
-            .filter(|table| table.len() >= HEADER_BYTES)
-            .ok_or(Error::Short)?;
+        let table = bytes.get(..length).filter(|table| table.len() >= HEADER_BYTES).ok_or(Error::Short)?;
         if checksum(table) != 0 {
             return Err(Error::Checksum);
         }
@@ -123,13 +120,7 @@ impl<'m, F: Fn(u64, usize) -> Option<&'m [u8]>> Tables<'m, F> {
             Root::Xsdt(_) => (8, true),
         };
         let entries = self.list.chunks_exact(step).take(TABLES_MAX);
-        entries.filter_map(move |entry| {
-            if wide {
-                u64_at(entry, 0)
-            } else {
-                u32_at(entry, 0).map(u64::from)
-            }
-        })
+        entries.filter_map(move |entry| if wide { u64_at(entry, 0) } else { u32_at(entry, 0).map(u64::from) })
     }
 
     /// The first table with this signature. One that is there but not sound is an error, not absent.
@@ -165,8 +156,5 @@ fn table_at<'m>(
     if !(HEADER_BYTES..=TABLE_BYTES_MAX).contains(&length) {
         return Err(Error::Short);
     }
-    Table::parse(
-        read(address, length).ok_or(Error::Unreadable(address))?,
-        signature,
-    )
+    Table::parse(read(address, length).ok_or(Error::Unreadable(address))?, signature)
 }

@@ -69,30 +69,19 @@ fn parse_fadt(bytes: &[u8]) -> Fadt<'_> {
 }
 
 const fn memory(address: u64) -> Register {
-    Register {
-        space: Space::Memory,
-        address,
-    }
+    Register { space: Space::Memory, address }
 }
 
 const fn port(address: u64) -> Register {
-    Register {
-        space: Space::Port,
-        address,
-    }
+    Register { space: Space::Port, address }
 }
 
 #[test]
 fn tables_are_found_through_an_rsdt() {
     let mut machine = Memory::default();
     let mcfg = machine.put(0x3000, table(b"MCFG", &[0; 8]));
-    let rsdt = machine.put(
-        0x2000,
-        table(
-            b"RSDT",
-            &[&0x9999_u32.to_le_bytes()[..], &(mcfg as u32).to_le_bytes()].concat(),
-        ),
-    );
+    let rsdt =
+        machine.put(0x2000, table(b"RSDT", &[&0x9999_u32.to_le_bytes()[..], &(mcfg as u32).to_le_bytes()].concat()));
     let root = machine.put(0xf59e0, rsdp(0, rsdt as u32, 0));
     let tables = machine.open(root).unwrap();
     assert_eq!(tables.rsdp().root, Root::Rsdt(rsdt));
@@ -112,10 +101,7 @@ fn tables_are_found_through_an_xsdt() {
 
 #[test]
 fn a_root_of_revision_2_without_xsdt_uses_the_rsdt() {
-    assert_eq!(
-        Rsdp::parse(&rsdp(2, 0x1000, 0)).unwrap().root,
-        Root::Rsdt(0x1000)
-    );
+    assert_eq!(Rsdp::parse(&rsdp(2, 0x1000, 0)).unwrap().root, Root::Rsdt(0x1000));
 }
 
 #[test]
@@ -135,11 +121,7 @@ fn a_root_that_is_not_sound_is_an_error() {
     let good = rsdp(2, 0, 0x1234);
     assert_eq!(Rsdp::parse(&good[..19]), Err(Error::Short));
     assert_eq!(Rsdp::parse(&good[..35]), Err(Error::Short));
-    for (offset, error) in [
-        (0, Error::Signature),
-        (16, Error::Checksum),
-        (25, Error::Checksum),
-    ] {
+    for (offset, error) in [(0, Error::Signature), (16, Error::Checksum), (25, Error::Checksum)] {
         let mut bad = good.clone();
         bad[offset] ^= 1;
         assert_eq!(Rsdp::parse(&bad), Err(error));
@@ -171,26 +153,11 @@ fn tables_that_are_not_sound_are_errors() {
 
 #[test]
 fn the_short_fadt_of_pc() {
-    let bytes = fadt(
-        0x74,
-        &[
-            (40, &[0, 0, 4, 7]),
-            (64, &[4, 6]),
-            (76, &[8, 6]),
-            (91, &[4]),
-            (112, &[0xa5, 0x80]),
-        ],
-    );
+    let bytes = fadt(0x74, &[(40, &[0, 0, 4, 7]), (64, &[4, 6]), (76, &[8, 6]), (91, &[4]), (112, &[0xa5, 0x80])]);
     let fadt = parse_fadt(&bytes);
     assert!(!fadt.hardware_reduced());
     assert_eq!(fadt.pm1_control().collect::<Vec<_>>(), [port(0x604)]);
-    assert_eq!(
-        fadt.pm_timer(),
-        Some(PmTimer {
-            register: port(0x608),
-            bits: 24
-        })
-    );
+    assert_eq!(fadt.pm_timer(), Some(PmTimer { register: port(0x608), bits: 24 }));
     assert_eq!(fadt.dsdt_address(), Some(0x0704_0000));
     assert_eq!((fadt.reset(), fadt.sleep_control()), (None, None));
 }
@@ -201,24 +168,12 @@ fn the_fadt_of_q35() {
     let gas_reset = [1, 8, 0, 1, 0xf9, 0x0c];
     let bytes = fadt(
         0xf4,
-        &[
-            (112, &flags),
-            (116, &gas_reset),
-            (128, &[0x0f]),
-            (172, &[1, 16, 0, 2, 4, 6]),
-            (208, &[1, 32, 0, 3, 8, 6]),
-        ],
+        &[(112, &flags), (116, &gas_reset), (128, &[0x0f]), (172, &[1, 16, 0, 2, 4, 6]), (208, &[1, 32, 0, 3, 8, 6])],
     );
     let fadt = parse_fadt(&bytes);
     assert_eq!(fadt.reset(), Some((port(0xcf9), 0x0f)));
     assert_eq!(fadt.pm1_control().collect::<Vec<_>>(), [port(0x604)]);
-    assert_eq!(
-        fadt.pm_timer(),
-        Some(PmTimer {
-            register: port(0x608),
-            bits: 32
-        })
-    );
+    assert_eq!(fadt.pm_timer(), Some(PmTimer { register: port(0x608), bits: 32 }));
     assert_eq!(fadt.sleep_control(), None);
 }
 
@@ -245,10 +200,7 @@ fn the_fadt_of_microvm() {
 #[test]
 fn a_fadt_shorter_than_its_flags_is_an_error() {
     let bytes = fadt(0x70, &[]);
-    assert_eq!(
-        Fadt::new(Table::parse(&bytes, *b"FACP").unwrap()).err(),
-        Some(Error::Short)
-    );
+    assert_eq!(Fadt::new(Table::parse(&bytes, *b"FACP").unwrap()).err(), Some(Error::Short));
 }
 
 #[test]
@@ -263,18 +215,10 @@ fn the_sleep_type_is_in_the_s5_package() {
     let microvm = b"....\x08_S5_\x12\x07\x04\x0a\x05\x00\x00\x00";
     assert_eq!(sleep_type_s5(qemu_pc), Some(0));
     assert_eq!(sleep_type_s5(microvm), Some(5));
-    assert_eq!(
-        sleep_type_s5(b"\x08_S5_\x12\x47\x00\x04\x01"),
-        Some(1),
-        "two bytes of length"
-    );
+    assert_eq!(sleep_type_s5(b"\x08_S5_\x12\x47\x00\x04\x01"), Some(1), "two bytes of length");
     assert_eq!(sleep_type_s5(b"\x08_S5_\x12\x07\x04\x0a"), None);
     assert_eq!(sleep_type_s5(b"\x08_S5_\x12"), None);
-    assert_eq!(
-        sleep_type_s5(b"\x08_S5_\x12\x07\x04\x0a\x09"),
-        None,
-        "there are eight types"
-    );
+    assert_eq!(sleep_type_s5(b"\x08_S5_\x12\x07\x04\x0a\x09"), None, "there are eight types");
     assert_eq!(sleep_type_s5(b""), None);
 }
 
@@ -294,24 +238,12 @@ fn the_madt_lists_processors_and_io_apics() {
     assert_eq!(madt.local_apic(), 0xfee0_0000);
     assert!(madt.has_8259());
     let expected = [
-        Entry::IoApic {
-            address: 0xfec0_0000,
-            gsi_base: 0,
-        },
-        Entry::IoApic {
-            address: 0xfec1_0000,
-            gsi_base: 24,
-        },
+        Entry::IoApic { address: 0xfec0_0000, gsi_base: 0 },
+        Entry::IoApic { address: 0xfec1_0000, gsi_base: 24 },
         Entry::Processor { apic_id: 0 },
         Entry::Processor { apic_id: 0x100 },
-        Entry::Override {
-            isa_irq: 0,
-            gsi: 2,
-            flags: 5,
-        },
-        Entry::LocalApic {
-            address: 0x1_fee0_0000,
-        },
+        Entry::Override { isa_irq: 0, gsi: 2, flags: 5 },
+        Entry::LocalApic { address: 0x1_fee0_0000 },
     ];
     assert_eq!(madt.entries().collect::<Vec<_>>(), expected);
 }
@@ -335,18 +267,8 @@ fn the_mcfg_lists_segments() {
     body.extend([1, 2, 3]); // a cut-off entry
     let bytes = table(b"MCFG", &body);
     let mcfg = Mcfg::new(Table::parse(&bytes, *b"MCFG").unwrap());
-    let expected = Segment {
-        address: 0xb000_0000,
-        group: 0,
-        bus_first: 0,
-        bus_last: 255,
-    };
+    let expected = Segment { address: 0xb000_0000, group: 0, bus_first: 0, bus_last: 255 };
     assert_eq!(mcfg.segments().collect::<Vec<_>>(), [expected]);
     let empty = table(b"MCFG", &[]);
-    assert_eq!(
-        Mcfg::new(Table::parse(&empty, *b"MCFG").unwrap())
-            .segments()
-            .count(),
-        0
-    );
+    assert_eq!(Mcfg::new(Table::parse(&empty, *b"MCFG").unwrap()).segments().count(), 0);
 }

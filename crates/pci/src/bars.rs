@@ -53,11 +53,7 @@ pub struct NoSpace {
 
 impl fmt::Display for NoSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "no address space for BAR {} of {} bytes",
-            self.index, self.bytes
-        )
+        write!(f, "no address space for BAR {} of {} bytes", self.index, self.bytes)
     }
 }
 
@@ -75,9 +71,7 @@ impl Window {
 
     fn take(&mut self, bytes: u64) -> Option<u64> {
         let address = self.0.start.checked_next_multiple_of(bytes)?;
-        let end = address
-            .checked_add(bytes)
-            .filter(|end| *end <= self.0.end)?;
+        let end = address.checked_add(bytes).filter(|end| *end <= self.0.end)?;
         self.0.start = end;
         Some(address)
     }
@@ -118,25 +112,14 @@ impl Bars {
     ///
     /// # Errors
     /// [`NoSpace`] when one does not fit.
-    pub fn assign(
-        &mut self,
-        config: &impl ConfigSpace,
-        window: &mut Window,
-    ) -> Result<(), NoSpace> {
+    pub fn assign(&mut self, config: &impl ConfigSpace, window: &mut Window) -> Result<(), NoSpace> {
         for (index, slot) in (0..).zip(&mut self.bars) {
-            let Some(bar) = slot
-                .as_mut()
-                .filter(|bar| bar.address == 0 && bar.kind != BarKind::Port)
-            else {
+            let Some(bar) = slot.as_mut().filter(|bar| bar.address == 0 && bar.kind != BarKind::Port) else {
                 continue;
             };
             let address = window.take(bar.bytes);
-            let fits =
-                |address: &u64| bar.kind == BarKind::Memory64 || address + bar.bytes <= 1 << 32;
-            let address = address.filter(fits).ok_or(NoSpace {
-                index,
-                bytes: bar.bytes,
-            })?;
+            let fits = |address: &u64| bar.kind == BarKind::Memory64 || address + bar.bytes <= 1 << 32;
+            let address = address.filter(fits).ok_or(NoSpace { index, bytes: bar.bytes })?;
             config.write(self.function, register(index), address as u32);
             if bar.kind == BarKind::Memory64 {
                 config.write(self.function, register(index + 1), (address >> 32) as u32);
@@ -149,11 +132,7 @@ impl Bars {
     /// Lets the function answer to its addresses and read and write memory, and not raise its interrupt line.
     pub fn enable(&self, config: &impl ConfigSpace) {
         let command = config.read(self.function, COMMAND) & 0xffff;
-        config.write(
-            self.function,
-            COMMAND,
-            command | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX,
-        );
+        config.write(self.function, COMMAND, command | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX);
     }
 
     /// Where `structure` is, when at least `bytes_min` of it lie inside a memory BAR that has an address.
@@ -174,13 +153,7 @@ const fn register(index: u8) -> u8 {
 }
 
 /// Finds the size of a BAR: the address bits that can be set. Leaves the register as it was.
-fn size(
-    config: &impl ConfigSpace,
-    function: Address,
-    index: u8,
-    low: u32,
-    is_wide: bool,
-) -> Option<Bar> {
+fn size(config: &impl ConfigSpace, function: Address, index: u8, low: u32, is_wide: bool) -> Option<Bar> {
     let mask_of = |register: u8, value: u32| {
         config.write(function, register, u32::MAX);
         let mask = config.read(function, register);
@@ -189,16 +162,9 @@ fn size(
     };
     let low_mask = mask_of(register(index), low);
     if low & 1 != 0 {
-        return (low_mask & !3 != 0).then_some(Bar {
-            kind: BarKind::Port,
-            address: (low & !3).into(),
-            bytes: 0,
-        });
+        return (low_mask & !3 != 0).then_some(Bar { kind: BarKind::Port, address: (low & !3).into(), bytes: 0 });
     }
-    let (mut address, mut mask) = (
-        u64::from(low & !15),
-        u64::from(low_mask & !15) | 0xffff_ffff << 32,
-    );
+    let (mut address, mut mask) = (u64::from(low & !15), u64::from(low_mask & !15) | 0xffff_ffff << 32);
     if is_wide {
         let high = config.read(function, register(index + 1));
         let high_mask = mask_of(register(index + 1), high);
@@ -210,14 +176,6 @@ fn size(
     if mask == 0 {
         return None;
     }
-    let kind = if is_wide {
-        BarKind::Memory64
-    } else {
-        BarKind::Memory32
-    };
-    Some(Bar {
-        kind,
-        address,
-        bytes: 1 << mask.trailing_zeros(),
-    })
+    let kind = if is_wide { BarKind::Memory64 } else { BarKind::Memory32 };
+    Some(Bar { kind, address, bytes: 1 << mask.trailing_zeros() })
 }

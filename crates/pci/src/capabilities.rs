@@ -30,17 +30,8 @@ impl<C: ConfigSpace> Capabilities<C> {
     /// The list of `function`.
     pub fn new(config: C, function: Address) -> Capabilities<C> {
         let has_list = config.read(function, 4) & STATUS_HAS_LIST != 0;
-        let next = if has_list {
-            config.read(function, 0x34) as u8
-        } else {
-            0
-        };
-        Capabilities {
-            config,
-            function,
-            next,
-            left: CAPABILITIES_MAX,
-        }
+        let next = if has_list { config.read(function, 0x34) as u8 } else { 0 };
+        Capabilities { config, function, next, left: CAPABILITIES_MAX }
     }
 }
 
@@ -55,24 +46,14 @@ impl<C: ConfigSpace> Iterator for Capabilities<C> {
         self.left = self.left.checked_sub(1)?;
         let head = self.config.read(self.function, offset);
         self.next = (head >> 8) as u8;
-        Some(Capability {
-            id: head as u8,
-            offset,
-            head,
-        })
+        Some(Capability { id: head as u8, offset, head })
     }
 }
 
 /// Reads `N` registers from `offset` on; `None` when they do not fit into configuration space.
-pub(crate) fn registers<const N: usize>(
-    config: &impl ConfigSpace,
-    function: Address,
-    offset: u8,
-) -> Option<[u32; N]> {
+pub(crate) fn registers<const N: usize>(config: &impl ConfigSpace, function: Address, offset: u8) -> Option<[u32; N]> {
     if usize::from(offset) + 4 * N > 256 {
         return None;
     }
-    Some(core::array::from_fn(|index| {
-        config.read(function, offset + 4 * index as u8)
-    }))
+    Some(core::array::from_fn(|index| config.read(function, offset + 4 * index as u8)))
 }

@@ -28,11 +28,7 @@ pub fn enumerate(config: &impl ConfigSpace, mut found: impl FnMut(Function)) {
             let mut functions = 1;
             let mut function = 0;
             while function < functions {
-                let address = Address {
-                    bus,
-                    device,
-                    function,
-                };
+                let address = Address { bus, device, function };
                 function += 1;
                 let id = config.read(address, 0);
                 // Firecracker answers reads that nobody claims with zeros, others with ones.
@@ -44,12 +40,7 @@ pub fn enumerate(config: &impl ConfigSpace, mut found: impl FnMut(Function)) {
                     functions = 8;
                 }
                 let header = header & !HEADER_MULTIFUNCTION;
-                found(Function {
-                    address,
-                    vendor: id as u16,
-                    device: (id >> 16) as u16,
-                    header,
-                });
+                found(Function { address, vendor: id as u16, device: (id >> 16) as u16, header });
                 if header == HEADER_BRIDGE {
                     let behind = (config.read(address, 0x18) >> 8) as u8;
                     // A bus is looked at once, wherever bridges say that they lead.
@@ -77,11 +68,7 @@ impl Buses {
     }
 
     fn take_first(&mut self) -> Option<u8> {
-        let (index, word) = self
-            .0
-            .iter_mut()
-            .enumerate()
-            .find(|(_, word)| **word != 0)?;
+        let (index, word) = self.0.iter_mut().enumerate().find(|(_, word)| **word != 0)?;
         let bit = word.trailing_zeros();
         *word &= *word - 1;
         Some((index * 64) as u8 + bit as u8)

@@ -23,22 +23,14 @@ impl FakeFunction {
     }
 
     /// A memory BAR of `bytes`, at `address`.
-    pub(crate) fn with_bar(
-        mut self,
-        index: u8,
-        wide: bool,
-        bytes: u64,
-        address: u64,
-    ) -> FakeFunction {
+    pub(crate) fn with_bar(mut self, index: u8, wide: bool, bytes: u64, address: u64) -> FakeFunction {
         let mask = !(bytes - 1);
         let kind = if wide { 4 } else { 0 };
         self.bar_masks[usize::from(index)] = mask as u32;
-        self.registers
-            .insert(0x10 + 4 * index, address as u32 | kind);
+        self.registers.insert(0x10 + 4 * index, address as u32 | kind);
         if wide {
             self.bar_masks[usize::from(index) + 1] = (mask >> 32) as u32;
-            self.registers
-                .insert(0x14 + 4 * index, (address >> 32) as u32);
+            self.registers.insert(0x14 + 4 * index, (address >> 32) as u32);
         }
         self
     }
@@ -47,8 +39,7 @@ impl FakeFunction {
     pub(crate) fn with_capability(mut self, offset: u8, head: u32, rest: &[u32]) -> FakeFunction {
         *self.registers.entry(4).or_default() |= 1 << 20;
         let next = self.registers.insert(0x34, offset.into()).unwrap_or(0);
-        self.registers
-            .insert(offset, head & 0xffff_00ff | next << 8);
+        self.registers.insert(offset, head & 0xffff_00ff | next << 8);
         for (index, value) in (1..).zip(rest) {
             self.registers.insert(offset + 4 * index, *value);
         }
@@ -66,11 +57,7 @@ pub(crate) struct FakeConfig {
 impl FakeConfig {
     pub(crate) fn new(functions: impl IntoIterator<Item = (Address, FakeFunction)>) -> FakeConfig {
         let functions = RefCell::new(functions.into_iter().collect());
-        FakeConfig {
-            functions,
-            absent: u32::MAX,
-            reads: RefCell::new(0),
-        }
+        FakeConfig { functions, absent: u32::MAX, reads: RefCell::new(0) }
     }
 
     pub(crate) fn register(&self, function: Address, register: u8) -> u32 {

@@ -24,37 +24,20 @@ impl Msix {
     pub const ENTRY_BYTES: u32 = 16;
 
     /// Reads the capability; `None` when it is another one, or is cut off.
-    pub fn read(
-        config: &impl ConfigSpace,
-        function: Address,
-        capability: Capability,
-    ) -> Option<Msix> {
+    pub fn read(config: &impl ConfigSpace, function: Address, capability: Capability) -> Option<Msix> {
         if capability.id != Msix::ID {
             return None;
         }
         let [head, table] = registers(config, function, capability.offset)?;
         let vectors = (head >> 16 & 0x7ff) as u16 + 1;
         let bytes = u32::from(vectors) * Msix::ENTRY_BYTES;
-        let table = Structure {
-            bar: table as u8 & 7,
-            offset: table & !7,
-            bytes,
-        };
-        Some(Msix {
-            function,
-            offset: capability.offset,
-            vectors,
-            table,
-        })
+        let table = Structure { bar: table as u8 & 7, offset: table & !7, bytes };
+        Some(Msix { function, offset: capability.offset, vectors, table })
     }
 
     /// Turns MSI-X on. Entries of the table that were not written are masked.
     pub fn enable(&self, config: &impl ConfigSpace) {
         let head = config.read(self.function, self.offset);
-        config.write(
-            self.function,
-            self.offset,
-            head & !CONTROL_MASK_ALL | CONTROL_ENABLE,
-        );
+        config.write(self.function, self.offset, head & !CONTROL_MASK_ALL | CONTROL_ENABLE);
     }
 }

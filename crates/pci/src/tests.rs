@@ -4,11 +4,7 @@ use crate::fake::{FakeConfig, FakeFunction};
 use crate::*;
 
 const fn at(bus: u8, device: u8, function: u8) -> Address {
-    Address {
-        bus,
-        device,
-        function,
-    }
+    Address { bus, device, function }
 }
 
 fn found(config: &FakeConfig) -> Vec<Address> {
@@ -35,18 +31,12 @@ fn functions_on_bus_0_are_found_and_nothing_else_is_asked() {
     let config = FakeConfig::new([
         (at(0, 0, 0), FakeFunction::new(0x8086, 0x29c0)),
         (at(0, 2, 0), FakeFunction::new(0x1af4, 0x1041)),
-        (
-            at(0, 31, 0),
-            FakeFunction::new(0x8086, 0x2918).with(0x0c, 0x0080_0000),
-        ),
+        (at(0, 31, 0), FakeFunction::new(0x8086, 0x2918).with(0x0c, 0x0080_0000)),
         (at(0, 31, 3), FakeFunction::new(0x8086, 0x2930)),
         (at(0, 5, 4), FakeFunction::new(0x8086, 0x1234)), // hidden: function 0 is not there
         (at(1, 0, 0), FakeFunction::new(0x8086, 0x1234)), // hidden: no bridge leads there
     ]);
-    assert_eq!(
-        found(&config),
-        [at(0, 0, 0), at(0, 2, 0), at(0, 31, 0), at(0, 31, 3)]
-    );
+    assert_eq!(found(&config), [at(0, 0, 0), at(0, 2, 0), at(0, 31, 0), at(0, 31, 3)]);
     assert_eq!(*config.reads.borrow(), 32 + 7 + 4);
 }
 
@@ -59,11 +49,7 @@ fn zero_is_no_vendor() {
 
 #[test]
 fn bridges_are_followed_once_wherever_they_lead() {
-    let bridge = |bus: u32| {
-        FakeFunction::new(0x8086, 1)
-            .with(0x0c, 0x0001_0000)
-            .with(0x18, bus << 8)
-    };
+    let bridge = |bus: u32| FakeFunction::new(0x8086, 1).with(0x0c, 0x0001_0000).with(0x18, bus << 8);
     let config = FakeConfig::new([
         (at(0, 1, 0), bridge(5)),
         (at(0, 2, 0), bridge(0)), // not set up
@@ -71,16 +57,7 @@ fn bridges_are_followed_once_wherever_they_lead() {
         (at(5, 1, 0), bridge(255)),
         (at(255, 0, 0), FakeFunction::new(0x1af4, 0x1041)),
     ]);
-    assert_eq!(
-        found(&config),
-        [
-            at(0, 1, 0),
-            at(0, 2, 0),
-            at(5, 0, 0),
-            at(5, 1, 0),
-            at(255, 0, 0)
-        ]
-    );
+    assert_eq!(found(&config), [at(0, 1, 0), at(0, 2, 0), at(5, 0, 0), at(5, 1, 0), at(255, 0, 0)]);
 }
 
 #[test]
@@ -89,29 +66,11 @@ fn bars_are_sized_and_keep_their_address() {
     let function = virtio(0x1041, 0x3fff_ff80_0000).with(4, 0x0010_0103);
     let config = FakeConfig::new([(address, function)]);
     let bars = Bars::probe(&config, address, 0xff);
-    let expected = Bar {
-        kind: BarKind::Memory64,
-        address: 0x3fff_ff80_0000,
-        bytes: 0x4000,
-    };
+    let expected = Bar { kind: BarKind::Memory64, address: 0x3fff_ff80_0000, bytes: 0x4000 };
     assert_eq!(bars.get(4), Some(expected));
-    assert_eq!(
-        bars.get(1),
-        Some(Bar {
-            kind: BarKind::Memory32,
-            address: 0,
-            bytes: 0x1000
-        })
-    );
-    assert_eq!(
-        [bars.get(0), bars.get(2), bars.get(5), bars.get(6)],
-        [None; 4]
-    );
-    assert_eq!(
-        config.register(address, 4) & 3,
-        0,
-        "it answers to no address while it is sized"
-    );
+    assert_eq!(bars.get(1), Some(Bar { kind: BarKind::Memory32, address: 0, bytes: 0x1000 }));
+    assert_eq!([bars.get(0), bars.get(2), bars.get(5), bars.get(6)], [None; 4]);
+    assert_eq!(config.register(address, 4) & 3, 0, "it answers to no address while it is sized");
     bars.enable(&config);
     assert_eq!(config.register(address, 4) & 0x406, 0x406);
     assert_eq!(config.register(address, 0x20), 0xff80_0004);
@@ -123,8 +82,7 @@ fn bars_without_an_address_get_one() {
     let address = at(0, 1, 0);
     let config = FakeConfig::new([(address, virtio(0x1041, 0))]);
     let mut bars = Bars::probe(&config, address, 0b1_0010);
-    bars.assign(&config, &mut Window::new(0xc000_0100..0xe000_0000))
-        .unwrap();
+    bars.assign(&config, &mut Window::new(0xc000_0100..0xe000_0000)).unwrap();
     assert_eq!(bars.get(1).unwrap().address, 0xc000_1000);
     assert_eq!(bars.get(4).unwrap().address, 0xc000_4000);
     assert_eq!(config.register(address, 0x14), 0xc000_1000);
@@ -137,41 +95,21 @@ fn a_bar_that_does_not_fit_is_an_error() {
     let config = FakeConfig::new([(address, virtio(0x1041, 0))]);
     let mut bars = Bars::probe(&config, address, 0xff);
     let error = bars.assign(&config, &mut Window::new(0xc000_0000..0xc000_4000));
-    assert_eq!(
-        error,
-        Err(NoSpace {
-            index: 4,
-            bytes: 0x4000
-        })
-    );
+    assert_eq!(error, Err(NoSpace { index: 4, bytes: 0x4000 }));
     let mut bars = Bars::probe(&config, at(0, 1, 0), 0b10);
-    assert_eq!(
-        bars.assign(&config, &mut Window::new(1 << 32..1 << 40)),
-        Ok(()),
-        "it has one already"
-    );
+    assert_eq!(bars.assign(&config, &mut Window::new(1 << 32..1 << 40)), Ok(()), "it has one already");
     let fresh = FakeConfig::new([(address, virtio(0x1041, 0))]);
     let mut bars = Bars::probe(&fresh, address, 0b10);
-    assert!(
-        bars.assign(&fresh, &mut Window::new(1 << 32..1 << 40))
-            .is_err(),
-        "32 bits do not reach there"
-    );
+    assert!(bars.assign(&fresh, &mut Window::new(1 << 32..1 << 40)).is_err(), "32 bits do not reach there");
 }
 
 #[test]
 fn a_huge_bar_overflows_nothing() {
     let address = at(0, 1, 0);
-    let config = FakeConfig::new([(
-        address,
-        FakeFunction::new(1, 1).with_bar(0, true, 1 << 63, 0),
-    )]);
+    let config = FakeConfig::new([(address, FakeFunction::new(1, 1).with_bar(0, true, 1 << 63, 0))]);
     let mut bars = Bars::probe(&config, address, 0xff);
     assert_eq!(bars.get(0).unwrap().bytes, 1 << 63);
-    assert!(
-        bars.assign(&config, &mut Window::new(u64::MAX - 10..u64::MAX))
-            .is_err()
-    );
+    assert!(bars.assign(&config, &mut Window::new(u64::MAX - 10..u64::MAX)).is_err());
 }
 
 #[test]
@@ -179,51 +117,17 @@ fn the_structures_of_a_virtio_function_are_found() {
     let address = at(0, 1, 0);
     let config = FakeConfig::new([(address, virtio(0x1041, 0xc000_0000))]);
     let structures = VirtioStructures::find(&config, address).unwrap();
-    assert_eq!(
-        structures.common,
-        Structure {
-            bar: 4,
-            offset: 0,
-            bytes: 0x1000
-        }
-    );
-    assert_eq!(
-        structures.notify,
-        Structure {
-            bar: 4,
-            offset: 0x3000,
-            bytes: 0x1000
-        }
-    );
+    assert_eq!(structures.common, Structure { bar: 4, offset: 0, bytes: 0x1000 });
+    assert_eq!(structures.notify, Structure { bar: 4, offset: 0x3000, bytes: 0x1000 });
     assert_eq!(structures.notify_multiplier, 4);
-    assert_eq!(
-        structures.device,
-        Some(Structure {
-            bar: 4,
-            offset: 0x2000,
-            bytes: 0x1000
-        })
-    );
+    assert_eq!(structures.device, Some(Structure { bar: 4, offset: 0x2000, bytes: 0x1000 }));
     let msix = structures.msix.unwrap();
-    assert_eq!(
-        (msix.vectors, msix.table),
-        (
-            3,
-            Structure {
-                bar: 1,
-                offset: 0,
-                bytes: 48
-            }
-        )
-    );
+    assert_eq!((msix.vectors, msix.table), (3, Structure { bar: 1, offset: 0, bytes: 48 }));
     assert_eq!(structures.bars(), 0b1_0010);
     msix.enable(&config);
     assert_eq!(config.register(address, 0x98) >> 16, 0x8002);
     let bars = Bars::probe(&config, address, structures.bars());
-    let expected = Region {
-        address: 0xc000_3000,
-        bytes: 0x1000,
-    };
+    let expected = Region { address: 0xc000_3000, bytes: 0x1000 };
     assert_eq!(bars.region(structures.notify, 4), Some(expected));
 }
 
@@ -245,13 +149,8 @@ fn structures_outside_their_bar_are_nowhere() {
 #[test]
 fn a_list_that_loops_ends() {
     let address = at(0, 1, 0);
-    let function = FakeFunction::new(0x1af4, 0x1041)
-        .with(4, 1 << 20)
-        .with(0x34, 0x40);
-    let looping = function
-        .clone()
-        .with(0x40, 0x0110_5009)
-        .with(0x50, 0x0210_4009);
+    let function = FakeFunction::new(0x1af4, 0x1041).with(4, 1 << 20).with(0x34, 0x40);
+    let looping = function.clone().with(0x40, 0x0110_5009).with(0x50, 0x0210_4009);
     let config = FakeConfig::new([(address, looping)]);
     assert_eq!(Capabilities::new(&config, address).count(), 48);
     assert_eq!(VirtioStructures::find(&config, address), None);
@@ -268,10 +167,7 @@ fn capabilities_that_run_over_the_end_are_ignored() {
         let function = virtio(0x1041, 0).with_capability(0xfc, head, &[]);
         let config = FakeConfig::new([(address, function)]);
         let structures = VirtioStructures::find(&config, address).unwrap();
-        assert_eq!(
-            (structures.notify.offset, structures.common.offset),
-            (0x3000, 0)
-        );
+        assert_eq!((structures.notify.offset, structures.common.offset), (0x3000, 0));
         assert_eq!(structures.msix.unwrap().vectors, 3);
     }
 }
@@ -281,33 +177,16 @@ fn structures_in_reserved_bars_are_ignored() {
     let address = at(0, 1, 0);
     let function = virtio(0x1041, 0).with_capability(0xa4, 0x0110_0009, &[6, 0, 0x1000]);
     let config = FakeConfig::new([(address, function)]);
-    assert_eq!(
-        VirtioStructures::find(&config, address).unwrap().common.bar,
-        4
-    );
+    assert_eq!(VirtioStructures::find(&config, address).unwrap().common.bar, 4);
 }
 
 #[test]
 fn virtio_functions_are_told_from_others() {
     let address = at(0, 1, 0);
-    let config = FakeConfig::new([(
-        address,
-        FakeFunction::new(0x1af4, 0x1000).with(0x2c, 0x0001_1af4),
-    )]);
-    let function = |vendor, device| Function {
-        address,
-        vendor,
-        device,
-        header: 0,
-    };
-    assert_eq!(
-        virtio_device_type(&config, &function(0x1af4, 0x1044)),
-        Some(4)
-    );
-    assert_eq!(
-        virtio_device_type(&config, &function(0x1af4, 0x1000)),
-        Some(1)
-    );
+    let config = FakeConfig::new([(address, FakeFunction::new(0x1af4, 0x1000).with(0x2c, 0x0001_1af4))]);
+    let function = |vendor, device| Function { address, vendor, device, header: 0 };
+    assert_eq!(virtio_device_type(&config, &function(0x1af4, 0x1044)), Some(4));
+    assert_eq!(virtio_device_type(&config, &function(0x1af4, 0x1000)), Some(1));
     assert_eq!(virtio_device_type(&config, &function(0x1af4, 0x1110)), None);
     assert_eq!(virtio_device_type(&config, &function(0x8086, 0x1041)), None);
 }

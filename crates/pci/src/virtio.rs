@@ -56,20 +56,13 @@ impl VirtioStructures {
                 continue;
             }
             let structure = || {
-                let [place, offset, bytes] =
-                    registers(config, function, capability.offset.checked_add(4)?)?;
-                Some(Structure {
-                    bar: place as u8,
-                    offset,
-                    bytes,
-                })
-                .filter(|structure| structure.bar < 6)
+                let [place, offset, bytes] = registers(config, function, capability.offset.checked_add(4)?)?;
+                Some(Structure { bar: place as u8, offset, bytes }).filter(|structure| structure.bar < 6)
             };
             match kind {
                 1 if common.is_none() => common = structure(),
                 2 if notify.is_none() && bytes >= 20 => {
-                    let multiplier =
-                        || registers(config, function, capability.offset.checked_add(16)?);
+                    let multiplier = || registers(config, function, capability.offset.checked_add(16)?);
                     notify = structure().zip(multiplier());
                 }
                 4 if device.is_none() => device = structure(),
@@ -77,21 +70,13 @@ impl VirtioStructures {
             }
         }
         let (notify, [notify_multiplier]) = notify?;
-        Some(VirtioStructures {
-            common: common?,
-            notify,
-            notify_multiplier,
-            device,
-            msix,
-        })
+        Some(VirtioStructures { common: common?, notify, notify_multiplier, device, msix })
     }
 
     /// The BARs that the structures are in, as bits.
     pub fn bars(&self) -> u8 {
         let optional = [self.device, self.msix.map(|msix| msix.table)];
-        let all = [self.common, self.notify]
-            .into_iter()
-            .chain(optional.into_iter().flatten());
+        let all = [self.common, self.notify].into_iter().chain(optional.into_iter().flatten());
         all.fold(0, |bits, structure| bits | 1 << structure.bar)
     }
 }

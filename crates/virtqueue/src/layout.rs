@@ -19,28 +19,16 @@ pub struct Layout {
 impl Layout {
     /// The layout for `size` slots: a power of two, at most [`SIZE_MAX`].
     pub const fn new(size: u16) -> Option<Layout> {
-        if size.is_power_of_two() && size <= SIZE_MAX {
-            Some(Layout { size })
-        } else {
-            None
-        }
+        if size.is_power_of_two() && size <= SIZE_MAX { Some(Layout { size }) } else { None }
     }
 
     /// The largest layout that fits both what the device offers and what the driver wants.
     ///
     /// `None` when the device offers no slot at all, which is how it says that the queue does not exist.
     pub const fn fitting(offered: u32, wanted: u16) -> Option<Layout> {
-        let offered = if offered > SIZE_MAX as u32 {
-            SIZE_MAX
-        } else {
-            offered as u16
-        };
+        let offered = if offered > SIZE_MAX as u32 { SIZE_MAX } else { offered as u16 };
         let size = if offered < wanted { offered } else { wanted };
-        if size == 0 {
-            None
-        } else {
-            Layout::new(1 << size.ilog2())
-        }
+        if size == 0 { None } else { Layout::new(1 << size.ilog2()) }
     }
 
     /// How many slots the ring has.
@@ -118,24 +106,15 @@ mod tests {
             let layout = Layout::new(size).unwrap();
             let count = size as usize;
             assert_eq!(layout.avail(), count * size_of::<virtq::Desc>());
-            assert_eq!(
-                layout.avail_entry(0) - layout.avail(),
-                size_of::<[u16; 2]>()
-            );
-            assert_eq!(
-                layout.used_entry(1) - layout.used_entry(0),
-                size_of::<virtq::UsedElem>()
-            );
+            assert_eq!(layout.avail_entry(0) - layout.avail(), size_of::<[u16; 2]>());
+            assert_eq!(layout.used_entry(1) - layout.used_entry(0), size_of::<virtq::UsedElem>());
             assert_eq!(layout.used_event(), layout.avail_entry(size - 1) + 2);
             assert_eq!(layout.avail_event(), layout.used_entry(size - 1) + 8);
             assert_eq!(layout.bytes(), layout.avail_event() + 2);
             assert_eq!(layout.used() % 4, 0);
         }
         assert_eq!(DESCRIPTOR_WRITE, virtq::DescF::WRITE.bits().to_ne());
-        assert_eq!(
-            AVAIL_NO_INTERRUPT,
-            virtq::AvailF::NO_INTERRUPT.bits().to_ne()
-        );
+        assert_eq!(AVAIL_NO_INTERRUPT, virtq::AvailF::NO_INTERRUPT.bits().to_ne());
         assert_eq!(USED_NO_NOTIFY, virtq::UsedF::NO_NOTIFY.bits().to_ne());
     }
 

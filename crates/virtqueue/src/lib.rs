@@ -19,6 +19,7 @@ mod memory;
 pub mod net;
 mod queue;
 mod slots;
+pub mod spec;
 
 pub use layout::{Layout, SIZE_MAX};
 pub use memory::{Buffers, RingMemory};

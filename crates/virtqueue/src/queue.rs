@@ -137,9 +137,7 @@ impl<M: RingMemory> Queue<M> {
         };
         for slot in 0..layout.size() {
             let descriptor = layout.descriptor(slot);
-            queue
-                .memory
-                .store_u64(descriptor, buffers.device_address(slot));
+            queue.memory.store_u64(descriptor, buffers.device_address(slot));
             queue.memory.store_u32(descriptor + 8, buffer_bytes);
             queue.memory.store_u16(descriptor + 12, flags);
         }
@@ -184,8 +182,7 @@ impl<M: RingMemory> Queue<M> {
             "slot {slot} of {} is already posted",
             self.layout.size()
         );
-        self.memory
-            .store_u16(self.layout.avail_entry(self.avail_written), slot);
+        self.memory.store_u16(self.layout.avail_entry(self.avail_written), slot);
         self.avail_written = self.avail_written.wrapping_add(1);
         self.in_flight += 1;
     }
@@ -196,8 +193,7 @@ impl<M: RingMemory> Queue<M> {
     /// As [`post`](Self::post).
     #[inline]
     pub fn post_bytes(&mut self, slot: u16, bytes: u32) {
-        self.memory
-            .store_u32(self.layout.descriptor(slot) + 8, bytes);
+        self.memory.store_u32(self.layout.descriptor(slot) + 8, bytes);
         self.post(slot);
     }
 
@@ -220,11 +216,7 @@ impl<M: RingMemory> Queue<M> {
         } else {
             self.memory.load_u16(self.layout.used_flags()) & USED_NO_NOTIFY == 0
         };
-        if needed {
-            Notify::Needed
-        } else {
-            Notify::NotNeeded
-        }
+        if needed { Notify::Needed } else { Notify::NotNeeded }
     }
 
     /// Takes back the next slot that the device has finished with.
@@ -244,17 +236,11 @@ impl<M: RingMemory> Queue<M> {
         }
         if bytes > self.capacity_bytes {
             let capacity = self.capacity_bytes;
-            return Err(self.fail(Broken::Length {
-                claimed: bytes,
-                capacity,
-            }));
+            return Err(self.fail(Broken::Length { claimed: bytes, capacity }));
         }
         self.used_popped = self.used_popped.wrapping_add(1);
         self.in_flight -= 1;
-        Ok(Some(Used {
-            slot: slot as u16,
-            bytes,
-        }))
+        Ok(Some(Used { slot: slot as u16, bytes }))
     }
 
     /// Reads the device's index; true when there is something to pop.
@@ -275,10 +261,7 @@ impl<M: RingMemory> Queue<M> {
         // Slots that were posted but not yet published are no excuse either.
         let shown = self.in_flight - self.avail_written.wrapping_sub(self.avail_published);
         if claimed > shown {
-            return Err(self.fail(Broken::Index {
-                claimed,
-                in_flight: shown,
-            }));
+            return Err(self.fail(Broken::Index { claimed, in_flight: shown }));
         }
         fence(Ordering::Acquire);
         self.used_known = index;
@@ -290,19 +273,14 @@ impl<M: RingMemory> Queue<M> {
     pub fn enable_interrupts(&mut self) -> Interrupts {
         self.interrupts_on = true;
         if self.options.event_index {
-            self.memory
-                .store_u16(self.layout.used_event(), self.used_popped);
+            self.memory.store_u16(self.layout.used_event(), self.used_popped);
         } else {
             self.memory.store_u16(self.layout.avail_flags(), 0);
         }
         fence(Ordering::SeqCst);
         // A broken queue reports nothing pending: it would be polled for ever.
         let index = self.memory.load_u16(self.layout.used_index());
-        if index != self.used_popped && self.broken.is_none() {
-            Interrupts::Pending
-        } else {
-            Interrupts::Armed
-        }
+        if index != self.used_popped && self.broken.is_none() { Interrupts::Pending } else { Interrupts::Armed }
     }
 
     /// Asks for no more interrupts: a hint, one may still be on its way.
@@ -314,11 +292,9 @@ impl<M: RingMemory> Queue<M> {
         self.interrupts_on = false;
         if self.options.event_index {
             // As far away as an index can be.
-            self.memory
-                .store_u16(self.layout.used_event(), self.used_popped.wrapping_sub(1));
+            self.memory.store_u16(self.layout.used_event(), self.used_popped.wrapping_sub(1));
         } else {
-            self.memory
-                .store_u16(self.layout.avail_flags(), AVAIL_NO_INTERRUPT);
+            self.memory.store_u16(self.layout.avail_flags(), AVAIL_NO_INTERRUPT);
         }
     }
 

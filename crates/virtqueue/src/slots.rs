@@ -38,11 +38,7 @@ impl Slots {
     /// The lowest slot below `size` that is not in the set.
     #[inline]
     pub(crate) fn first_absent(&self, size: u16) -> Option<u16> {
-        let (index, word) = self
-            .0
-            .iter()
-            .enumerate()
-            .find(|(_, word)| **word != u64::MAX)?;
+        let (index, word) = self.0.iter().enumerate().find(|(_, word)| **word != u64::MAX)?;
         let slot = (index * 64) as u16 + word.trailing_ones() as u16;
         (slot < size).then_some(slot)
     }

@@ -29,13 +29,7 @@ impl<M: RingMemory, B: Buffers> Receive<M, B> {
         for slot in 0..queue.layout().size() {
             queue.post(slot);
         }
-        Receive {
-            queue,
-            buffers,
-            offloads,
-            skip: 0,
-            counters: ReceiveCounters::default(),
-        }
+        Receive { queue, buffers, offloads, skip: 0, counters: ReceiveCounters::default() }
     }
 
     /// Shows `handle` each frame that is there, at most a queue full; returns how many.
@@ -45,15 +39,8 @@ impl<M: RingMemory, B: Buffers> Receive<M, B> {
     /// # Errors
     /// [`Broken`] when the device cannot be believed any more.
     #[inline]
-    pub fn receive(
-        &mut self,
-        mut handle: impl FnMut(&mut [u8], Verification),
-    ) -> Result<usize, Broken> {
-        let vouching = if self.offloads.receive_checksum {
-            NEEDS_CSUM | DATA_VALID
-        } else {
-            0
-        };
+    pub fn receive(&mut self, mut handle: impl FnMut(&mut [u8], Verification)) -> Result<usize, Broken> {
+        let vouching = if self.offloads.receive_checksum { NEEDS_CSUM | DATA_VALID } else { 0 };
         let mut frames = 0;
         for _ in 0..self.queue.layout().size() {
             let Some(used) = self.queue.pop()? else { break };
@@ -67,14 +54,7 @@ impl<M: RingMemory, B: Buffers> Receive<M, B> {
                 let is_single = !self.offloads.merge_buffers || buffers == 1;
                 if is_single && self.skip == 0 {
                     let vouched = header[0] & vouching != 0;
-                    handle(
-                        frame,
-                        if vouched {
-                            Verification::Verified
-                        } else {
-                            Verification::Unverified
-                        },
-                    );
+                    handle(frame, if vouched { Verification::Verified } else { Verification::Unverified });
                     frames += 1;
                 } else {
                     self.drop_part(buffers);

@@ -28,14 +28,12 @@ pub struct Transmit<M, B> {
 }
 
 impl<M: RingMemory, B: Buffers> Transmit<M, B> {
-    /// Takes a fresh queue.
-    pub fn new(queue: Queue<M>, buffers: B, offloads: Offloads) -> Transmit<M, B> {
-        Transmit {
-            queue,
-            buffers,
-            offloads,
-            refused: false,
+    /// Takes a fresh queue, and buffers that may hold anything.
+    pub fn new(queue: Queue<M>, mut buffers: B, offloads: Offloads) -> Transmit<M, B> {
+        for slot in 0..queue.layout().size() {
+            buffers.bytes(slot)[..HEADER_BYTES].fill(0);
         }
+        Transmit { queue, buffers, offloads, refused: false }
     }
 
     /// Will the next [`transmit`](Self::transmit) find room? If not, the next completion interrupts.
@@ -68,23 +66,14 @@ impl<M: RingMemory, B: Buffers> Transmit<M, B> {
         let (header, room) = self.buffers.bytes(slot).split_at_mut(HEADER_BYTES);
         let room = &mut room[..bytes_max];
         let frame_bytes = write(room);
-        assert!(
-            frame_bytes <= bytes_max,
-            "a frame of {frame_bytes} bytes in room for {bytes_max}"
-        );
+        assert!(frame_bytes <= bytes_max, "a frame of {frame_bytes} bytes in room for {bytes_max}");
         if frame_bytes == 0 {
             return Ok(());
         }
         // Without the offload the header stays as it was made: all zeros.
         match checksum {
-            Checksum::Partial {
-                start_bytes,
-                offset_bytes,
-            } => {
-                assert!(
-                    self.offloads.transmit_checksum,
-                    "the device completes no checksums"
-                );
+            Checksum::Partial { start_bytes, offset_bytes } => {
+                assert!(self.offloads.transmit_checksum, "the device completes no checksums");
                 header[0] = NEEDS_CSUM;
                 header[6..8].copy_from_slice(&start_bytes.to_le_bytes());
                 header[8..10].copy_from_slice(&offset_bytes.to_le_bytes());
@@ -92,8 +81,7 @@ impl<M: RingMemory, B: Buffers> Transmit<M, B> {
             Checksum::Complete if self.offloads.transmit_checksum => header[..10].fill(0),
             Checksum::Complete => {}
         }
-        self.queue
-            .post_bytes(slot, (HEADER_BYTES + frame_bytes) as u32);
+        self.queue.post_bytes(slot, (HEADER_BYTES + frame_bytes) as u32);
         Ok(())
     }
 
@@ -102,11 +90,7 @@ impl<M: RingMemory, B: Buffers> Transmit<M, B> {
     fn reclaim(&mut self) -> Result<u16, Full> {
         // A broken queue stays full; `broken` says why.
         while let Ok(Some(_)) = self.queue.pop() {}
-        let free = if self.queue.broken().is_none() {
-            self.queue.free_slot()
-        } else {
-            None
-        };
+        let free = if self.queue.broken().is_none() { self.queue.free_slot() } else { None };
         self.refused = free.is_none();
         free.ok_or(Full)
     }

@@ -61,22 +61,9 @@ impl Buffers for Slabs {
 }
 
 /// A queue of `size` slots over fresh memory.
-pub(crate) fn queue(
-    size: u16,
-    direction: Direction,
-    event_index: bool,
-    buffers: &Slabs,
-) -> Queue<Memory> {
+pub(crate) fn queue(size: u16, direction: Direction, event_index: bool, buffers: &Slabs) -> Queue<Memory> {
     let layout = Layout::new(size).unwrap();
-    Queue::new(
-        Memory(vec![0; layout.bytes()]),
-        layout,
-        Options {
-            direction,
-            event_index,
-        },
-        buffers,
-    )
+    Queue::new(Memory(vec![0; layout.bytes()]), layout, Options { direction, event_index }, buffers)
 }
 
 /// One buffer as the device finds it in the ring.
@@ -104,8 +91,7 @@ impl Device {
         if memory.load_u16(layout.avail() + 2) == self.taken {
             return None;
         }
-        let slot =
-            memory.load_u16(layout.avail() + 4 + 2 * usize::from(self.taken % layout.size()));
+        let slot = memory.load_u16(layout.avail() + 4 + 2 * usize::from(self.taken % layout.size()));
         self.taken = self.taken.wrapping_add(1);
         let descriptor = 16 * usize::from(slot);
         let flags = memory.load_u16(descriptor + 12);
@@ -139,17 +125,13 @@ impl Device {
     pub(crate) fn want_notification(&mut self, queue: &mut Queue<Memory>) {
         let layout = queue.layout();
         let taken = self.taken;
-        queue
-            .memory_mut()
-            .store_u16(layout.used() + 4 + 8 * usize::from(layout.size()), taken);
+        queue.memory_mut().store_u16(layout.used() + 4 + 8 * usize::from(layout.size()), taken);
     }
 
     /// Whether the driver asked for an interrupt for what was completed since the last call (`EVENT_IDX`).
     pub(crate) fn interrupts(&mut self, queue: &mut Queue<Memory>) -> bool {
         let layout = queue.layout();
-        let event = queue
-            .memory_mut()
-            .load_u16(layout.avail() + 4 + 2 * usize::from(layout.size()));
+        let event = queue.memory_mut().load_u16(layout.avail() + 4 + 2 * usize::from(layout.size()));
         let old = std::mem::replace(&mut self.signalled, self.used);
         self.used.wrapping_sub(event).wrapping_sub(1) < self.used.wrapping_sub(old)
     }

@@ -2,45 +2,26 @@
 
 use crate::fake::{Device, Memory, Slabs, queue};
 use toro_virtqueue::net::{
-    BUFFER_BYTES, Checksum, FRAME_BYTES_MAX, Full, HEADER_BYTES, Offloads, Receive, Transmit,
-    Verification,
+    BUFFER_BYTES, Checksum, FRAME_BYTES_MAX, Full, HEADER_BYTES, Offloads, Receive, Transmit, Verification,
 };
 use toro_virtqueue::{Broken, Buffers, Direction, Interrupts};
 
-const CHECKSUMS: Offloads = Offloads {
-    transmit_checksum: true,
-    receive_checksum: true,
-    merge_buffers: true,
-};
+const CHECKSUMS: Offloads = Offloads { transmit_checksum: true, receive_checksum: true, merge_buffers: true };
 
 fn receiver(size: u16, offloads: Offloads) -> Receive<Memory, Slabs> {
     let slabs = Slabs::new(size, BUFFER_BYTES);
-    let mut receive = Receive::new(
-        queue(size, Direction::FromDevice, true, &slabs),
-        slabs,
-        offloads,
-    );
+    let mut receive = Receive::new(queue(size, Direction::FromDevice, true, &slabs), slabs, offloads);
     let _ = receive.publish();
     receive
 }
 
 fn transmitter(size: u16, offloads: Offloads) -> Transmit<Memory, Slabs> {
     let slabs = Slabs::new(size, BUFFER_BYTES);
-    Transmit::new(
-        queue(size, Direction::ToDevice, true, &slabs),
-        slabs,
-        offloads,
-    )
+    Transmit::new(queue(size, Direction::ToDevice, true, &slabs), slabs, offloads)
 }
 
 /// The device writes header and frame into its next buffer.
-fn deliver(
-    receive: &mut Receive<Memory, Slabs>,
-    device: &mut Device,
-    flags: u8,
-    buffers: u16,
-    frame: &[u8],
-) {
+fn deliver(receive: &mut Receive<Memory, Slabs>, device: &mut Device, flags: u8, buffers: u16, frame: &[u8]) {
     let (queue, slabs) = receive.parts_mut();
     let slot = device.take(queue).expect("a posted buffer").slot;
     let bytes = slabs.bytes(slot);
@@ -53,9 +34,7 @@ fn deliver(
 
 fn frames(receive: &mut Receive<Memory, Slabs>) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
-    let count = receive
-        .receive(|frame, _| frames.push(frame.to_vec()))
-        .unwrap();
+    let count = receive.receive(|frame, _| frames.push(frame.to_vec())).unwrap();
     assert_eq!(count, frames.len());
     frames
 }
@@ -73,10 +52,7 @@ fn frames_arrive_in_order_and_the_buffers_go_back() {
     for round in 0..100_u8 {
         deliver(&mut receive, &mut device, 0, 0, &[round; 60]);
         deliver(&mut receive, &mut device, 0, 0, &[round; FRAME_BYTES_MAX]);
-        assert_eq!(
-            frames(&mut receive),
-            [vec![round; 60], vec![round; FRAME_BYTES_MAX]]
-        );
+        assert_eq!(frames(&mut receive), [vec![round; 60], vec![round; FRAME_BYTES_MAX]]);
         let _ = receive.publish();
     }
     assert_eq!(receive.counters(), Default::default());
@@ -115,10 +91,7 @@ fn a_lying_length_ends_the_device() {
     let mut device = Device::default();
     let (queue, _) = receive.parts_mut();
     device.complete(queue, 0, 2049);
-    let expected = Broken::Length {
-        claimed: 2049,
-        capacity: 2048,
-    };
+    let expected = Broken::Length { claimed: 2049, capacity: 2048 };
     assert_eq!(receive.receive(|_, _| panic!("no frame")), Err(expected));
     assert_eq!(receive.broken(), Some(expected));
     assert_eq!(receive.enable_interrupts(), Interrupts::Armed);
@@ -127,23 +100,17 @@ fn a_lying_length_ends_the_device() {
 #[test]
 fn the_device_vouches_for_checksums_where_that_was_agreed() {
     use Verification::{Unverified, Verified};
-    let none = Offloads {
-        receive_checksum: false,
-        ..CHECKSUMS
-    };
-    for (offloads, expected) in [
-        (CHECKSUMS, [Unverified, Verified, Verified]),
-        (none, [Unverified, Unverified, Unverified]),
-    ] {
+    let none = Offloads { receive_checksum: false, ..CHECKSUMS };
+    for (offloads, expected) in
+        [(CHECKSUMS, [Unverified, Verified, Verified]), (none, [Unverified, Unverified, Unverified])]
+    {
         let mut receive = receiver(4, offloads);
         let mut device = Device::default();
         for flags in 0..3 {
             deliver(&mut receive, &mut device, flags, 1, &[1; 60]);
         }
         let mut seen = Vec::new();
-        receive
-            .receive(|_, verification| seen.push(verification))
-            .unwrap();
+        receive.receive(|_, verification| seen.push(verification)).unwrap();
         assert_eq!(seen, expected);
     }
 }
@@ -152,10 +119,7 @@ fn the_device_vouches_for_checksums_where_that_was_agreed() {
 fn frames_leave_with_the_checksum_left_to_the_device() {
     let mut transmit = transmitter(1, CHECKSUMS);
     let mut device = Device::default();
-    let partial = Checksum::Partial {
-        start_bytes: 34,
-        offset_bytes: 6,
-    };
+    let partial = Checksum::Partial { start_bytes: 34, offset_bytes: 6 };
     for (checksum, header) in [
         (partial, [1, 0, 0, 0, 0, 0, 34, 0, 6, 0, 0, 0]),
         (Checksum::Complete, [0; HEADER_BYTES]), // in the same buffer
@@ -175,17 +139,10 @@ fn frames_leave_with_the_checksum_left_to_the_device() {
 fn a_full_queue_refuses_until_the_device_has_sent_something() {
     let mut transmit = transmitter(2, Offloads::default());
     let mut device = Device::default();
-    assert_eq!(
-        transmit.transmit(60, Checksum::Complete, |_| 0),
-        Ok(()),
-        "an empty frame takes no buffer"
-    );
+    assert_eq!(transmit.transmit(60, Checksum::Complete, |_| 0), Ok(()), "an empty frame takes no buffer");
     assert_eq!(transmit.transmit(60, Checksum::Complete, fill), Ok(()));
     assert_eq!(transmit.transmit(60, Checksum::Complete, fill), Ok(()));
-    assert_eq!(
-        transmit.transmit(60, Checksum::Complete, |_| unreachable!()),
-        Err(Full)
-    );
+    assert_eq!(transmit.transmit(60, Checksum::Complete, |_| unreachable!()), Err(Full));
     assert!(!transmit.ready());
     let _ = transmit.publish();
     let (queue, _) = transmit.parts_mut();

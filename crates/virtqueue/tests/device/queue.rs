@@ -1,9 +1,7 @@
 //! A queue against a device that keeps the rules, and against one that does not.
 
 use crate::fake::{Device, Memory, Offered, Slabs, queue};
-use toro_virtqueue::{
-    Broken, Direction::FromDevice, Direction::ToDevice, Interrupts, Notify, Queue, RingMemory, Used,
-};
+use toro_virtqueue::{Broken, Direction::FromDevice, Direction::ToDevice, Interrupts, Notify, Queue, RingMemory, Used};
 
 #[test]
 fn a_slot_travels_to_the_device_and_back() {
@@ -12,12 +10,7 @@ fn a_slot_travels_to_the_device_and_back() {
     queue.post(2);
     assert_eq!(device.take(&mut queue), None, "not yet published");
     let _ = queue.publish();
-    let offered = Offered {
-        slot: 2,
-        address: 2 << 16,
-        bytes: 64,
-        writable: true,
-    };
+    let offered = Offered { slot: 2, address: 2 << 16, bytes: 64, writable: true };
     assert_eq!(device.take(&mut queue), Some(offered));
     assert_eq!(queue.pop(), Ok(None));
     device.complete(&mut queue, 2, 60);
@@ -58,11 +51,7 @@ fn one_notification_serves_a_batch() {
     for slot in 0..3 {
         queue.post(slot);
     }
-    assert_eq!(
-        queue.publish(),
-        Notify::Needed,
-        "a fresh device waits for the first buffer"
-    );
+    assert_eq!(queue.publish(), Notify::Needed, "a fresh device waits for the first buffer");
     assert_eq!(queue.publish(), Notify::NotNeeded, "there is nothing new");
     queue.post(3);
     assert_eq!(queue.publish(), Notify::NotNeeded, "it is still busy");
@@ -81,11 +70,7 @@ fn without_event_idx_the_flags_decide() {
     queue.memory_mut().store_u16(flags, 1);
     queue.post(1);
     assert_eq!(queue.publish(), Notify::NotNeeded);
-    assert_eq!(
-        queue.memory_mut().load_u16(avail),
-        1,
-        "no interrupts to begin with"
-    );
+    assert_eq!(queue.memory_mut().load_u16(avail), 1, "no interrupts to begin with");
     assert_eq!(queue.enable_interrupts(), Interrupts::Armed);
     assert_eq!(queue.memory_mut().load_u16(avail), 0);
     queue.disable_interrupts();
@@ -100,21 +85,14 @@ fn interrupts_come_when_asked_for_and_no_completion_is_missed() {
     let _ = queue.publish();
     device.complete(&mut queue, 0, 1);
     assert!(!device.interrupts(&mut queue), "nobody asked");
-    assert_eq!(
-        queue.enable_interrupts(),
-        Interrupts::Pending,
-        "one is there already"
-    );
+    assert_eq!(queue.enable_interrupts(), Interrupts::Pending, "one is there already");
     queue.disable_interrupts();
     while queue.pop().unwrap().is_some() {}
     assert_eq!(queue.enable_interrupts(), Interrupts::Armed);
     device.complete(&mut queue, 1, 1);
     assert!(device.interrupts(&mut queue));
     device.complete(&mut queue, 2, 1);
-    assert!(
-        !device.interrupts(&mut queue),
-        "one interrupt for each time it was asked for"
-    );
+    assert!(!device.interrupts(&mut queue), "one interrupt for each time it was asked for");
     queue.disable_interrupts();
     while queue.pop().unwrap().is_some() {}
     device.complete(&mut queue, 3, 1);
@@ -138,11 +116,7 @@ fn expect_broken(expected: Broken, lie: impl FnOnce(&mut Device, &mut Queue<Memo
     assert_eq!(broken, expected, "{broken}");
     assert_eq!(queue.pop(), Err(expected));
     assert_eq!(queue.broken(), Some(expected));
-    assert_eq!(
-        queue.enable_interrupts(),
-        Interrupts::Armed,
-        "nobody may poll a dead queue for ever"
-    );
+    assert_eq!(queue.enable_interrupts(), Interrupts::Armed, "nobody may poll a dead queue for ever");
     queue.post(7);
     assert_eq!(queue.publish(), Notify::NotNeeded);
 }
@@ -157,59 +131,32 @@ fn a_slot_completed_twice_is_noticed() {
 
 #[test]
 fn a_slot_never_posted_is_noticed() {
-    expect_broken(Broken::Slot(5), |device, queue| {
-        device.complete(queue, 5, 10)
-    });
+    expect_broken(Broken::Slot(5), |device, queue| device.complete(queue, 5, 10));
 }
 
 #[test]
 fn a_wild_slot_is_noticed() {
-    expect_broken(Broken::Slot(u32::MAX), |device, queue| {
-        device.complete(queue, u32::MAX, 10)
-    });
-    expect_broken(Broken::Slot(0x1_0001), |device, queue| {
-        device.complete(queue, 0x1_0001, 10)
-    });
+    expect_broken(Broken::Slot(u32::MAX), |device, queue| device.complete(queue, u32::MAX, 10));
+    expect_broken(Broken::Slot(0x1_0001), |device, queue| device.complete(queue, 0x1_0001, 10));
 }
 
 #[test]
 fn a_lying_length_is_noticed() {
-    let expected = Broken::Length {
-        claimed: 65,
-        capacity: 64,
-    };
+    let expected = Broken::Length { claimed: 65, capacity: 64 };
     expect_broken(expected, |device, queue| device.complete(queue, 0, 65));
 }
 
 #[test]
 fn a_wild_index_is_noticed() {
-    expect_broken(
-        Broken::Index {
-            claimed: 5,
-            in_flight: 4,
-        },
-        |device, queue| device.jump(queue, 5),
-    );
-    expect_broken(
-        Broken::Index {
-            claimed: 0xffff,
-            in_flight: 4,
-        },
-        |device, queue| device.jump(queue, 0xffff),
-    );
+    expect_broken(Broken::Index { claimed: 5, in_flight: 4 }, |device, queue| device.jump(queue, 5));
+    expect_broken(Broken::Index { claimed: 0xffff, in_flight: 4 }, |device, queue| device.jump(queue, 0xffff));
 }
 
 #[test]
 fn an_index_that_runs_backwards_is_noticed() {
-    expect_broken(
-        Broken::Index {
-            claimed: 0xfffe,
-            in_flight: 3,
-        },
-        |device, queue| {
-            device.complete(queue, 0, 1);
-            assert!(queue.pop().unwrap().is_some());
-            device.jump(queue, 0xfffe);
-        },
-    );
+    expect_broken(Broken::Index { claimed: 0xfffe, in_flight: 3 }, |device, queue| {
+        device.complete(queue, 0, 1);
+        assert!(queue.pop().unwrap().is_some());
+        device.jump(queue, 0xfffe);
+    });
 }
