@@ -1,1 +1,26 @@
 //! The six-line virtual machine test.
+//!
+//! ```no_run
+//! # use toro_tests::guest;
+//! guest("two_threads").run().expect_status(0).expect_stdout("A\nB\n");
+//! ```
+//!
+//! `guest` names a program of `tests/guests`, `example` one of `guest/examples`. A test says what is special
+//! about its machine, runs it, and says what must have come of it; whatever is not as expected fails the test
+//! with all that the guest has said.
+
+mod images;
+mod network;
+mod run;
+
+pub use images::{example, guest};
+pub use network::{Client, on_private_network, run, skip};
+pub use run::{Run, Running, Spec};
+pub use toro_vmm::{ConsoleDevice, MachineType, Network, Port};
+
+/// Machine types that QEMU's own firmware starts as users would.
+pub const MACHINES: [MachineType; 4] =
+    [MachineType::Microvm, MachineType::MicrovmMinimal, MachineType::Q35, MachineType::Pc];
+
+/// Longest wait for anything in a test: a busy host is slow, but what is lost never comes.
+pub const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);

@@ -1,0 +1,109 @@
+//! Boots an image through a few instructions of our own that first spoil what the VMM handed over.
+//!
+//! The PVH entry is moved to a stub in a segment of its own below 1 MiB. It runs in 32-bit protected mode with
+//! `ebx` at `hvm_start_info`, as the image's own entry would, and then jumps there.
+
+/// Where the stub is loaded: RAM that no firmware uses.
+const STUB_ADDRESS: u32 = 0x8_0000;
+const PROGRAM_HEADER_BYTES: usize = 56;
+const NOTE_DESCRIPTOR_AT: usize = 16;
+
+/// One change to `hvm_start_info`, or to where it seems to be.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Stores a 32-bit value at this offset of the structure.
+    Store {
+        /// Offset in bytes.
+        offset: u8,
+        /// New value.
+        value: u32,
+    },
+    /// Passes this address instead of the structure's.
+    Pointer(u32),
+    /// Replaces the memory map: start, length in bytes and type of each entry.
+    MemoryMap(Vec<(u64, u64, u32)>),
+    /// Replaces the command line, which may hold any bytes and need not end in a zero.
+    CommandLine(Vec<u8>),
+}
+
+/// The image `elf`, entered after `changes` were made.
+///
+/// # Panics
+/// When `elf` is not a Toro image: the tests made it.
+#[must_use]
+pub fn tampered(elf: &[u8], changes: &[Change]) -> Vec<u8> {
+    let headers_at = u64_at(elf, 0x20) as usize;
+    let count = usize::from(u16::from_le_bytes([elf[0x38], elf[0x39]]));
+    let headers_end = headers_at + count * PROGRAM_HEADER_BYTES;
+    assert!(elf[headers_end..headers_end + PROGRAM_HEADER_BYTES].iter().all(|byte| *byte == 0), "room for a header");
+    let stub = stub(changes, u64_at(elf, 0x18) as u32);
+    let mut out = elf.to_vec();
+    let note = (0..count).map(|index| headers_at + index * PROGRAM_HEADER_BYTES).find(|at| out[*at] == 4);
+    let note_at = u64_at(elf, note.expect("a PVH note") + 8) as usize;
+    out[note_at + NOTE_DESCRIPTOR_AT..][..4].copy_from_slice(&STUB_ADDRESS.to_le_bytes());
+    let stub_at = out.len().next_multiple_of(4096);
+    let mut header = Vec::new();
+    header.extend(1u32.to_le_bytes()); // PT_LOAD
+    header.extend(5u32.to_le_bytes()); // readable, executable
+    let address = u64::from(STUB_ADDRESS);
+    for word in [stub_at as u64, address, address, stub.len() as u64, stub.len() as u64, 4096] {
+        header.extend(word.to_le_bytes());
+    }
+    out[headers_end..headers_end + PROGRAM_HEADER_BYTES].copy_from_slice(&header);
+    out[0x38..0x3a].copy_from_slice(&(count as u16 + 1).to_le_bytes());
+    out.resize(stub_at, 0);
+    out.extend(stub);
+    out
+}
+
+/// Machine code that makes the changes and jumps to `entry`; their data follows the code.
+fn stub(changes: &[Change], entry: u32) -> Vec<u8> {
+    const CODE_BYTES: usize = 512;
+    let (mut code, mut data) = (Vec::new(), Vec::new());
+    let mut add_data = |bytes: &[u8]| {
+        let address = STUB_ADDRESS + (CODE_BYTES + data.len()) as u32;
+        data.extend(bytes);
+        data.resize(data.len().next_multiple_of(8), 0);
+        address
+    };
+    for change in changes {
+        match change {
+            Change::Store { offset, value } => store(&mut code, *offset, *value),
+            Change::Pointer(address) => {
+                code.push(0xbb); // mov ebx, address
+                code.extend(address.to_le_bytes());
+            }
+            Change::MemoryMap(entries) => {
+                let bytes: Vec<u8> = entries
+                    .iter()
+                    .flat_map(|(start, length, kind)| [*start, *length, u64::from(*kind)])
+                    .flat_map(u64::to_le_bytes)
+                    .collect();
+                store(&mut code, 40, add_data(&bytes));
+                store(&mut code, 44, 0);
+                store(&mut code, 48, entries.len() as u32);
+            }
+            Change::CommandLine(bytes) => {
+                store(&mut code, 24, add_data(bytes));
+                store(&mut code, 28, 0);
+            }
+        }
+    }
+    code.push(0xb8); // mov eax, entry
+    code.extend(entry.to_le_bytes());
+    code.extend([0xff, 0xe0]); // jmp eax
+    assert!(code.len() <= CODE_BYTES, "{} bytes of code", code.len());
+    code.resize(CODE_BYTES, 0);
+    code.extend(data);
+    code
+}
+
+/// `mov dword [ebx + offset], value`
+fn store(code: &mut Vec<u8>, offset: u8, value: u32) {
+    code.extend([0xc7, 0x43, offset]);
+    code.extend(value.to_le_bytes());
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}

@@ -1,0 +1,3 @@
+//! What virtual machines must do; one file for each topic.
+
+mod boot;
