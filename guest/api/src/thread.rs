@@ -165,9 +165,13 @@ impl Thread {
 }
 
 /// The running thread.
+///
+/// # Panics
+/// Never in an application: its code runs in threads only.
 #[must_use]
 pub fn current() -> Thread {
-    Thread { id: ThreadId(sched::current()), name: sched::current_name() }
+    let id = sched::current().expect("an application's code runs in a thread");
+    Thread { id: ThreadId(id), name: sched::current_name() }
 }
 
 /// Waits for `duration`, while others run.

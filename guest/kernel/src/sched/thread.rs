@@ -118,13 +118,10 @@ pub fn exit_thread() -> ! {
     unreachable!("a thread that ended was chosen to run")
 }
 
-/// The running thread.
-///
-/// # Panics
-/// When no thread runs: during boot, and in a poller called by a thread that has ended.
+/// The running thread; `None` during boot, and in a poller that a thread calls which has ended.
 #[must_use]
-pub fn current() -> ThreadId {
-    CORE.with(|core| core.threads.current()).expect("a thread is running")
+pub fn current() -> Option<ThreadId> {
+    CORE.with(|core| core.threads.current())
 }
 
 /// The name of the running thread, if it has one; for reports too, so nothing panics here.

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "a lock lends out what it guards")]
 
 use super::WaitQueue;
+use crate::sched::{self, ThreadId};
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::marker::PhantomData;
@@ -11,6 +12,8 @@ use core::ops::{Deref, DerefMut};
 /// A value that one thread at a time may use.
 pub struct Mutex<T: ?Sized> {
     locked: Cell<bool>,
+    /// Who holds the lock: only to tell a thread that it waits for itself.
+    owner: Cell<Option<ThreadId>>,
     waiters: WaitQueue,
     value: UnsafeCell<T>,
 }
@@ -48,7 +51,12 @@ impl<T> Mutex<T> {
     /// An unlocked mutex around `value`.
     #[must_use]
     pub const fn new(value: T) -> Self {
-        Mutex { locked: Cell::new(false), waiters: WaitQueue::new(), value: UnsafeCell::new(value) }
+        Mutex {
+            locked: Cell::new(false),
+            owner: Cell::new(None),
+            waiters: WaitQueue::new(),
+            value: UnsafeCell::new(value),
+        }
     }
 
     /// The value, back.
@@ -58,9 +66,15 @@ impl<T> Mutex<T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// Waits for the lock, behind those who came before. A thread that asks for a lock it holds waits for ever.
+    /// Waits for the lock, behind those who came before.
+    ///
+    /// # Panics
+    /// When the running thread holds the lock already: it would wait for ever.
+    #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         if self.locked.replace(true) {
+            let owner = self.owner.get();
+            assert!(owner.is_none() || owner != sched::current(), "a thread waits for a lock that it holds");
             self.waiters.wait(None); // whoever unlocked has left it locked, for us
         }
         self.guard()
@@ -80,11 +94,13 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     fn guard(&self) -> MutexGuard<'_, T> {
+        self.owner.set(sched::current());
         MutexGuard { mutex: self, not_send: PhantomData }
     }
 
     /// Hands the lock to the first waiter, or frees it.
     fn unlock(&self) {
+        self.owner.set(None);
         if !self.waiters.wake_one() {
             self.locked.set(false);
         }
