@@ -5,6 +5,7 @@
 mod x86_64;
 
 pub use x86_64::{
+    guard_stacks,
     Frame,            // the registers at an exception
     backtrace,        // return addresses of a stack
     context,          // switching between threads

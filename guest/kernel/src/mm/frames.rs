@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "links and metadata lie in the memory that is managed")]
 
 use super::{OutOfMemory, PhysAddr};
-use crate::arch::{CoreLocal, paging};
+use crate::arch::{self, CoreLocal, paging};
 use crate::boot::{BootError, BootInfo};
 use toro_memory::buddy::{Buddy, Frames, NOT_FREE};
 use toro_memory::map::Range;
@@ -235,7 +235,11 @@ pub fn init(boot: &BootInfo, entropy: u64) -> Result<(), BootError> {
         memory.frames.replenish();
         paging::protect_image(&mut || memory.frames.allocate(0)).is_ok()
     });
-    if ready { Ok(()) } else { Err(too_little) }
+    if !ready {
+        return Err(too_little);
+    }
+    arch::guard_stacks();
+    Ok(())
 }
 
 impl PageFrames {

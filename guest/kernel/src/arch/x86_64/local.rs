@@ -8,9 +8,10 @@
 use core::cell::{Cell, UnsafeCell};
 
 /// A value of the core that touches it.
+#[repr(C)] // the value first: it may need its alignment's own pages
 pub struct CoreLocal<T> {
-    busy: Cell<bool>,
     value: UnsafeCell<T>,
+    busy: Cell<bool>,
 }
 
 // SAFETY: the machine runs one core, no interrupt handler touches a `CoreLocal`, and `with` admits one

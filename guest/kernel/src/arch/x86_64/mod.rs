@@ -7,6 +7,7 @@ pub mod cpu;
 pub mod depth;
 mod entry;
 pub mod interrupt;
+mod kvm;
 pub(in crate::arch) mod local;
 mod memory_functions;
 pub mod paging;
@@ -16,4 +17,4 @@ mod pvh;
 pub mod time;
 mod traps;
 
-pub use traps::Frame;
+pub use traps::{Frame, guard_stacks};

@@ -1,11 +1,12 @@
 //! The clock and its one timer: the time-stamp counter, and the local APIC's one-shot count.
 //!
-//! The counter's rate, best source first: the VMM's hint on the command line, CPUID 0x4000_0010, CPUID
-//! 0x15 and 0x16, and last the APIC timer, which counts nanoseconds under QEMU and KVM: it is started
-//! at boot, and compared with the counter when the clock is first read. No loop waits for time to pass.
+//! The counter's rate, best source first: the VMM's hint on the command line, CPUID 0x4000_0010, KVM's
+//! clock, CPUID 0x15 and 0x16, and last the APIC timer, which counts nanoseconds under QEMU and KVM: it is
+//! started at boot, compared with the counter when the clock is first read, and once more, over a longer
+//! time, when the timer is first armed. No loop waits for time to pass.
 
 use super::interrupt::{self, APIC_TIMER_CURRENT, APIC_TIMER_DIVIDE, APIC_TIMER_INITIAL, apic_read, apic_write};
-use super::{cpu, port};
+use super::{cpu, kvm, port};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use toro_abi::cmdline::CommandLine;
 
@@ -31,26 +32,30 @@ pub fn init(command_line: CommandLine<'_>) {
     if let Some(epoch_ns) = command_line.epoch_ns() {
         WALL_AT_ENTRY_NS.store(epoch_ns, Relaxed);
     }
-    match command_line.tsc_khz().filter(|khz| *khz > 0).or_else(rate_by_cpuid) {
-        Some(khz) => {
-            set_rate(1_000_000, khz);
+    if let Some(khz) = command_line.tsc_khz().filter(|khz| *khz > 0).or_else(rate_by_hypervisor) {
+        set_rate(1_000_000, khz);
+    } else if let Some(clock) = kvm::clock() {
+        NS_PER_TICK.store(clock.ns_per_tick, Relaxed);
+        if clock.wall_ns != 0 && WALL_AT_ENTRY_NS.load(Relaxed) == 0 {
+            let since_entry = clock.ticks.saturating_sub(BASE_TICKS.load(Relaxed));
+            WALL_AT_ENTRY_NS.store(clock.wall_ns.saturating_sub(to_ns(since_entry, clock.ns_per_tick)), Relaxed);
         }
-        None => {
-            apic_write(APIC_TIMER_DIVIDE, 0b1011);
-            PAIR_TICKS.store(cpu::ticks(), Relaxed);
-            apic_write(APIC_TIMER_INITIAL, u32::MAX);
-        }
+    } else if let Some(khz) = rate_by_processor() {
+        set_rate(1_000_000, khz);
+    } else {
+        apic_write(APIC_TIMER_DIVIDE, 0b1011);
+        PAIR_TICKS.store(cpu::ticks(), Relaxed);
+        apic_write(APIC_TIMER_INITIAL, u32::MAX);
     }
 }
 
-fn rate_by_cpuid() -> Option<u64> {
-    let hypervisor = cpu::cpuid(1)[2] & 1 << 31 != 0;
-    if hypervisor {
-        let khz = cpu::cpuid(0x4000_0010)[0];
-        if khz != 0 {
-            return Some(u64::from(khz));
-        }
-    }
+fn rate_by_hypervisor() -> Option<u64> {
+    let under_hypervisor = cpu::cpuid(1)[2] & 1 << 31 != 0;
+    let khz = if under_hypervisor { cpu::cpuid(0x4000_0010)[0] } else { 0 };
+    (khz != 0).then_some(u64::from(khz))
+}
+
+fn rate_by_processor() -> Option<u64> {
     let [denominator, numerator, crystal_hz, _] = cpu::cpuid(0x15).map(u64::from);
     if denominator != 0 && numerator != 0 && crystal_hz != 0 {
         return Some(crystal_hz * numerator / denominator / 1000);
@@ -93,10 +98,15 @@ pub fn now_ns() -> u64 {
         0 => rate_by_apic(),
         rate => rate,
     };
-    BASE_NS.load(Relaxed) + (u128::from(ticks) * u128::from(rate) >> 32) as u64
+    BASE_NS.load(Relaxed) + to_ns(ticks, rate)
 }
 
-/// Nanoseconds since 1970 UTC: the VMM's hint, else the CMOS clock; `None` when nobody knows.
+#[inline]
+fn to_ns(ticks: u64, ns_per_tick: u64) -> u64 {
+    (u128::from(ticks) * u128::from(ns_per_tick) >> 32) as u64
+}
+
+/// Nanoseconds since 1970 UTC: the VMM's hint, else KVM's clock, else the CMOS clock; `None` when nobody knows.
 pub fn wall_ns() -> Option<u64> {
     if WALL_AT_ENTRY_NS.load(Relaxed) == 0 {
         let now_s = cmos_seconds()?;

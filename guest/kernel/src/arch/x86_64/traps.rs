@@ -10,6 +10,7 @@
 use super::local::CoreLocal;
 use super::{interrupt, paging};
 use crate::fault::{self, Exception};
+use crate::mm;
 use core::arch::{asm, naked_asm};
 
 const VECTORS: usize = interrupt::VECTOR_FIRST + interrupt::VECTORS;
@@ -113,8 +114,18 @@ struct Tables {
     gdt: [u64; 5],
 }
 
-#[repr(C, align(16))]
-struct Stack([u8; STACK_BYTES]);
+/// A stack above a page that [`guard_stacks`] unmaps.
+#[repr(C, align(4096))]
+struct Stack {
+    guard: [u8; mm::PAGE_BYTES],
+    bytes: [u8; STACK_BYTES],
+}
+
+impl Stack {
+    const fn new() -> CoreLocal<Self> {
+        CoreLocal::new(Self { guard: [0; mm::PAGE_BYTES], bytes: [0; STACK_BYTES] })
+    }
+}
 
 const NO_GATE: Gate =
     Gate { offset_low: 0, selector: 0, ist: 0, kind: 0, offset_middle: 0, offset_high: 0, reserved: 0 };
@@ -132,8 +143,8 @@ static TABLES: CoreLocal<Tables> = CoreLocal::new(Tables {
     },
     gdt: [0, 0x00af_9a00_0000_ffff, 0x00cf_9200_0000_ffff, 0, 0],
 });
-static FAULT_STACK: CoreLocal<Stack> = CoreLocal::new(Stack([0; STACK_BYTES]));
-static CRITICAL_STACK: CoreLocal<Stack> = CoreLocal::new(Stack([0; STACK_BYTES]));
+static FAULT_STACK: CoreLocal<Stack> = Stack::new();
+static CRITICAL_STACK: CoreLocal<Stack> = Stack::new();
 
 #[repr(C, packed)]
 struct Pointer {
@@ -143,7 +154,7 @@ struct Pointer {
 
 /// Loads the tables of this core.
 pub(super) fn init() {
-    let top = |stack: &CoreLocal<Stack>| stack.with(|stack| stack.0.as_ptr_range().end.addr() as u64);
+    let top = |stack: &CoreLocal<Stack>| stack.with(|stack| stack.bytes.as_ptr_range().end.addr() as u64);
     let (fault_top, critical_top) = (top(&FAULT_STACK), top(&CRITICAL_STACK));
     TABLES.with(|tables| {
         tables.tss.ist[usize::from(IST_FAULT) - 1] = fault_top;
@@ -168,6 +179,15 @@ pub(super) fn init() {
             asm!("ltr {:x}", in(reg) TSS_SELECTOR, options(nostack, preserves_flags));
         }
     });
+}
+
+/// Takes the pages below the stacks of exceptions away, once the image is mapped page by page.
+pub fn guard_stacks() {
+    for stack in [&FAULT_STACK, &CRITICAL_STACK] {
+        let guard = stack.with(|stack| stack.guard.as_ptr().addr() as u64);
+        // SAFETY: nothing uses these pages: they exist to be absent.
+        let _was_mapped = unsafe { paging::unmap_page(guard) };
+    }
 }
 
 /// Enters `vector`, one of [`interrupt`]'s, in the table.
