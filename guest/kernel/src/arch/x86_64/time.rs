@@ -159,7 +159,9 @@ pub(super) fn arm(deadline_ns: u64) -> bool {
         return true;
     }
     // 1 ns a count, divided by 1 or 128: up to 4.3 s or 550 s; the core goes back to sleep after that.
+    // Two clocks never agree: a little late is one wake-up, a little early would be two.
     let ns = deadline_ns - now_ns;
+    let ns = ns + (ns >> 12) + 64;
     let (divide, shift) = if ns <= u64::from(u32::MAX) { (0b1011, 0) } else { (0b1010, 7) };
     let count = ((ns >> shift) + 1).min(u64::from(u32::MAX));
     ARMED_NS.store(now_ns + (count << shift), Relaxed);
