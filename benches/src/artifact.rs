@@ -15,26 +15,14 @@ pub fn root() -> PathBuf {
 ///
 /// The host's and the guest's workspace differ in target and linker, so what cargo exported to us for
 /// the one must not leak into the other.
-pub fn build(
-    directory: &Path,
-    arguments: &[&str],
-    rustflags: Option<&str>,
-    file: &str,
-) -> Result<PathBuf> {
+pub fn build(directory: &Path, arguments: &[&str], rustflags: Option<&str>, file: &str) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(directory).args([
-        "build",
-        "--release",
-        "--message-format=json-render-diagnostics",
-    ]);
+    command.current_dir(directory).args(["build", "--release", "--message-format=json-render-diagnostics"]);
     command.args(arguments).stderr(Stdio::inherit());
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_")
-            || text.starts_with("CARGO_MANIFEST")
-            || text == "RUSTFLAGS"
-        {
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST") || text == "RUSTFLAGS" {
             command.env_remove(name);
         }
     }
@@ -43,11 +31,7 @@ pub fn build(
     }
     let output = command.output().context("cannot run cargo")?;
     if !output.status.success() {
-        bail!(
-            "cargo build {} failed in {}",
-            arguments.join(" "),
-            directory.display()
-        );
+        bail!("cargo build {} failed in {}", arguments.join(" "), directory.display());
     }
     String::from_utf8_lossy(&output.stdout)
         .lines()
@@ -60,20 +44,5 @@ pub fn build(
 
 /// The counter plugin.
 pub fn plugin() -> Result<PathBuf> {
-    build(
-        &root(),
-        &["--quiet", "-p", "toro-counter"],
-        None,
-        "libtoro_counter.so",
-    )
-}
-
-/// The image of a guest package.
-pub fn image(package: &str) -> Result<PathBuf> {
-    build(
-        &root().join("guest"),
-        &["--quiet", "-p", package],
-        None,
-        package,
-    )
+    build(&root(), &["--quiet", "-p", "toro-counter"], None, "libtoro_counter.so")
 }

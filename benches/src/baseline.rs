@@ -28,8 +28,7 @@ impl Baseline {
     /// The recorded figures.
     pub fn load() -> Result<Baseline> {
         let path = path();
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} is not a baseline", path.display()))
     }
 
@@ -37,17 +36,9 @@ impl Baseline {
     pub fn of(report: &Report) -> Baseline {
         let steady = report.rows.iter().filter(|row| row.steady);
         let rounded = |value: f64| {
-            if value < 100.0 {
-                (value * 100.0).round() / 100.0
-            } else {
-                value.round()
-            }
+            if value < 100.0 { (value * 100.0).round() / 100.0 } else { value.round() }
         };
-        Baseline {
-            counts: steady
-                .map(|row| (row.key.to_owned(), rounded(row.value)))
-                .collect(),
-        }
+        Baseline { counts: steady.map(|row| (row.key.to_owned(), rounded(row.value))).collect() }
     }
 
     /// Writes the figures into the repository.
@@ -62,24 +53,16 @@ impl Baseline {
         let mut complaints = Vec::new();
         for (key, &recorded) in &self.counts {
             match now.counts.get(key) {
-                None => complaints.push(format!(
-                    "{key}: recorded as {}, not measured now",
-                    number(recorded)
-                )),
+                None => complaints.push(format!("{key}: recorded as {}, not measured now", number(recorded))),
                 Some(&value) if value > recorded * GROWTH_MAX + MARGIN => {
                     let percent = (value / recorded - 1.0) * 100.0;
                     let (value, recorded) = (number(value), number(recorded));
-                    complaints.push(format!(
-                        "{key}: {value}, recorded {recorded} ({percent:+.1} %)"
-                    ));
+                    complaints.push(format!("{key}: {value}, recorded {recorded} ({percent:+.1} %)"));
                 }
                 Some(_) => {}
             }
         }
-        let unknown = now
-            .counts
-            .keys()
-            .filter(|key| !self.counts.contains_key(*key));
+        let unknown = now.counts.keys().filter(|key| !self.counts.contains_key(*key));
         complaints.extend(unknown.map(|key| format!("{key}: measured, but not in the baseline")));
         complaints
     }
@@ -90,12 +73,7 @@ mod tests {
     use super::*;
 
     fn baseline(counts: &[(&str, f64)]) -> Baseline {
-        Baseline {
-            counts: counts
-                .iter()
-                .map(|&(key, value)| (key.to_owned(), value))
-                .collect(),
-        }
+        Baseline { counts: counts.iter().map(|&(key, value)| (key.to_owned(), value)).collect() }
     }
 
     #[test]
@@ -106,10 +84,7 @@ mod tests {
         let grown = baseline(&[("a", 1051.0), ("b", 0.2), ("c", 10.0)]);
         let complaints = recorded.compare(&grown);
         assert_eq!(complaints.len(), 2, "{complaints:?}");
-        assert!(
-            complaints[0].starts_with("a: 1,051, recorded 1,000 (+5.1 %)"),
-            "{complaints:?}"
-        );
+        assert!(complaints[0].starts_with("a: 1,051, recorded 1,000 (+5.1 %)"), "{complaints:?}");
     }
 
     #[test]

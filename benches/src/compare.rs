@@ -8,7 +8,8 @@ use anyhow::Result;
 use crate::http::Style;
 use crate::measure;
 use crate::report::number;
-use crate::vm::{Guest, Machine};
+use crate::vm::Guest;
+use toro_vmm::MachineType;
 
 const REQUESTS: u64 = 300;
 const RUNS: usize = 3;
@@ -22,14 +23,10 @@ pub struct Line {
 }
 
 /// Measures every row for every guest. Where several runs are made, the guests take turns.
-pub fn run(guests: &[Guest], machine: Machine, plugin: &Path) -> Vec<Line> {
+pub fn run(guests: &[Guest], machine: MachineType, plugin: &Path) -> Vec<Line> {
     let each = |what, unit, measure: &dyn Fn(&Guest) -> Result<f64>| {
         eprintln!("  {what}");
-        Line {
-            what,
-            unit,
-            values: guests.iter().map(measure).collect(),
-        }
+        Line { what, unit, values: guests.iter().map(measure).collect() }
     };
     let in_turns = |what, unit, measure: &dyn Fn(&Guest) -> Result<f64>| {
         eprintln!("  {what}");
@@ -39,37 +36,21 @@ pub fn run(guests: &[Guest], machine: Machine, plugin: &Path) -> Vec<Line> {
                 runs.push(measure(guest));
             }
         }
-        Line {
-            what,
-            unit,
-            values: runs.into_iter().map(median).collect(),
-        }
+        Line { what, unit, values: runs.into_iter().map(median).collect() }
     };
-    let cost = |guest: &Guest, devices, style| {
-        measure::request_cost(guest, machine, plugin, devices, style, REQUESTS)
-    };
+    let cost = |guest: &Guest, devices, style| measure::request_cost(guest, machine, plugin, devices, style, REQUESTS);
     vec![
         each("reset to first 200", "instructions", &|guest| {
             Ok(measure::boot_counts(guest, machine, plugin, &[])?.first_200 as f64)
         }),
-        in_turns("CPU of QEMU to first 200", "s", &|guest| {
-            measure::cpu_to_first_200(guest, machine)
-        }),
+        in_turns("CPU of QEMU to first 200", "s", &|guest| measure::cpu_to_first_200(guest, machine)),
         each("wake-ups when idle", "a second", &|guest| {
             Ok(measure::idle(guest, machine, plugin, Duration::from_secs(5))?.wakeups_per_s)
         }),
-        each("CPU of QEMU when idle", "%", &|guest| {
-            measure::idle_cpu_percent(guest, machine, Duration::from_secs(10))
-        }),
-        each("a keep-alive request", "instructions", &|guest| {
-            Ok(cost(guest, false, Style::KeepAlive)?.instructions)
-        }),
-        each("a connection and request", "instructions", &|guest| {
-            Ok(cost(guest, false, Style::Close)?.instructions)
-        }),
-        each("device exits a keep-alive request", "exits", &|guest| {
-            Ok(cost(guest, true, Style::KeepAlive)?.vmm_exits)
-        }),
+        each("CPU of QEMU when idle", "%", &|guest| measure::idle_cpu_percent(guest, machine, Duration::from_secs(10))),
+        each("a keep-alive request", "instructions", &|guest| Ok(cost(guest, false, Style::KeepAlive)?.instructions)),
+        each("a connection and request", "instructions", &|guest| Ok(cost(guest, false, Style::Close)?.instructions)),
+        each("device exits a keep-alive request", "exits", &|guest| Ok(cost(guest, true, Style::KeepAlive)?.vmm_exits)),
         in_turns("requests per CPU second of QEMU", "requests", &|guest| {
             let cost = measure::load(guest, machine, CONNECTIONS, Duration::from_secs(4))?;
             Ok(cost.requests_per_cpu_second())
@@ -93,9 +74,7 @@ pub fn table(guests: &[Guest], lines: &[Line]) -> String {
     for line in lines {
         text.push_str(&format!("{:36}{:16}", line.what, line.unit));
         for value in &line.values {
-            let value = value
-                .as_ref()
-                .map_or_else(|_| "failed".to_owned(), |value| number(*value));
+            let value = value.as_ref().map_or_else(|_| "failed".to_owned(), |value| number(*value));
             text.push_str(&format!("{value:>18}"));
         }
         text.push('\n');

@@ -25,10 +25,7 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;
         stream.set_write_timeout(Some(ANSWER_LIMIT))?;
-        Ok(Client {
-            stream,
-            buffer: Vec::with_capacity(4096),
-        })
+        Ok(Client { stream, buffer: Vec::with_capacity(4096) })
     }
 
     /// One request that leaves the connection open; the answer's status and body length.
@@ -43,10 +40,7 @@ impl Client {
         let response = self.read_response()?;
         match self.stream.read(&mut [0; 16]) {
             Ok(0) => Ok(response),
-            Ok(_) => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "bytes after the response",
-            )),
+            Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "bytes after the response")),
             Err(error) => Err(error),
         }
     }
@@ -77,41 +71,22 @@ pub struct Response {
 
 /// The first whole response in `bytes` and its length, or `None` when more must come.
 pub(crate) fn parse(bytes: &[u8]) -> io::Result<Option<(Response, usize)>> {
-    let invalid = |what: &str| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("not an HTTP response: {what}"),
-        )
-    };
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("not an HTTP response: {what}"));
     let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return if bytes.len() > RESPONSE_BYTES_MAX {
-            Err(invalid("head too long"))
-        } else {
-            Ok(None)
-        };
+        return if bytes.len() > RESPONSE_BYTES_MAX { Err(invalid("head too long")) } else { Ok(None) };
     };
     let text = std::str::from_utf8(&bytes[..head]).map_err(|_| invalid("head is not text"))?;
     let mut lines = text.split("\r\n");
     let status_line = lines.next().unwrap_or("");
-    let status = status_line
-        .strip_prefix("HTTP/1.")
-        .and_then(|rest| rest.get(2..5));
-    let status = status
-        .and_then(|digits| digits.parse().ok())
-        .ok_or_else(|| invalid(status_line))?;
+    let status = status_line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5));
+    let status = status.and_then(|digits| digits.parse().ok()).ok_or_else(|| invalid(status_line))?;
     let length = lines
         .filter_map(|line| line.split_once(':'))
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
         .and_then(|(_, value)| value.trim().parse::<usize>().ok())
         .ok_or_else(|| invalid("no content-length"))?;
     let total = head + 4 + length;
-    Ok((bytes.len() >= total).then_some((
-        Response {
-            status,
-            body_bytes: length,
-        },
-        total,
-    )))
+    Ok((bytes.len() >= total).then_some((Response { status, body_bytes: length }, total)))
 }
 
 /// How the requests of a phase travel.
@@ -127,11 +102,7 @@ pub enum Style {
 pub fn requests(port: u16, style: Style, count: u64) -> io::Result<()> {
     let not_ok = |response: Response| io::Error::other(format!("status {}", response.status));
     let check = |response: Response| {
-        if response.status == 200 {
-            Ok(())
-        } else {
-            Err(not_ok(response))
-        }
+        if response.status == 200 { Ok(()) } else { Err(not_ok(response)) }
     };
     match style {
         Style::KeepAlive => {
@@ -167,16 +138,7 @@ mod tests {
         for cut in 0..length {
             assert_eq!(parse(&text[..cut]).unwrap(), None, "{cut}");
         }
-        assert_eq!(
-            parse(text).unwrap(),
-            Some((
-                Response {
-                    status: 200,
-                    body_bytes: 6
-                },
-                length
-            ))
-        );
+        assert_eq!(parse(text).unwrap(), Some((Response { status: 200, body_bytes: 6 }, length)));
         assert!(parse(b"SSH-2.0\r\n\r\n").is_err());
         assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }

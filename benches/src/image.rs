@@ -1,32 +1,33 @@
 //! What the bench must know of an image: where it starts, where `main` is, how large it is stripped.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context, Result, bail};
 use object::Endianness;
-use object::elf::{FileHeader64, PT_LOAD, SHF_ALLOC, SectionHeader64};
-use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
+use object::elf::FileHeader64;
+use object::read::elf::{FileHeader, Sym};
+use toro_vmm::{Package, Profile};
+
+use crate::artifact;
 
 /// Symbols that the kernel calls when the application starts, in order of preference.
 const MAIN_SYMBOLS: &[&str] = &["toro_main", "__toro_main", "main"];
 
-/// An ELF image on disk.
+/// An image and what its symbols say.
 pub struct Image {
-    /// The file.
-    pub path: PathBuf,
+    /// What is booted: the stripped file.
+    pub bootable: toro_vmm::Image,
     bytes: Vec<u8>,
 }
 
 type Header = FileHeader64<Endianness>;
 
 impl Image {
-    /// Reads it.
-    pub fn open(path: &Path) -> Result<Image> {
-        let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-        Ok(Image {
-            path: path.to_owned(),
-            bytes,
-        })
+    /// Builds an example as the tool does.
+    pub fn build(example: &str) -> Result<Image> {
+        let folder = artifact::root().join("guest/examples").join(example);
+        let build = || Package::open(folder)?.build(Profile::Release);
+        let bootable = build().map_err(|error| anyhow::anyhow!("{error}"))?;
+        let bytes = std::fs::read(&bootable.symbols).with_context(|| bootable.symbols.display().to_string())?;
+        Ok(Image { bootable, bytes })
     }
 
     fn header(&self) -> Result<(&Header, Endianness)> {
@@ -46,27 +47,11 @@ impl Image {
                 }
             }
         }
-        bail!(
-            "{}: no symbol {}",
-            self.path.display(),
-            MAIN_SYMBOLS.join(", ")
-        );
+        bail!("{}: no symbol {}", self.bootable.symbols.display(), MAIN_SYMBOLS.join(", "));
     }
 
-    /// Size without symbols and debug information: what the segments need, and a section table.
+    /// Size of the file that is booted.
     pub fn stripped_bytes(&self) -> Result<u64> {
-        let (header, endian) = self.header()?;
-        let segments = header.program_headers(endian, &*self.bytes)?.iter();
-        let ends = segments
-            .filter(|segment| segment.p_type(endian) == PT_LOAD)
-            .map(|segment| segment.p_offset(endian) + segment.p_filesz(endian));
-        let sections = header.sections(endian, &*self.bytes)?;
-        let kept = sections
-            .iter()
-            .filter(|section| section.sh_flags(endian).0 & SHF_ALLOC.0 != 0)
-            .count()
-            + 2;
-        let table = kept as u64 * size_of::<SectionHeader64<Endianness>>() as u64;
-        Ok(ends.max().context("no segment")? + table)
+        Ok(std::fs::metadata(&self.bootable.boot)?.len())
     }
 }

@@ -38,11 +38,7 @@ impl Connection {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        let mut connection = Connection {
-            stream,
-            received: Vec::new(),
-            asked: Instant::now(),
-        };
+        let mut connection = Connection { stream, received: Vec::new(), asked: Instant::now() };
         connection.ask()?;
         Ok(connection)
     }
@@ -73,28 +69,14 @@ impl Connection {
 /// Loads `port` with `connections` keep-alive connections for `length`.
 pub fn run(port: u16, connections: usize, length: Duration) -> io::Result<Load> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut open = (0..connections)
-        .map(|_| Connection::open(address))
-        .collect::<io::Result<Vec<_>>>()?;
+    let mut open = (0..connections).map(|_| Connection::open(address)).collect::<io::Result<Vec<_>>>()?;
     let (start, mut load, mut latencies_us) = (Instant::now(), Load::default(), Vec::new());
     while start.elapsed() < length {
-        let mut ready: Vec<PollFd<'_>> = open
-            .iter()
-            .map(|connection| PollFd::new(&connection.stream, PollFlags::IN))
-            .collect();
-        poll(
-            &mut ready,
-            Some(&Timespec {
-                tv_sec: 0,
-                tv_nsec: 50_000_000,
-            }),
-        )?;
-        let ready: Vec<usize> = ready
-            .iter()
-            .enumerate()
-            .filter(|(_, fd)| !fd.revents().is_empty())
-            .map(|(index, _)| index)
-            .collect();
+        let mut ready: Vec<PollFd<'_>> =
+            open.iter().map(|connection| PollFd::new(&connection.stream, PollFlags::IN)).collect();
+        poll(&mut ready, Some(&Timespec { tv_sec: 0, tv_nsec: 50_000_000 }))?;
+        let ready: Vec<usize> =
+            ready.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(index, _)| index).collect();
         for index in ready {
             let connection = &mut open[index];
             match connection.advance() {
@@ -121,16 +103,11 @@ pub fn run(port: u16, connections: usize, length: Duration) -> io::Result<Load> 
         }
     }
     load.seconds = start.elapsed().as_secs_f64();
-    load.stalls += open
-        .iter()
-        .filter(|connection| connection.asked.elapsed() > STALL_LIMIT)
-        .count() as u64;
+    load.stalls += open.iter().filter(|connection| connection.asked.elapsed() > STALL_LIMIT).count() as u64;
     latencies_us.sort_unstable();
     let at = |share: f64| {
         let index = (latencies_us.len() as f64 * share) as usize;
-        latencies_us
-            .get(index)
-            .map_or(f64::NAN, |&us| us as f64 / 1e3)
+        latencies_us.get(index).map_or(f64::NAN, |&us| us as f64 / 1e3)
     };
     load.latency_ms = (at(0.5), at(0.99));
     Ok(load)

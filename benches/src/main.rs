@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use toro_benches::baseline::Baseline;
 use toro_benches::linux::{self, Source};
 use toro_benches::quick::{self, Extent, Subjects};
-use toro_benches::vm::Machine;
 use toro_benches::{artifact, compare};
+use toro_vmm::MachineType;
 
 const USAGE: &str = "\
 usage: cargo xtask bench quick [--counts] [--record] [--check]
@@ -59,11 +59,8 @@ fn quick(options: &[&str]) -> Result<bool> {
     println!("\n{}", report.table());
     let folder = artifact::root().join("target/bench");
     std::fs::create_dir_all(&folder)?;
-    std::fs::write(
-        folder.join("quick.json"),
-        serde_json::to_string_pretty(&report)?,
-    )
-    .context("cannot write target/bench/quick.json")?;
+    std::fs::write(folder.join("quick.json"), serde_json::to_string_pretty(&report)?)
+        .context("cannot write target/bench/quick.json")?;
     let now = Baseline::of(&report);
     if record {
         now.record()?;
@@ -75,9 +72,7 @@ fn quick(options: &[&str]) -> Result<bool> {
             println!("grown: {complaint}");
         }
         if !complaints.is_empty() {
-            println!(
-                "`cargo xtask bench quick --record` records new figures; say why in the commit"
-            );
+            println!("`cargo xtask bench quick --record` records new figures; say why in the commit");
         }
         return Ok(complaints.is_empty() && report.failures.is_empty());
     }
@@ -85,25 +80,18 @@ fn quick(options: &[&str]) -> Result<bool> {
 }
 
 fn linux(options: &[&str]) -> Result<bool> {
-    let (mut source, mut machine, mut only) = (Source::default(), Machine::Microvm, false);
+    let (mut source, mut machine, mut only) = (Source::default(), MachineType::Microvm, false);
     let mut rest = options.iter();
     while let Some(option) = rest.next() {
-        let mut value = || {
-            rest.next()
-                .copied()
-                .with_context(|| format!("{option} needs a value"))
-        };
+        let mut value = || rest.next().copied().with_context(|| format!("{option} needs a value"));
         match *option {
             "--only" => only = true,
             "--kernel" => source.kernel = Some(PathBuf::from(value()?)),
             "--initrd" => source.initrd = Some(PathBuf::from(value()?)),
             "--machine" => {
                 let name = value()?;
-                let machines = [Machine::Microvm, Machine::Q35, Machine::Pc];
-                machine = machines
-                    .into_iter()
-                    .find(|machine| machine.name() == name)
-                    .context("no such machine")?;
+
+                machine = MachineType::parse(name).context("no such machine")?;
             }
             other => bail!("unknown option {other}\n{USAGE}"),
         }

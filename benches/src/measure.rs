@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use toro_counter::{Counter, Snapshot};
+use toro_vmm::MachineType;
 
 use crate::http::{self, Style};
 use crate::load::{self, Load};
-use crate::null;
 use crate::process::CpuSeconds;
-use crate::vm::{Counting, Guest, Machine, Vm};
+use crate::vm::{Counting, Guest, Vm};
 
 /// Requests sent before a request is measured, so that every path has run.
 const WARM_REQUESTS: u64 = 40;
@@ -33,26 +33,13 @@ pub struct BootCounts {
 }
 
 /// Boots once and asks one request. `watches` are the addresses of entry and main.
-pub fn boot_counts(
-    guest: &Guest,
-    machine: Machine,
-    plugin: &Path,
-    watches: &[u64],
-) -> Result<BootCounts> {
-    let counting = Counting {
-        devices: false,
-        watches: watches.to_vec(),
-    };
-    let mut vm = Vm::start(guest, machine, Some((plugin, &counting)))?;
-    vm.wait_for(&guest.ready)?;
+pub fn boot_counts(guest: &Guest, machine: MachineType, plugin: &Path, watches: &[u64]) -> Result<BootCounts> {
+    let counting = Counting { devices: false, watches: watches.to_vec() };
+    let vm = Vm::start(guest, machine, Some((plugin, &counting)))?;
+    vm.ready()?;
     http::requests(vm.port, Style::Close, 1).context("first request")?;
     let counts = vm.counters()?.snapshot();
-    let watch = |index| {
-        vm.counters()
-            .ok()?
-            .watch(index)
-            .map(|marker| marker.instructions)
-    };
+    let watch = |index| vm.counters().ok()?.watch(index).map(|marker| marker.instructions);
     Ok(BootCounts {
         entry: watch(0),
         main: watch(1),
@@ -62,22 +49,12 @@ pub fn boot_counts(
 }
 
 /// Instructions from the image's entry to `main`, without a network device.
-pub fn entry_to_main(
-    guest: &Guest,
-    machine: Machine,
-    plugin: &Path,
-    watches: [u64; 2],
-) -> Result<u64> {
-    let counting = Counting {
-        devices: false,
-        watches: watches.to_vec(),
-    };
-    let mut vm = Vm::start(guest, machine, Some((plugin, &counting)))?;
-    vm.wait_for(&guest.ready)?;
+pub fn entry_to_main(guest: &Guest, machine: MachineType, plugin: &Path, watches: [u64; 2]) -> Result<u64> {
+    let counting = Counting { devices: false, watches: watches.to_vec() };
+    let vm = Vm::start(guest, machine, Some((plugin, &counting)))?;
+    vm.ready()?;
     let counters = vm.counters()?;
-    let entry = counters
-        .watch(0)
-        .context("the image's entry was never reached")?;
+    let entry = counters.watch(0).context("the image's entry was never reached")?;
     let main = counters.watch(1).context("main was never reached")?;
     Ok(main.instructions - entry.instructions)
 }
@@ -100,24 +77,14 @@ pub struct RequestCost {
 /// Sends `count` requests one after the other, three times, and takes the run with the median count.
 pub fn request_cost(
     guest: &Guest,
-    machine: Machine,
+    machine: MachineType,
     plugin: &Path,
     devices: bool,
     style: Style,
     count: u64,
 ) -> Result<RequestCost> {
-    let mut vm = Vm::start(
-        guest,
-        machine,
-        Some((
-            plugin,
-            &Counting {
-                devices,
-                watches: Vec::new(),
-            },
-        )),
-    )?;
-    vm.wait_for(&guest.ready)?;
+    let vm = Vm::start(guest, machine, Some((plugin, &Counting { devices, watches: Vec::new() })))?;
+    vm.ready()?;
     http::requests(vm.port, style, WARM_REQUESTS).context("warm-up")?;
     let mut runs = Vec::new();
     for _ in 0..3 {
@@ -167,9 +134,9 @@ pub struct Idle {
 }
 
 /// Lets a guest that has served a few requests stand for `length`.
-pub fn idle(guest: &Guest, machine: Machine, plugin: &Path, length: Duration) -> Result<Idle> {
-    let mut vm = Vm::start(guest, machine, Some((plugin, &Counting::default())))?;
-    vm.wait_for(&guest.ready)?;
+pub fn idle(guest: &Guest, machine: MachineType, plugin: &Path, length: Duration) -> Result<Idle> {
+    let vm = Vm::start(guest, machine, Some((plugin, &Counting::default())))?;
+    vm.ready()?;
     http::requests(vm.port, Style::KeepAlive, 5)?;
     let before = at_rest(&vm)?;
     let start = Instant::now();
@@ -184,10 +151,10 @@ pub fn idle(guest: &Guest, machine: Machine, plugin: &Path, length: Duration) ->
 }
 
 /// CPU of QEMU in percent while the guest stands for `length`, without the plugin.
-pub fn idle_cpu_percent(guest: &Guest, machine: Machine, length: Duration) -> Result<f64> {
-    let mut vm = Vm::start(guest, machine, None)?;
-    vm.wait_for(&guest.ready)?;
-    if guest.name != null::NAME {
+pub fn idle_cpu_percent(guest: &Guest, machine: MachineType, length: Duration) -> Result<f64> {
+    let vm = Vm::start(guest, machine, None)?;
+    vm.ready()?;
+    if guest.serves_http() {
         http::requests(vm.port, Style::KeepAlive, 5)?;
     }
     // The end of start-up (and of the requests) in QEMU is not idleness.
@@ -198,10 +165,10 @@ pub fn idle_cpu_percent(guest: &Guest, machine: Machine, length: Duration) -> Re
 }
 
 /// CPU seconds of QEMU from its start to the first answer; for the empty guest, to its sign of life.
-pub fn cpu_to_first_200(guest: &Guest, machine: Machine) -> Result<f64> {
-    let mut vm = Vm::start(guest, machine, None)?;
-    vm.wait_for(&guest.ready)?;
-    if guest.name != null::NAME {
+pub fn cpu_to_first_200(guest: &Guest, machine: MachineType) -> Result<f64> {
+    let vm = Vm::start(guest, machine, None)?;
+    vm.ready()?;
+    if guest.serves_http() {
         http::requests(vm.port, Style::Close, 1)?;
     }
     Ok(vm.cpu().all)
@@ -229,39 +196,28 @@ impl LoadCost {
 }
 
 /// Keep-alive load after a warm-up of a quarter of `length`.
-pub fn load(
-    guest: &Guest,
-    machine: Machine,
-    connections: usize,
-    length: Duration,
-) -> Result<LoadCost> {
-    let mut vm = Vm::start(guest, machine, None)?;
-    vm.wait_for(&guest.ready)?;
+pub fn load(guest: &Guest, machine: MachineType, connections: usize, length: Duration) -> Result<LoadCost> {
+    let vm = Vm::start(guest, machine, None)?;
+    vm.ready()?;
     load::run(vm.port, connections, length / 4)?;
     let before = vm.cpu();
     let load = load::run(vm.port, connections, length)?;
     let after = vm.cpu();
-    let cpu = CpuSeconds {
-        all: after.all - before.all,
-        vcpu: after.vcpu - before.vcpu,
-    };
+    let cpu = CpuSeconds { all: after.all - before.all, vcpu: after.vcpu - before.vcpu };
     Ok(LoadCost { load, cpu })
 }
 
-/// The smallest memory, in MiB, with which the guest serves, tried upwards from 1 to `largest`.
-pub fn smallest_memory(guest: &Guest, machine: Machine, largest: u32) -> Option<u32> {
-    (1..=largest).find(|&memory_mib| {
-        let guest = Guest {
-            memory_mib,
-            ..guest.clone()
-        };
+/// The smallest memory, in MiB, with which the guest serves, tried upwards from 2 to `largest`.
+pub fn smallest_memory(guest: &Guest, machine: MachineType, largest: u64) -> Option<u64> {
+    (2..=largest).find(|&memory_mib| {
+        let guest = Guest { memory_mib, ..guest.clone() };
         serves(&guest, machine).is_ok()
     })
 }
 
-fn serves(guest: &Guest, machine: Machine) -> Result<()> {
-    let mut vm = Vm::start(guest, machine, None)?.limit(Duration::from_secs(8));
-    vm.wait_for(&guest.ready)?;
+fn serves(guest: &Guest, machine: MachineType) -> Result<()> {
+    let vm = Vm::start(guest, machine, None)?.limit(Duration::from_secs(8));
+    vm.ready()?;
     http::requests(vm.port, Style::KeepAlive, 20)?;
     http::requests(vm.port, Style::Close, 20)?;
     Ok(())

@@ -36,16 +36,10 @@ pub fn image() -> Vec<u8> {
     push32(&mut elf, [1]);
     push64(&mut elf, [ENTRY, HEADER_BYTES, 0]);
     push32(&mut elf, [0]);
-    push16(
-        &mut elf,
-        [HEADER_BYTES as u16, PROGRAM_HEADER_BYTES as u16, 2, 0, 0, 0],
-    );
+    push16(&mut elf, [HEADER_BYTES as u16, PROGRAM_HEADER_BYTES as u16, 2, 0, 0, 0]);
     let code_bytes = CODE.len() as u64;
     push32(&mut elf, [1, 5]); // PT_LOAD, read and execute
-    push64(
-        &mut elf,
-        [CODE_OFFSET, ENTRY, ENTRY, code_bytes, code_bytes, 0x1000],
-    );
+    push64(&mut elf, [CODE_OFFSET, ENTRY, ENTRY, code_bytes, code_bytes, 0x1000]);
     push32(&mut elf, [4, 4]); // PT_NOTE, read
     push64(&mut elf, [NOTE_OFFSET, 0, 0, NOTE_BYTES, NOTE_BYTES, 4]);
     push32(&mut elf, [4, 4, 18]); // name and description of 4 bytes, XEN_ELFNOTE_PHYS32_ENTRY

@@ -32,11 +32,7 @@ pub fn cpu_seconds(pid: u32) -> CpuSeconds {
 /// The first field of schedstat is time on a processor, in nanoseconds.
 fn thread_seconds(thread: &Path) -> Option<f64> {
     let text = fs::read_to_string(thread.join("schedstat")).ok()?;
-    text.split_whitespace()
-        .next()?
-        .parse::<u64>()
-        .ok()
-        .map(|ns| ns as f64 / 1e9)
+    text.split_whitespace().next()?.parse::<u64>().ok().map(|ns| ns as f64 / 1e9)
 }
 
 #[cfg(test)]

@@ -70,12 +70,7 @@ impl Report {
 
     /// The rows as a table.
     pub fn table(&self) -> String {
-        let width = self
-            .rows
-            .iter()
-            .map(|row| row.what.len())
-            .max()
-            .unwrap_or(0);
+        let width = self.rows.iter().map(|row| row.what.len()).max().unwrap_or(0);
         let mut text = String::new();
         for row in &self.rows {
             let target = match row.target {
@@ -83,17 +78,10 @@ impl Report {
                 Target::AtLeast(limit) => format!("at least {}", number(limit)),
                 Target::None => String::new(),
             };
-            let verdict = row
-                .target
-                .met_by(row.value)
-                .map_or("", |met| if met { "reached" } else { "NOT reached" });
+            let verdict = row.target.met_by(row.value).map_or("", |met| if met { "reached" } else { "NOT reached" });
             let (what, value, unit) = (row.what, number(row.value), row.unit);
             // Writing to a string cannot fail.
-            writeln!(
-                text,
-                "{what:width$}  {value:>12} {unit:<14} {target:<18} {verdict}"
-            )
-            .unwrap_or_default();
+            writeln!(text, "{what:width$}  {value:>12} {unit:<14} {target:<18} {verdict}").unwrap_or_default();
         }
         for (key, why) in &self.failures {
             writeln!(text, "{key}: not measured: {why}").unwrap_or_default();
@@ -128,13 +116,7 @@ mod tests {
 
     #[test]
     fn numbers_are_readable() {
-        let cases = [
-            (0.0, "0"),
-            (1.0, "1"),
-            (0.0251, "0.025"),
-            (999.6, "1,000"),
-            (1_234_567.0, "1,234,567"),
-        ];
+        let cases = [(0.0, "0"), (1.0, "1"), (0.0251, "0.025"), (999.6, "1,000"), (1_234_567.0, "1,234,567")];
         for (value, text) in cases {
             assert_eq!(number(value), text);
         }

@@ -1,63 +1,50 @@
-//! One guest under QEMU, started for a measurement and ended with it.
+//! One guest started for a measurement, through the same library as the tool, and ended with it.
 
-use std::io::Read;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use toro_counter::Reader;
+use toro_vmm::{Accelerator, Guest as Handle, Image, Machine, MachineType, Network};
 
 use crate::process::{CpuSeconds, cpu_seconds};
-
-/// The machine types that are measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Machine {
-    /// microvm, virtio over MMIO.
-    Microvm,
-    /// q35, virtio over PCI with MSI-X.
-    Q35,
-    /// pc, virtio over PCI with MSI-X.
-    Pc,
-}
-
-impl Machine {
-    /// QEMU's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Machine::Microvm => "microvm",
-            Machine::Q35 => "q35",
-            Machine::Pc => "pc",
-        }
-    }
-
-    fn net_device(self) -> &'static str {
-        match self {
-            Machine::Microvm => "virtio-net-device,netdev=n0",
-            Machine::Q35 | Machine::Pc => "virtio-net-pci,netdev=n0,disable-legacy=on,romfile=",
-        }
-    }
-}
 
 /// What is started.
 #[derive(Clone, Debug)]
 pub struct Guest {
     /// Name in reports.
     pub name: String,
-    /// ELF image for `-kernel`.
-    pub image: PathBuf,
-    /// Initial RAM disk, for Linux.
-    pub initrd: Option<PathBuf>,
-    /// Kernel command line.
-    pub command_line: String,
-    /// Text on the serial console that says the guest is ready.
-    pub ready: String,
+    /// What boots.
+    pub image: Image,
+    /// What it is.
+    pub kind: Kind,
     /// Memory, MiB.
-    pub memory_mib: u32,
-    /// False for a machine without a network device.
-    pub network: bool,
+    pub memory_mib: u64,
+    /// True for a guest with a network card and an HTTP server on port 80.
+    pub serves: bool,
+}
+
+/// How a guest is started, and how it says that it is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One of ours: it listens, or for a program without a server, it ends.
+    Toro,
+    /// A foreign kernel, which says this on its serial console.
+    Foreign {
+        /// The text.
+        ready: String,
+        /// Kernel command line.
+        command_line: String,
+        /// Initial RAM disk.
+        initrd: Option<PathBuf>,
+    },
+}
+
+impl Guest {
+    /// The empty guest has a network card, as the others, but no server.
+    pub fn serves_http(&self) -> bool {
+        self.serves && self.name != crate::null::NAME
+    }
 }
 
 /// What the counter plugin records.
@@ -69,196 +56,96 @@ pub struct Counting {
     pub watches: Vec<u64>,
 }
 
-/// A running guest. Dropping it ends QEMU.
-pub struct Vm {
-    child: Child,
-    directory: PathBuf,
-    console: Arc<Console>,
-    counters: Option<Reader>,
-    /// Host port forwarded to the guest's port 80.
-    pub port: u16,
-    limit: Duration,
-}
-
-#[derive(Default)]
-struct Console {
-    /// Everything the guest has said, and whether more can come.
-    text: Mutex<(Vec<u8>, bool)>,
-    changed: Condvar,
-}
-
+/// The guest's port of HTTP.
+const HTTP: u16 = 80;
 /// Longest wait for a guest; Linux with the plugin takes half a minute on a busy host.
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
 
+/// A running guest. Dropping it ends it.
+pub struct Vm {
+    handle: Handle,
+    kind: Kind,
+    counters: Option<Reader>,
+    counter_file: PathBuf,
+    limit: Duration,
+    /// Host port that leads to the guest's port 80; 0 without a server.
+    pub port: u16,
+}
+
 impl Vm {
-    /// Starts QEMU. `counting` loads the plugin at `plugin`.
-    pub fn start(
-        guest: &Guest,
-        machine: Machine,
-        counting: Option<(&Path, &Counting)>,
-    ) -> Result<Vm> {
-        let directory = scratch_directory()?;
-        let port = free_port()?;
-        let mut command = Command::new("qemu-system-x86_64");
-        command.args([
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-serial",
-            "stdio",
-            "-no-reboot",
-        ]);
-        command.args(["-cpu", "max", "-accel", "tcg,thread=single", "-smp", "1"]);
-        command.args([
-            "-name",
-            "bench,debug-threads=on",
-            "-machine",
-            machine.name(),
-        ]);
-        command.args(["-global", "virtio-mmio.force-legacy=false"]);
-        command
-            .args(["-m", &guest.memory_mib.to_string()])
-            .arg("-kernel")
-            .arg(&guest.image);
-        if let Some(initrd) = &guest.initrd {
-            command.arg("-initrd").arg(initrd);
-        }
-        if !guest.command_line.is_empty() {
-            command.args(["-append", &guest.command_line]);
-        }
-        if guest.network {
-            // Without IPv6 QEMU sends no router advertisements, so that a quiet guest is really quiet.
-            let user = format!("user,id=n0,ipv6=off,hostfwd=tcp:127.0.0.1:{port}-:80");
-            command.args(["-netdev", &user, "-device", machine.net_device()]);
+    /// Starts it. `counting` loads the plugin at that path.
+    pub fn start(guest: &Guest, machine_type: MachineType, counting: Option<(&Path, &Counting)>) -> Result<Vm> {
+        let counter_file = scratch_file();
+        let mut machine = Machine::new(guest.image.clone())
+            .machine_type(machine_type)
+            .accelerator(Accelerator::Tcg)
+            .memory(guest.memory_mib << 20)
+            // So that the virtual processor's thread is told apart.
+            .vmm_arguments(["-name", "bench,debug-threads=on"]);
+        machine =
+            if guest.serves { machine.network(Network::User).publish(HTTP) } else { machine.network(Network::None) };
+        if let Kind::Foreign { command_line, initrd, .. } = &guest.kind {
+            machine.plain = true;
+            machine.module = initrd.clone();
+            machine = machine.raw_cmdline(command_line);
         }
         if let Some((plugin, counting)) = counting {
-            command.arg("-plugin").arg(plugin_option(
-                plugin,
-                &directory.join("counters"),
-                counting,
-            ));
+            machine = machine.vmm_arguments(["-plugin".to_owned(), plugin_option(plugin, &counter_file, counting)]);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        command.stderr(std::fs::File::create(directory.join("stderr"))?);
-        let mut child = command
-            .spawn()
-            .context("cannot start qemu-system-x86_64; `cargo xtask setup` installs it")?;
-        let console = Arc::new(Console::default());
-        if let Some(output) = child.stdout.take() {
-            let console = Arc::clone(&console);
-            std::thread::spawn(move || console.fill(output));
-        }
-        let mut vm = Vm {
-            child,
-            directory,
-            console,
-            counters: None,
-            port,
-            limit: BOOT_LIMIT,
-        };
-        if counting.is_some() {
-            vm.counters = Some(vm.open_counters()?);
-        }
-        Ok(vm)
+        let handle = machine.start().map_err(|error| anyhow::anyhow!("{error}"))?;
+        let counters = counting.map(|_| Reader::open(&counter_file)).transpose()?;
+        let port = handle.host_address(HTTP).map_or(0, |address| address.port());
+        Ok(Vm { handle, kind: guest.kind.clone(), counters, counter_file, limit: BOOT_LIMIT, port })
     }
 
-    /// The same, with another limit for each wait.
+    /// The same, with another limit for getting ready.
+    #[must_use]
     pub fn limit(mut self, limit: Duration) -> Vm {
         self.limit = limit;
         self
     }
 
+    /// Waits until the guest listens, says its word, or, a program without a server, has ended.
+    pub fn ready(&self) -> Result<()> {
+        let met = match &self.kind {
+            Kind::Toro if self.port != 0 => self.handle.wait_for_listen(HTTP, self.limit).map(drop),
+            Kind::Toro => self.handle.wait_until(Some(self.limit), |said| said.outcome.as_ref().map(drop)),
+            Kind::Foreign { ready, .. } => self.handle.wait_for_text(ready, self.limit),
+        };
+        let Err(why) = met else { return Ok(()) };
+        let said = self.handle.transcript(|said| {
+            let log = String::from_utf8_lossy(&said.log).into_owned();
+            format!("{log:?}, outcome {:?}, QEMU: {}", said.outcome, said.vmm_messages)
+        });
+        bail!("the guest did not get ready ({why:?}); it said {said}");
+    }
+
     /// The counters; only with a plugin.
     pub fn counters(&self) -> Result<&Reader> {
-        self.counters
-            .as_ref()
-            .context("this guest was started without the counter")
+        self.counters.as_ref().context("this guest was started without the counter")
     }
 
-    /// CPU seconds QEMU has used.
+    /// CPU seconds that QEMU has used.
     pub fn cpu(&self) -> CpuSeconds {
-        cpu_seconds(self.child.id())
+        cpu_seconds(self.handle.pid())
     }
 
-    /// Waits until the guest has written `text` on its console.
-    pub fn wait_for(&mut self, text: &str) -> Result<()> {
-        let end = Instant::now() + self.limit;
-        let mut guard = self
-            .console
-            .text
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if guard
-                .0
-                .windows(text.len().max(1))
-                .any(|window| window == text.as_bytes())
-            {
-                return Ok(());
-            }
-            let left = end.saturating_duration_since(Instant::now());
-            if guard.1 || left.is_zero() {
-                let why = if guard.1 { "QEMU ended" } else { "timeout" };
-                let said = String::from_utf8_lossy(&guard.0).into_owned();
-                drop(guard);
-                bail!(
-                    "{why} before the guest said {text:?}; console: {said:?}; QEMU: {}",
-                    self.stderr()
-                );
-            }
-            guard = self
-                .console
-                .changed
-                .wait_timeout(guard, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
+    /// How long after its start QEMU had heard that the guest listens.
+    pub fn listening_after(&self) -> Result<Duration> {
+        let after = self.handle.transcript(|said| said.listening_after(toro_vmm::abi::control::Protocol::Tcp, HTTP));
+        after.context("the guest does not listen")
     }
 
-    fn stderr(&self) -> String {
-        std::fs::read_to_string(self.directory.join("stderr")).unwrap_or_default()
-    }
-
-    /// QEMU makes the counter file while it starts.
-    fn open_counters(&mut self) -> Result<Reader> {
-        let end = Instant::now() + self.limit;
-        loop {
-            match Reader::open(&self.directory.join("counters")) {
-                Ok(reader) => return Ok(reader),
-                Err(error) => {
-                    if self.child.try_wait()?.is_some() || Instant::now() > end {
-                        bail!("no counters ({error}); QEMU said: {}", self.stderr());
-                    }
-                }
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+    /// When QEMU was started.
+    pub fn started(&self) -> Instant {
+        self.handle.started()
     }
 }
 
 impl Drop for Vm {
     fn drop(&mut self) {
-        // Both fail only when QEMU is gone already; a directory left in the temporary folder does no harm.
-        drop(self.child.kill());
-        drop(self.child.wait());
-        drop(std::fs::remove_dir_all(&self.directory));
-    }
-}
-
-impl Console {
-    fn fill(&self, mut output: impl Read) {
-        let mut chunk = [0; 4096];
-        loop {
-            let read = output.read(&mut chunk).unwrap_or(0);
-            let mut guard = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-            guard.0.extend_from_slice(&chunk[..read]);
-            guard.1 = read == 0;
-            self.changed.notify_all();
-            if read == 0 {
-                return;
-            }
-        }
+        // Without a plugin there is no file; one left in the temporary folder does no harm.
+        drop(std::fs::remove_file(&self.counter_file));
     }
 }
 
@@ -273,18 +160,9 @@ fn plugin_option(plugin: &Path, out: &Path, counting: &Counting) -> String {
     option
 }
 
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
-}
-
-fn scratch_directory() -> Result<PathBuf> {
+fn scratch_file() -> PathBuf {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let directory =
-        std::env::temp_dir().join(format!("toro-bench-{}-{number}", std::process::id()));
-    std::fs::create_dir_all(&directory)?;
-    Ok(directory)
+    std::env::temp_dir().join(format!("toro-bench-{}-{number}", std::process::id()))
 }

@@ -12,43 +12,19 @@ pub(crate) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     pub(crate) fn file(name: &'a str, data: &'a [u8]) -> Entry<'a> {
-        Entry {
-            name,
-            mode: 0o100_755,
-            data,
-            device: (0, 0),
-        }
+        Entry { name, mode: 0o100_755, data, device: (0, 0) }
     }
 }
 
 /// The archive of `entries`, ended as the format asks.
 pub(crate) fn archive(entries: &[Entry<'_>]) -> Vec<u8> {
-    let end = Entry {
-        name: "TRAILER!!!",
-        mode: 0,
-        data: &[],
-        device: (0, 0),
-    };
+    let end = Entry { name: "TRAILER!!!", mode: 0, data: &[], device: (0, 0) };
     let mut out = Vec::new();
     for (inode, entry) in entries.iter().chain([&end]).enumerate() {
         out.extend_from_slice(b"070701");
         let (data_bytes, name_bytes) = (entry.data.len() as u32, entry.name.len() as u32 + 1);
         let (major, minor) = entry.device;
-        for field in [
-            inode as u32 + 1,
-            entry.mode,
-            0,
-            0,
-            1,
-            0,
-            data_bytes,
-            0,
-            0,
-            major,
-            minor,
-            name_bytes,
-            0,
-        ] {
+        for field in [inode as u32 + 1, entry.mode, 0, 0, 1, 0, data_bytes, 0, 0, major, minor, name_bytes, 0] {
             out.extend_from_slice(format!("{field:08x}").as_bytes());
         }
         out.extend_from_slice(entry.name.as_bytes());

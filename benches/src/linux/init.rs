@@ -2,10 +2,7 @@
 //!
 //! Static and alone in the initial RAM disk, so that Linux has nothing to do that a unikernel has not.
 //! One thread and epoll, as a fast Linux server would be written.
-#![expect(
-    unsafe_code,
-    reason = "the network address is set by ioctl, for which there is no safe wrapper"
-)]
+#![expect(unsafe_code, reason = "the network address is set by ioctl, for which there is no safe wrapper")]
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,18 +11,14 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
-const KEEP: &[u8] =
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nhello\n";
+const KEEP: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nhello\n";
 const CLOSE: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n";
 const LISTENER: u64 = u64::MAX;
 
 fn main() {
     // Nobody sees an exit status in there: say it on the console and stay, so that the bench can show it.
-    if let Err(error) = load_modules()
-        .and_then(|()| set_address())
-        .and_then(|()| serve())
-    {
+    if let Err(error) = load_modules().and_then(|()| set_address()).and_then(|()| serve()) {
         println!("init: {error}");
     }
     loop {
@@ -84,10 +77,7 @@ impl Request {
         for (to, from) in data[2..].iter_mut().zip(address) {
             *to = from as libc::c_char;
         }
-        self.0.ifr_ifru.ifru_addr = libc::sockaddr {
-            sa_family: libc::AF_INET as libc::sa_family_t,
-            sa_data: data,
-        };
+        self.0.ifr_ifru.ifru_addr = libc::sockaddr { sa_family: libc::AF_INET as libc::sa_family_t, sa_data: data };
     }
 
     fn flags(&mut self, flags: libc::c_short) {
@@ -107,12 +97,7 @@ fn serve() -> io::Result<()> {
     let listener = TcpListener::bind("0.0.0.0:80")?;
     listener.set_nonblocking(true)?;
     let poll = epoll::create(CreateFlags::CLOEXEC)?;
-    epoll::add(
-        &poll,
-        &listener,
-        EventData::new_u64(LISTENER),
-        EventFlags::IN,
-    )?;
+    epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
     println!("LINUX-READY");
     let mut connections: HashMap<u64, (TcpStream, Vec<u8>)> = HashMap::new();
     let mut events: Vec<Event> = Vec::with_capacity(64);
@@ -155,9 +140,7 @@ fn answer(stream: &mut TcpStream, input: &mut Vec<u8>) -> bool {
         Err(error) => return error.kind() == ErrorKind::WouldBlock,
     }
     while let Some(end) = input.windows(4).position(|window| window == b"\r\n\r\n") {
-        let close = input[..end]
-            .windows(17)
-            .any(|window| window == b"Connection: close");
+        let close = input[..end].windows(17).any(|window| window == b"Connection: close");
         input.drain(..end + 4);
         // Answers are far smaller than the socket buffer: a short write means that the client is gone.
         if stream.write_all(if close { CLOSE } else { KEEP }).is_err() || close {

@@ -13,8 +13,9 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::artifact;
-use crate::vm::{Guest, Machine};
+use crate::vm::{Guest, Kind};
 use cpio::Entry;
+use toro_vmm::{Image, MachineType};
 
 /// Where kernel and initial RAM disk come from.
 #[derive(Clone, Debug, Default)]
@@ -34,14 +35,10 @@ const MODULES_PCI: &[&str] = &[
     "drivers/virtio/virtio_pci_modern_dev.ko",
     "drivers/virtio/virtio_pci.ko",
 ];
-const MODULES_NET: &[&str] = &[
-    "net/core/failover.ko",
-    "drivers/net/net_failover.ko",
-    "drivers/net/virtio_net.ko",
-];
+const MODULES_NET: &[&str] = &["net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko"];
 
 /// Makes the guest for `machine`.
-pub fn guest(source: &Source, machine: Machine, memory_mib: u32) -> Result<Guest> {
+pub fn guest(source: &Source, machine: MachineType, memory_mib: u64) -> Result<Guest> {
     let folder = artifact::root().join("target/linux-guest");
     fs::create_dir_all(&folder)?;
     let (image, initrd) = match (&source.kernel, &source.initrd) {
@@ -50,26 +47,18 @@ pub fn guest(source: &Source, machine: Machine, memory_mib: u32) -> Result<Guest
         _ => bail!("give both --kernel and --initrd, or neither"),
     };
     let mut command_line = "console=ttyS0 quiet".to_owned();
-    if machine == Machine::Microvm {
+    if machine == MachineType::Microvm {
         // QEMU's translator offers microvm no reference to calibrate the time stamp counter with.
-        command_line.push_str(&format!(
-            " tsc=reliable no_timer_check tsc_early_khz={}",
-            host_tsc_khz()?
-        ));
+        command_line.push_str(&format!(" tsc=reliable no_timer_check tsc_early_khz={}", host_tsc_khz()?));
     }
-    Ok(Guest {
-        name: format!("linux-{}", machine.name()),
-        image,
-        initrd: Some(initrd),
-        command_line,
-        ready: READY.to_owned(),
-        memory_mib,
-        network: true,
-    })
+    let name = format!("linux-{}", machine.name());
+    let image = Image { name: name.clone(), boot: image.clone(), symbols: image };
+    let kind = Kind::Foreign { ready: READY.to_owned(), command_line, initrd: Some(initrd) };
+    Ok(Guest { name, image, kind, memory_mib, serves: true })
 }
 
 /// Downloads Debian's cloud kernel and packs the initial RAM disk.
-fn debian(folder: &Path, machine: Machine) -> Result<(PathBuf, PathBuf)> {
+fn debian(folder: &Path, machine: MachineType) -> Result<(PathBuf, PathBuf)> {
     let package = folder.join("package");
     if !package.exists() {
         download(folder, &package)?;
@@ -80,11 +69,7 @@ fn debian(folder: &Path, machine: Machine) -> Result<(PathBuf, PathBuf)> {
         fs::write(&kernel, vmlinux::extract(&bzimage)?)?;
     }
     let modules = find(&package.join("lib/modules"), "")?.join("kernel");
-    let transport = if machine == Machine::Microvm {
-        MODULES_MMIO
-    } else {
-        MODULES_PCI
-    };
+    let transport = if machine == MachineType::Microvm { MODULES_MMIO } else { MODULES_PCI };
     let names = [MODULES_COMMON, transport, MODULES_NET].concat();
     let initrd = folder.join(format!("initrd-{}", machine.name()));
     fs::write(&initrd, pack(&modules, &names)?)?;
@@ -93,9 +78,7 @@ fn debian(folder: &Path, machine: Machine) -> Result<(PathBuf, PathBuf)> {
 
 fn download(folder: &Path, package: &Path) -> Result<()> {
     let depends = run(Command::new("apt-cache").args(["depends", "linux-image-cloud-amd64"]))?;
-    let name = depends
-        .split_whitespace()
-        .find(|word| word.starts_with("linux-image-") && word.ends_with("-amd64"));
+    let name = depends.split_whitespace().find(|word| word.starts_with("linux-image-") && word.ends_with("-amd64"));
     let name = depends
         .lines()
         .filter_map(|line| line.trim().strip_prefix("Depends: "))
@@ -103,9 +86,7 @@ fn download(folder: &Path, package: &Path) -> Result<()> {
         .or(name)
         .context("apt-cache knows no linux-image-cloud-amd64; give --kernel and --initrd")?;
     eprintln!("downloading {name}");
-    run(Command::new("apt-get")
-        .args(["download", name])
-        .current_dir(folder))?;
+    run(Command::new("apt-get").args(["download", name]).current_dir(folder))?;
     let archive = find(folder, name)?;
     run(Command::new("dpkg-deb").arg("-x").args([&archive, package]))?;
     Ok(())
@@ -114,15 +95,7 @@ fn download(folder: &Path, package: &Path) -> Result<()> {
 fn pack(modules: &Path, names: &[&str]) -> Result<Vec<u8>> {
     let init = artifact::build(
         &artifact::root(),
-        &[
-            "--quiet",
-            "-p",
-            "toro-benches",
-            "--bin",
-            "linux-init",
-            "--target",
-            "x86_64-unknown-linux-gnu",
-        ],
+        &["--quiet", "-p", "toro-benches", "--bin", "linux-init", "--target", "x86_64-unknown-linux-gnu"],
         Some("-Ctarget-feature=+crt-static -Crelocation-model=static -Cstrip=symbols"),
         "linux-init",
     )?;
@@ -133,74 +106,36 @@ fn pack(modules: &Path, names: &[&str]) -> Result<Vec<u8>> {
         .collect::<Result<Vec<_>>>()?;
     let short = |name: &&str| name.rsplit('/').next().unwrap_or(name).to_owned();
     let short_names: Vec<String> = names.iter().map(short).collect();
-    let list = short_names
-        .iter()
-        .map(|name| format!("/{name}\n"))
-        .collect::<String>();
+    let list = short_names.iter().map(|name| format!("/{name}\n")).collect::<String>();
     let mut entries = vec![
-        Entry {
-            name: "dev",
-            mode: 0o040_755,
-            data: &[],
-            device: (0, 0),
-        },
-        Entry {
-            name: "dev/console",
-            mode: 0o020_600,
-            data: &[],
-            device: (5, 1),
-        },
-        Entry {
-            name: "dev/null",
-            mode: 0o020_666,
-            data: &[],
-            device: (1, 3),
-        },
+        Entry { name: "dev", mode: 0o040_755, data: &[], device: (0, 0) },
+        Entry { name: "dev/console", mode: 0o020_600, data: &[], device: (5, 1) },
+        Entry { name: "dev/null", mode: 0o020_666, data: &[], device: (1, 3) },
         Entry::file("init", &init),
         Entry::file("modules", list.as_bytes()),
     ];
-    entries.extend(
-        short_names
-            .iter()
-            .zip(&files)
-            .map(|(name, data)| Entry::file(name, data)),
-    );
+    entries.extend(short_names.iter().zip(&files).map(|(name, data)| Entry::file(name, data)));
     Ok(cpio::archive(&entries))
 }
 
 /// The entry of `folder` whose name begins with `prefix`.
 fn find(folder: &Path, prefix: &str) -> Result<PathBuf> {
     let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-    let found = entries
-        .flatten()
-        .find(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
-    Ok(found
-        .with_context(|| format!("no {prefix}* in {}", folder.display()))?
-        .path())
+    let found = entries.flatten().find(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+    Ok(found.with_context(|| format!("no {prefix}* in {}", folder.display()))?.path())
 }
 
 fn run(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("{:?}", command.get_program()))?;
+    let output = command.output().with_context(|| format!("{:?}", command.get_program()))?;
     if !output.status.success() {
-        bail!(
-            "{:?} failed: {}",
-            command.get_program(),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        bail!("{:?} failed: {}", command.get_program(), String::from_utf8_lossy(&output.stderr));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn host_tsc_khz() -> Result<u64> {
     let text = fs::read_to_string("/proc/cpuinfo")?;
-    let mhz = text
-        .lines()
-        .find(|line| line.starts_with("cpu MHz"))
-        .and_then(|line| line.split(':').nth(1));
-    let mhz: f64 = mhz
-        .and_then(|value| value.trim().parse().ok())
-        .context("no cpu MHz in /proc/cpuinfo")?;
+    let mhz = text.lines().find(|line| line.starts_with("cpu MHz")).and_then(|line| line.split(':').nth(1));
+    let mhz: f64 = mhz.and_then(|value| value.trim().parse().ok()).context("no cpu MHz in /proc/cpuinfo")?;
     Ok((mhz * 1000.0) as u64)
 }

@@ -8,10 +8,7 @@ const BLOCK_BYTES: usize = 8 << 20;
 
 /// Unpacks the kernel. Debian's is compressed with LZ4.
 pub(crate) fn extract(bzimage: &[u8]) -> Result<Vec<u8>> {
-    let starts = bzimage
-        .windows(4)
-        .enumerate()
-        .filter(|(_, window)| **window == LZ4_LEGACY_MAGIC);
+    let starts = bzimage.windows(4).enumerate().filter(|(_, window)| **window == LZ4_LEGACY_MAGIC);
     for (start, _) in starts {
         if let Ok(kernel) = unpack_lz4(&bzimage[start + 4..])
             && kernel.starts_with(b"\x7fELF")
@@ -27,10 +24,7 @@ fn unpack_lz4(mut rest: &[u8]) -> Result<Vec<u8>> {
     while let Some((size, tail)) = rest.split_first_chunk::<4>() {
         let size = u32::from_le_bytes(*size) as usize;
         // What follows the last block (the kernel's size) is no block.
-        let Some(block) = tail
-            .get(..size)
-            .filter(|_| size != 0 && size < BLOCK_BYTES + 65536)
-        else {
+        let Some(block) = tail.get(..size).filter(|_| size != 0 && size < BLOCK_BYTES + 65536) else {
             break;
         };
         match lz4_flex::block::decompress(block, BLOCK_BYTES) {
