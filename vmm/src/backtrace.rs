@@ -10,11 +10,7 @@ const FRAMES_MAX: usize = 64;
 const IMAGE_BYTES_MAX: u64 = 1 << 30;
 
 /// Stops the machine, walks each processor's stack, and lets the machine run on.
-pub(crate) fn collect(
-    qmp: &Qmp,
-    base: Option<u64>,
-    symbolizer: &Symbolizer,
-) -> Result<String, Error> {
+pub(crate) fn collect(qmp: &Qmp, base: Option<u64>, symbolizer: &Symbolizer) -> Result<String, Error> {
     let was_running = qmp.execute("query-status", json!({}))?["running"] == true;
     qmp.execute("stop", json!({}))?;
     let text = qmp.monitor("info registers -a").map(|registers| {
@@ -23,9 +19,7 @@ pub(crate) fn collect(
             text.push_str(&format!("vCPU {cpu}:\n"));
             for (at, address) in walk(qmp, cpu, rip, rbp).into_iter().enumerate() {
                 let line = format!("  #{at} {}\n", show(address, base));
-                text.push_str(&String::from_utf8_lossy(
-                    &symbolizer.replace(line.as_bytes()),
-                ));
+                text.push_str(&String::from_utf8_lossy(&symbolizer.replace(line.as_bytes())));
             }
         }
         text
@@ -40,9 +34,7 @@ pub(crate) fn collect(
 fn parse_registers(text: &str) -> Vec<(usize, u64, u64)> {
     let register = |text: &str, name: &str| {
         let digits = text.split_once(name)?.1;
-        let end = digits
-            .find(|c: char| !c.is_ascii_hexdigit())
-            .unwrap_or(digits.len());
+        let end = digits.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(digits.len());
         u64::from_str_radix(&digits[..end], 16).ok()
     };
     let parse = |cpu: &str| {
@@ -81,9 +73,7 @@ fn walk(qmp: &Qmp, cpu: usize, rip: u64, mut frame: u64) -> Vec<u64> {
 /// `ffff8000001000: 0x0000000000000001 0x0000000000000002`
 fn parse_pair(text: &str) -> Option<(u64, u64)> {
     let (_, values) = text.split_once(':')?;
-    let mut values = values
-        .split_whitespace()
-        .map(|value| u64::from_str_radix(value.strip_prefix("0x")?, 16).ok());
+    let mut values = values.split_whitespace().map(|value| u64::from_str_radix(value.strip_prefix("0x")?, 16).ok());
     Some((values.next()??, values.next()??))
 }
 
@@ -102,30 +92,18 @@ mod tests {
     fn registers_of_all_processors_are_read() {
         let text = "\nCPU#0\nRAX=0000000000000000 RBX=1\nRSI=2 RDI=3 RBP=ffff800000002f00 RSP=4\n\
                     RIP=ffff800000101234 RFL=00000246\n\nCPU#1\nEAX=0 EBP=00001000\nEIP=0000fff0 EFL=00000002\n";
-        assert_eq!(
-            parse_registers(text),
-            [
-                (0, 0xffff_8000_0010_1234, 0xffff_8000_0000_2f00),
-                (1, 0xfff0, 0x1000)
-            ]
-        );
+        assert_eq!(parse_registers(text), [(0, 0xffff_8000_0010_1234, 0xffff_8000_0000_2f00), (1, 0xfff0, 0x1000)]);
     }
 
     #[test]
     fn memory_is_read_and_refusals_are_not() {
-        assert_eq!(
-            parse_pair("00007f00: 0x0000000000000010 0xffff800000101234\n"),
-            Some((16, 0xffff_8000_0010_1234))
-        );
+        assert_eq!(parse_pair("00007f00: 0x0000000000000010 0xffff800000101234\n"), Some((16, 0xffff_8000_0010_1234)));
         assert_eq!(parse_pair("Cannot access memory at address 0x8\n"), None);
     }
 
     #[test]
     fn addresses_are_shown_as_the_guest_shows_them() {
-        assert_eq!(
-            show(0xffff_8000_0010_1234, Some(0xffff_8000_0000_0000)),
-            "image+0x101234"
-        );
+        assert_eq!(show(0xffff_8000_0010_1234, Some(0xffff_8000_0000_0000)), "image+0x101234");
         assert_eq!(show(0xffff_8000_0010_1234, None), "0xffff800000101234");
     }
 }

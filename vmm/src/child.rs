@@ -46,61 +46,39 @@ pub(crate) fn spawn(
     mut command: Command,
     on_exit: impl FnOnce(io::Result<ExitStatus>) + Send + 'static,
 ) -> io::Result<(Child, Pipes)> {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Its own process group: Ctrl-C on the terminal is for the tool, which asks the guest to stop in order.
     command.process_group(0);
     // SAFETY: the closure only makes one system call and allocates nothing, as between fork and exec it must.
     unsafe {
-        command.pre_exec(|| {
-            Ok(rustix::process::set_parent_process_death_signal(Some(
-                Signal::KILL,
-            ))?)
-        });
+        command.pre_exec(|| Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?));
     }
     let (sender, receiver) = mpsc::sync_channel(1);
-    std::thread::Builder::new()
-        .name("vmm".into())
-        .spawn(move || {
-            let started = command.spawn().and_then(|mut child| {
-                let pidfd = Pid::from_raw(child.id() as i32)
-                    .ok_or_else(|| io::Error::other("no pid"))
-                    .and_then(|pid| Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?));
-                let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-                match (pidfd, pipes) {
-                    (Ok(pidfd), (Some(stdin), Some(stdout), Some(stderr))) => {
-                        let running = Child {
-                            pidfd,
-                            pid: child.id(),
-                        };
-                        Ok((
-                            child,
-                            running,
-                            Pipes {
-                                stdin,
-                                stdout,
-                                stderr,
-                            },
-                        ))
-                    }
-                    (pidfd, _) => {
-                        child.kill()?;
-                        child.wait()?;
-                        Err(pidfd.err().unwrap_or_else(|| io::Error::other("no pipes")))
-                    }
+    std::thread::Builder::new().name("vmm".into()).spawn(move || {
+        let started = command.spawn().and_then(|mut child| {
+            let pidfd = Pid::from_raw(child.id() as i32)
+                .ok_or_else(|| io::Error::other("no pid"))
+                .and_then(|pid| Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?));
+            let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+            match (pidfd, pipes) {
+                (Ok(pidfd), (Some(stdin), Some(stdout), Some(stderr))) => {
+                    let running = Child { pidfd, pid: child.id() };
+                    Ok((child, running, Pipes { stdin, stdout, stderr }))
                 }
-            });
-            match started {
-                Err(error) => drop(sender.send(Err(error))),
-                Ok((mut child, running, pipes)) => {
-                    drop(sender.send(Ok((running, pipes))));
-                    on_exit(child.wait());
+                (pidfd, _) => {
+                    child.kill()?;
+                    child.wait()?;
+                    Err(pidfd.err().unwrap_or_else(|| io::Error::other("no pipes")))
                 }
             }
-        })?;
-    receiver
-        .recv()
-        .map_err(|_| io::Error::other("the thread that starts it ended"))?
+        });
+        match started {
+            Err(error) => drop(sender.send(Err(error))),
+            Ok((mut child, running, pipes)) => {
+                drop(sender.send(Ok((running, pipes))));
+                on_exit(child.wait());
+            }
+        }
+    })?;
+    receiver.recv().map_err(|_| io::Error::other("the thread that starts it ended"))?
 }

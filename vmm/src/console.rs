@@ -48,20 +48,8 @@ pub struct Sinks {
 }
 
 /// Reads the console to its end.
-pub(crate) fn read(
-    mut console: impl Read,
-    token: Token,
-    sinks: Sinks,
-    symbolizer: &Symbolizer,
-    shared: &Shared,
-) {
-    let mut reader = Reader {
-        sinks,
-        symbolizer,
-        shared,
-        record: Vec::new(),
-        log_line: Vec::new(),
-    };
+pub(crate) fn read(mut console: impl Read, token: Token, sinks: Sinks, symbolizer: &Symbolizer, shared: &Shared) {
+    let mut reader = Reader { sinks, symbolizer, shared, record: Vec::new(), log_line: Vec::new() };
     let mut demux = Demux::new(token);
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -90,17 +78,12 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn take(&mut self, stream: Stream, bytes: &[u8]) {
         match stream {
-            Stream::Stdout => pass(&mut self.sinks.stdout, bytes, self.shared, |kept| {
-                &mut kept.stdout
-            }),
-            Stream::Stderr => pass(&mut self.sinks.stderr, bytes, self.shared, |kept| {
-                &mut kept.stderr
-            }),
+            Stream::Stdout => pass(&mut self.sinks.stdout, bytes, self.shared, |kept| &mut kept.stdout),
+            Stream::Stderr => pass(&mut self.sinks.stderr, bytes, self.shared, |kept| &mut kept.stderr),
             Stream::Log => self.take_log(bytes),
             Stream::Control | Stream::Outcome => {
                 let room = RECORD_BYTES_MAX.saturating_sub(self.record.len());
-                self.record
-                    .extend_from_slice(&bytes[..bytes.len().min(room)]);
+                self.record.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 if bytes.ends_with(b"\n") {
                     let line = std::mem::take(&mut self.record);
                     self.take_record(stream, &String::from_utf8_lossy(&line));
@@ -123,9 +106,7 @@ impl Reader<'_> {
         let line = std::mem::take(&mut self.log_line);
         if !line.is_empty() {
             let line = self.symbolizer.replace(&line);
-            pass(&mut self.sinks.log, &line, self.shared, |kept| {
-                &mut kept.log
-            });
+            pass(&mut self.sinks.log, &line, self.shared, |kept| &mut kept.log);
         }
     }
 
@@ -143,30 +124,19 @@ impl Reader<'_> {
             }
         } else {
             match Control::parse(line) {
-                Some(control) => self
-                    .shared
-                    .update(|transcript| transcript.controls.push((after, control))),
+                Some(control) => self.shared.update(|transcript| transcript.controls.push((after, control))),
                 None => self.complain(line),
             }
         }
     }
 
     fn complain(&mut self, line: &str) {
-        let line = format!(
-            "vmm: the guest sent a record that is not understood: {}\n",
-            line.trim_end()
-        );
-        pass(&mut self.sinks.log, line.as_bytes(), self.shared, |kept| {
-            &mut kept.log
-        });
+        let line = format!("vmm: the guest sent a record that is not understood: {}\n", line.trim_end());
+        pass(&mut self.sinks.log, line.as_bytes(), self.shared, |kept| &mut kept.log);
     }
 
     fn flush(&mut self) {
-        for sink in [
-            &mut self.sinks.stdout,
-            &mut self.sinks.stderr,
-            &mut self.sinks.log,
-        ] {
+        for sink in [&mut self.sinks.stdout, &mut self.sinks.stderr, &mut self.sinks.log] {
             if let Sink::Write(out) = sink
                 && let Err(error) = out.flush()
             {
@@ -176,12 +146,7 @@ impl Reader<'_> {
     }
 }
 
-fn pass(
-    sink: &mut Sink,
-    bytes: &[u8],
-    shared: &Shared,
-    kept: impl FnOnce(&mut Transcript) -> &mut Vec<u8>,
-) {
+fn pass(sink: &mut Sink, bytes: &[u8], shared: &Shared, kept: impl FnOnce(&mut Transcript) -> &mut Vec<u8>) {
     match sink {
         Sink::Keep => shared.update(|transcript| Transcript::keep(kept(transcript), bytes)),
         Sink::Write(out) => {
@@ -194,9 +159,7 @@ fn pass(
 
 fn note_failure(shared: &Shared, error: &std::io::Error) {
     shared.update(|transcript| {
-        transcript
-            .sink_failure
-            .get_or_insert_with(|| format!("cannot write the guest's output: {error}"));
+        transcript.sink_failure.get_or_insert_with(|| format!("cannot write the guest's output: {error}"));
     });
 }
 
@@ -225,10 +188,7 @@ impl Input {
         let mut queue = self.lock();
         for piece in bytes.chunks(STDIN_BYTES_MAX) {
             while !queue.closed && queue.bytes.len() + piece.len() > STDIN_BYTES_MAX {
-                queue = self
-                    .changed
-                    .wait(queue)
-                    .unwrap_or_else(PoisonError::into_inner);
+                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
             queue.bytes.extend(piece);
             self.changed.notify_all();
@@ -267,11 +227,7 @@ impl Input {
             if !self.take(&mut wire) {
                 break;
             }
-            if console
-                .write_all(&wire)
-                .and_then(|()| console.flush())
-                .is_err()
-            {
+            if console.write_all(&wire).and_then(|()| console.flush()).is_err() {
                 break; // the VMM has ended, which its keeper reports
             }
         }
@@ -301,10 +257,7 @@ impl Input {
                 wire.extend_from_slice(&stdin::END);
                 return true;
             }
-            queue = self
-                .changed
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -325,23 +278,14 @@ mod tests {
             bytes.extend_from_slice(text.as_bytes());
         }
         let shared = Shared::new();
-        read(
-            bytes.as_slice(),
-            token(),
-            Sinks::default(),
-            &Symbolizer::none(),
-            &shared,
-        );
+        read(bytes.as_slice(), token(), Sinks::default(), &Symbolizer::none(), &shared);
         std::mem::take(&mut shared.lock())
     }
 
     #[test]
     fn streams_and_records_end_up_apart() {
         let said = transcript(&[
-            (
-                Stream::Control,
-                "event=boot base=0xffff800000000000 version=1\n",
-            ),
+            (Stream::Control, "event=boot base=0xffff800000000000 version=1\n"),
             (Stream::Stdout, "out"),
             (Stream::Log, "half a "),
             (Stream::Stderr, "err"),
@@ -349,17 +293,12 @@ mod tests {
             (Stream::Control, "event=listen proto=tcp port=80\n"),
             (Stream::Outcome, "kind=exit status=7\n"),
         ]);
-        assert_eq!(
-            (said.stdout, said.stderr, said.log),
-            (b"out".to_vec(), b"err".to_vec(), b"half a line\n".to_vec())
+        assert_eq!((said.stdout, said.stderr, said.log), (b"out".to_vec(), b"err".to_vec(), b"half a line\n".to_vec()));
+        assert!(
+            said.controls
+                .iter()
+                .any(|(_, control)| matches!(control, Control::Listen { protocol: Protocol::Tcp, port: 80 }))
         );
-        assert!(said.controls.iter().any(|(_, control)| matches!(
-            control,
-            Control::Listen {
-                protocol: Protocol::Tcp,
-                port: 80
-            }
-        )));
         assert_eq!(said.outcome.map(|outcome| outcome.kind.status()), Some(7));
     }
 
@@ -367,11 +306,7 @@ mod tests {
     fn a_record_that_is_not_understood_is_reported() {
         let said = transcript(&[(Stream::Outcome, "kind=mystery\n")]);
         assert_eq!(said.outcome, None);
-        assert!(
-            String::from_utf8(said.log)
-                .unwrap()
-                .contains("not understood: kind=mystery")
-        );
+        assert!(String::from_utf8(said.log).unwrap().contains("not understood: kind=mystery"));
     }
 
     #[test]

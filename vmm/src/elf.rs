@@ -16,11 +16,9 @@ const NOTE_PVH_ENTRY: elf::NoteType = elf::NoteType(18);
 pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let name = path.display();
     let bytes = std::fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            Error::new(format!("cannot run {name}: no such file or directory"))
-                .help("give a package directory or an image; `toro new NAME` makes a package")
-                .with_status(status::NOT_FOUND)
-        }
+        std::io::ErrorKind::NotFound => Error::new(format!("cannot run {name}: no such file or directory"))
+            .help("give a package directory or an image; `toro new NAME` makes a package")
+            .with_status(status::NOT_FOUND),
         _ => Error::new(format!("cannot read {name}: {error}")).with_status(status::NOT_RUNNABLE),
     })?;
     check(&bytes).map_err(|why| {
@@ -61,11 +59,7 @@ pub fn strip(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let header = Header::parse(bytes).map_err(text)?;
     let endian = header.endian().map_err(text)?;
     let segments = header.program_headers(endian, bytes).map_err(text)?;
-    let ends = segments.iter().map(|segment| {
-        segment
-            .p_offset(endian)
-            .saturating_add(segment.p_filesz(endian))
-    });
+    let ends = segments.iter().map(|segment| segment.p_offset(endian).saturating_add(segment.p_filesz(endian)));
     let table_end = header.e_phoff(endian) + size_of_val(segments) as u64;
     let end = ends.chain([table_end]).max().unwrap_or(0);
     let kept = usize::try_from(end).ok().and_then(|end| bytes.get(..end));
@@ -85,39 +79,23 @@ fn embedded_range(bytes: &[u8]) -> Result<std::ops::Range<usize>, String> {
     let (_, section) = sections
         .section_by_name(endian, embedded::SECTION.as_bytes())
         .ok_or_else(|| format!("it has no section {}", embedded::SECTION))?;
-    let range = section
-        .file_range(endian)
-        .map(|(at, len)| at as usize..(at + len) as usize);
-    let range =
-        range.filter(|range| range.len() == embedded::SECTION_BYTES && range.end <= bytes.len());
-    range.ok_or_else(|| {
-        format!(
-            "its section {} has not {} bytes",
-            embedded::SECTION,
-            embedded::SECTION_BYTES
-        )
-    })
+    let range = section.file_range(endian).map(|(at, len)| at as usize..(at + len) as usize);
+    let range = range.filter(|range| range.len() == embedded::SECTION_BYTES && range.end <= bytes.len());
+    range.ok_or_else(|| format!("its section {} has not {} bytes", embedded::SECTION, embedded::SECTION_BYTES))
 }
 
 /// The command line embedded in an image that has its section table.
 pub fn embedded_cmdline(bytes: &[u8]) -> Result<&str, String> {
     let range = embedded_range(bytes)?;
-    embedded::read(&bytes[range])
-        .ok_or_else(|| format!("its section {} is damaged", embedded::SECTION))
+    embedded::read(&bytes[range]).ok_or_else(|| format!("its section {} is damaged", embedded::SECTION))
 }
 
 /// Replaces the command line embedded in an image.
 pub fn embed_cmdline(bytes: &mut [u8], text: &str) -> Result<(), String> {
     let range = embedded_range(bytes)?;
-    let section = bytes[range]
-        .first_chunk_mut()
-        .ok_or("its section is too short")?;
+    let section = bytes[range].first_chunk_mut().ok_or("its section is too short")?;
     embedded::write(section, text).map_err(|error| {
-        format!(
-            "arguments and environment take {} bytes, and {} fit",
-            error.len_bytes,
-            embedded::TEXT_BYTES_MAX
-        )
+        format!("arguments and environment take {} bytes, and {} fit", error.len_bytes, embedded::TEXT_BYTES_MAX)
     })
 }
 

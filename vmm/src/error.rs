@@ -14,11 +14,7 @@ pub struct Error {
 impl Error {
     /// `message` says what failed, on what and why, in one line.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            help: None,
-            status: status::TOOL,
-        }
+        Self { message: message.into(), help: None, status: status::TOOL }
     }
 
     /// Adds the cure.

@@ -65,9 +65,8 @@ pub(crate) fn start(mut machine: Machine) -> Result<Guest, Error> {
     check(&machine)?;
     let folder = PrivateFolder::new()?;
     let control = folder.path().join("control");
-    let listener = UnixListener::bind(&control).map_err(|error| {
-        Error::new(format!("cannot open socket {}: {error}", control.display()))
-    })?;
+    let listener = UnixListener::bind(&control)
+        .map_err(|error| Error::new(format!("cannot open socket {}: {error}", control.display())))?;
 
     let token = Token::from_random(workspace::random()?);
     let command_line = machine.command_line(token);
@@ -99,23 +98,14 @@ pub(crate) fn start(mut machine: Machine) -> Result<Guest, Error> {
         Ok(qmp) => qmp,
         Err(error) => {
             // It may have ended by itself a moment ago, with a better reason than ours.
-            let ended = shared.wait(Some(Instant::now() + Duration::from_secs(1)), |said| {
-                said.has_ended().then_some(())
-            });
+            let ended =
+                shared.wait(Some(Instant::now() + Duration::from_secs(1)), |said| said.has_ended().then_some(()));
             child.kill();
             input.close();
             let Some(()) = ended else { return Err(error) };
             let said = shared.lock();
-            let status = said
-                .vmm_exit
-                .map(|status| status.to_string())
-                .unwrap_or_default();
-            return Err(qemu::explain_death(
-                &program,
-                &machine,
-                &status,
-                &said.vmm_messages,
-            ));
+            let status = said.vmm_exit.map(|status| status.to_string()).unwrap_or_default();
+            return Err(qemu::explain_death(&program, &machine, &status, &said.vmm_messages));
         }
     };
     let mut guest = Guest {
@@ -137,50 +127,31 @@ pub(crate) fn start(mut machine: Machine) -> Result<Guest, Error> {
 /// What the VMM would refuse in its own words, or accept and then behave strangely.
 fn check(machine: &Machine) -> Result<(), Error> {
     if machine.memory_bytes < crate::machine::MEMORY_BYTES_MIN {
-        return Err(Error::new(format!(
-            "cannot start {}: 2 MiB of memory at least",
-            machine.image.name
-        ))
-        .help("-m 2M"));
+        return Err(Error::new(format!("cannot start {}: 2 MiB of memory at least", machine.image.name)).help("-m 2M"));
     }
     if machine.cpus == 0 {
-        return Err(Error::new(format!(
-            "cannot start {}: it needs a processor",
-            machine.image.name
-        ))
-        .help("--cpus 1"));
+        return Err(Error::new(format!("cannot start {}: it needs a processor", machine.image.name)).help("--cpus 1"));
     }
     if machine.network != Network::User && !machine.ports.is_empty() {
-        return Err(
-            Error::new("cannot publish ports: only the user network forwards them")
-                .help("leave -p out, or use --net user"),
-        );
+        return Err(Error::new("cannot publish ports: only the user network forwards them")
+            .help("leave -p out, or use --net user"));
     }
     if machine.network == Network::None && machine.pcap.is_some() {
-        return Err(Error::new("cannot record frames: there is no network")
-            .help("leave --pcap or --net none out"));
+        return Err(Error::new("cannot record frames: there is no network").help("leave --pcap or --net none out"));
     }
     machine.ports.iter().try_for_each(Port::check_free)
 }
 
 fn run(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let started = std::thread::Builder::new().name(name.into()).spawn(work);
-    started
-        .map(drop)
-        .map_err(|error| Error::new(format!("cannot start a thread: {error}")))
+    started.map(drop).map_err(|error| Error::new(format!("cannot start a thread: {error}")))
 }
 
 /// Waits for QEMU to connect and to answer, which it does when its machine is complete, or to end.
 fn connect(listener: &UnixListener, child: &Child, shared: &Arc<Shared>) -> Result<Qmp, Error> {
     let failed = |why: &dyn std::fmt::Display| Error::new(format!("cannot talk to QEMU: {why}"));
-    let mut events = [
-        PollFd::new(listener, PollFlags::IN),
-        PollFd::new(child.exit_event(), PollFlags::IN),
-    ];
-    let limit = Timespec {
-        tv_sec: START_LIMIT.as_secs() as i64,
-        tv_nsec: 0,
-    };
+    let mut events = [PollFd::new(listener, PollFlags::IN), PollFd::new(child.exit_event(), PollFlags::IN)];
+    let limit = Timespec { tv_sec: START_LIMIT.as_secs() as i64, tv_nsec: 0 };
     let ready = loop {
         match poll(&mut events, Some(&limit)) {
             Err(rustix::io::Errno::INTR) => continue,
@@ -191,9 +162,7 @@ fn connect(listener: &UnixListener, child: &Child, shared: &Arc<Shared>) -> Resu
         return Err(failed(&"it did not connect"));
     }
     let (stream, _) = listener.accept().map_err(|error| failed(&error))?;
-    stream
-        .set_read_timeout(Some(START_LIMIT))
-        .map_err(|error| failed(&error))?;
+    stream.set_read_timeout(Some(START_LIMIT)).map_err(|error| failed(&error))?;
     let qmp = Qmp::connect(stream, shared.clone()).map_err(|error| failed(&error))?;
     qmp.execute("query-status", serde_json::json!({}))?;
     Ok(qmp)
@@ -256,50 +225,29 @@ impl Guest {
         limit: Option<Duration>,
         mut condition: impl FnMut(&Transcript) -> Option<T>,
     ) -> Result<T, Unmet> {
-        let met = self
-            .shared
-            .wait(deadline(limit), |transcript| match condition(transcript) {
-                Some(value) => Some(Ok(value)),
-                None => transcript.has_ended().then_some(Err(Unmet::Ended)),
-            });
+        let met = self.shared.wait(deadline(limit), |transcript| match condition(transcript) {
+            Some(value) => Some(Ok(value)),
+            None => transcript.has_ended().then_some(Err(Unmet::Ended)),
+        });
         met.unwrap_or(Err(Unmet::TimedOut))
     }
 
     /// Waits for a control record.
-    pub fn wait_for_event(
-        &self,
-        limit: Duration,
-        mut wanted: impl FnMut(&Control) -> bool,
-    ) -> Result<Duration, Unmet> {
+    pub fn wait_for_event(&self, limit: Duration, mut wanted: impl FnMut(&Control) -> bool) -> Result<Duration, Unmet> {
         self.wait_until(Some(limit), |said| {
-            said.controls
-                .iter()
-                .find(|(_, control)| wanted(control))
-                .map(|(after, _)| *after)
+            said.controls.iter().find(|(_, control)| wanted(control)).map(|(after, _)| *after)
         })
     }
 
     /// Waits until the guest listens on a TCP port, and returns when it began.
     pub fn wait_for_listen(&self, guest_port: u16, limit: Duration) -> Result<Duration, Unmet> {
-        self.wait_for_event(limit, |control| {
-            *control
-                == Control::Listen {
-                    protocol: Protocol::Tcp,
-                    port: guest_port,
-                }
-        })
+        self.wait_for_event(limit, |control| *control == Control::Listen { protocol: Protocol::Tcp, port: guest_port })
     }
 
     /// Waits until standard output, standard error or the log, as far as kept, contains `text`.
     pub fn wait_for_text(&self, text: &str, limit: Duration) -> Result<(), Unmet> {
-        let has = |stream: &[u8]| {
-            stream
-                .windows(text.len().max(1))
-                .any(|window| window == text.as_bytes())
-        };
-        self.wait_until(Some(limit), |said| {
-            (has(&said.stdout) || has(&said.stderr) || has(&said.log)).then_some(())
-        })
+        let has = |stream: &[u8]| stream.windows(text.len().max(1)).any(|window| window == text.as_bytes());
+        self.wait_until(Some(limit), |said| (has(&said.stdout) || has(&said.stderr) || has(&said.log)).then_some(()))
     }
 
     /// Has everybody in [`Guest::wait_until`] ask its condition again.
@@ -341,15 +289,9 @@ impl Guest {
         match self.wait_until(Some(limit), |said| said.outcome.is_some().then_some(())) {
             Ok(()) | Err(Unmet::Ended) => self.finish(),
             Err(Unmet::TimedOut) => {
-                let backtrace = self
-                    .backtrace()
-                    .unwrap_or_else(|error| format!("no backtrace: {error}\n"));
+                let backtrace = self.backtrace().unwrap_or_else(|error| format!("no backtrace: {error}\n"));
                 self.kill();
-                Exit {
-                    ending: Ending::TimedOut,
-                    backtrace,
-                    ..self.finish()
-                }
+                Exit { ending: Ending::TimedOut, backtrace, ..self.finish() }
             }
         }
     }
@@ -387,14 +329,11 @@ impl Guest {
         let text = self.qmp.monitor("info usernet")?;
         let mut forwards = parse_forwards(&text);
         for port in self.ports.iter_mut().filter(|port| port.host.port() == 0) {
-            let at = forwards.iter().position(|(protocol, _, guest)| {
-                (*protocol, *guest) == (port.protocol, port.guest)
-            });
+            let at =
+                forwards.iter().position(|(protocol, _, guest)| (*protocol, *guest) == (port.protocol, port.guest));
             let Some(at) = at else {
-                return Err(Error::new(format!(
-                    "cannot publish {port}: QEMU did not say which port it took"
-                ))
-                .help(format!("name a port: -p 8080:{}", port.guest)));
+                return Err(Error::new(format!("cannot publish {port}: QEMU did not say which port it took"))
+                    .help(format!("name a port: -p 8080:{}", port.guest)));
             };
             port.host.set_port(forwards.remove(at).1);
         }
@@ -431,9 +370,7 @@ fn ending(said: &Transcript, killed: bool) -> Ending {
                 Some(other) => format!("QEMU says {other}"),
                 None => said
                     .vmm_exit
-                    .map_or("QEMU does not end".into(), |status: ExitStatus| {
-                        format!("QEMU ended ({status})")
-                    }),
+                    .map_or("QEMU does not end".into(), |status: ExitStatus| format!("QEMU ended ({status})")),
             };
             Ending::Silent { reason }
         }
@@ -449,11 +386,7 @@ fn parse_forwards(text: &str) -> Vec<(Protocol, u16, u16)> {
             "UDP[HOST_FORWARD]" => Protocol::Udp,
             _ => return None,
         };
-        Some((
-            protocol,
-            words.get(3)?.parse().ok()?,
-            words.get(5)?.parse().ok()?,
-        ))
+        Some((protocol, words.get(3)?.parse().ok()?, words.get(5)?.parse().ok()?))
     };
     text.lines().filter_map(parse).collect()
 }
@@ -475,9 +408,6 @@ mod tests {
         let text = "Hub -1 (net0):\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\n  \
                     TCP[HOST_FORWARD]  13       127.0.0.1 37423       10.0.2.15    80     0     0\n  \
                     UDP[HOST_FORWARD]  14               * 53000       10.0.2.15    53     0     0\n";
-        assert_eq!(
-            parse_forwards(text),
-            [(Protocol::Tcp, 37423, 80), (Protocol::Udp, 53000, 53)]
-        );
+        assert_eq!(parse_forwards(text), [(Protocol::Tcp, 37423, 80), (Protocol::Udp, 53000, 53)]);
     }
 }

@@ -5,6 +5,7 @@ use crate::error::Error;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use toro_abi::cmdline::{self, CommandLine};
 use toro_abi::outcome::status;
 
 /// The one list of flags that an image is built with: the guest workspace's own configuration, and the template of `toro new`.
@@ -33,14 +34,21 @@ impl Image {
         debug.push(".debug");
         let debug = PathBuf::from(debug);
         Ok(Self {
-            name: path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
+            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             boot: path.into(),
             symbols: if debug.exists() { debug } else { path.into() },
         })
+    }
+}
+
+impl Image {
+    /// Whether `toro build` gave it arguments, which others would replace. One without sections may have some.
+    pub fn has_embedded_arguments(&self) -> bool {
+        let Ok(bytes) = std::fs::read(&self.symbols) else { return false };
+        match elf::embedded_cmdline(&bytes) {
+            Ok(text) => CommandLine::new(text).all(cmdline::ARG).next().is_some(),
+            Err(_) => true,
+        }
     }
 }
 
@@ -91,63 +99,45 @@ impl Package {
         let shown = folder.display().to_string();
         let manifest = folder.join("Cargo.toml");
         if !folder.exists() {
-            return Err(
-                Error::new(format!("cannot run {shown}: no such file or directory"))
-                    .help("give a package directory or an image; `toro new NAME` makes a package")
-                    .with_status(status::NOT_FOUND),
-            );
+            return Err(Error::new(format!("cannot run {shown}: no such file or directory"))
+                .help("give a package directory or an image; `toro new NAME` makes a package")
+                .with_status(status::NOT_FOUND));
         }
         if !manifest.exists() {
-            return Err(
-                Error::new(format!("cannot run {shown}: it has no Cargo.toml"))
-                    .help("give a package directory or an image; `toro new NAME` makes a package")
-                    .with_status(status::NOT_RUNNABLE),
-            );
+            return Err(Error::new(format!("cannot run {shown}: it has no Cargo.toml"))
+                .help("give a package directory or an image; `toro new NAME` makes a package")
+                .with_status(status::NOT_RUNNABLE));
         }
         let manifest = manifest
             .canonicalize()
             .map_err(|error| Error::new(format!("cannot read {}: {error}", manifest.display())))?;
         let output = cargo(&manifest)
-            .args([
-                "metadata",
-                "--no-deps",
-                "--format-version=1",
-                "--manifest-path",
-            ])
+            .args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"])
             .arg(&manifest)
             .stderr(Stdio::piped())
             .output()
             .map_err(no_cargo)?;
         if !output.status.success() {
             let why = String::from_utf8_lossy(&output.stderr);
-            return Err(
-                Error::new(format!("cannot read the package {shown}: {}", why.trim()))
-                    .with_status(status::NOT_RUNNABLE),
-            );
+            return Err(Error::new(format!("cannot read the package {shown}: {}", why.trim()))
+                .with_status(status::NOT_RUNNABLE));
         }
-        let metadata: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
-            Error::new(format!("cannot read what cargo says of {shown}: {error}"))
-        })?;
+        let metadata: Value = serde_json::from_slice(&output.stdout)
+            .map_err(|error| Error::new(format!("cannot read what cargo says of {shown}: {error}")))?;
         Self::choose(&metadata, manifest)
     }
 
     /// Finds the package and its program in what `cargo metadata` says.
     fn choose(metadata: &Value, manifest: PathBuf) -> Result<Self, Error> {
         let fail = |why: String| {
-            Error::new(format!("cannot run {}: {why}", manifest.display()))
-                .with_status(status::NOT_RUNNABLE)
+            Error::new(format!("cannot run {}: {why}", manifest.display())).with_status(status::NOT_RUNNABLE)
         };
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let package = list(&metadata["packages"])
             .into_iter()
-            .find(|package| {
-                package["manifest_path"]
-                    .as_str()
-                    .is_some_and(|path| Path::new(path) == manifest)
-            })
+            .find(|package| package["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest))
             .ok_or_else(|| {
-                fail("it is a workspace without a package of its own".into())
-                    .help("name one of its packages")
+                fail("it is a workspace without a package of its own".into()).help("name one of its packages")
             })?;
         let name = package["name"].as_str().unwrap_or_default().to_owned();
         let programs: Vec<String> = list(&package["targets"])
@@ -162,14 +152,8 @@ impl Package {
                 return Err(fail("the package has no program".into()).help("add src/main.rs"));
             }
             (None, several) => {
-                return Err(fail(format!(
-                    "the package has several programs: {}",
-                    several.join(", ")
-                ))
-                .help(format!(
-                    "write `default-run = \"{}\"` below [package]",
-                    several[0]
-                )));
+                return Err(fail(format!("the package has several programs: {}", several.join(", ")))
+                    .help(format!("write `default-run = \"{}\"` below [package]", several[0])));
             }
         };
         Ok(Self {
@@ -183,16 +167,8 @@ impl Package {
 
     /// Where its image is, or will be.
     pub fn image(&self, profile: Profile) -> Image {
-        let symbols = self
-            .target_folder
-            .join(TARGET)
-            .join(profile.folder())
-            .join(&self.program);
-        Image {
-            name: self.program.clone(),
-            boot: symbols.with_extension("boot.elf"),
-            symbols,
-        }
+        let symbols = self.target_folder.join(TARGET).join(profile.folder()).join(&self.program);
+        Image { name: self.program.clone(), boot: symbols.with_extension("boot.elf"), symbols }
     }
 
     /// Builds it, with cargo's messages on standard error.
@@ -200,15 +176,12 @@ impl Package {
         let mut command = self.build_command(profile)?;
         let status = command.status().map_err(no_cargo)?;
         if !status.success() {
-            return Err(Error::new(format!(
-                "cannot build {}: cargo failed, as told above",
-                self.name
-            )));
+            return Err(Error::new(format!("cannot build {}: cargo failed, as told above", self.name)));
         }
         let image = self.image(profile);
         let bytes = elf::read(&image.symbols)?;
-        let stripped = elf::strip(&bytes)
-            .map_err(|why| Error::new(format!("cannot use {}: {why}", image.symbols.display())))?;
+        let stripped =
+            elf::strip(&bytes).map_err(|why| Error::new(format!("cannot use {}: {why}", image.symbols.display())))?;
         write_if_changed(&image.boot, &stripped)?;
         Ok(image)
     }
@@ -216,26 +189,12 @@ impl Package {
     fn build_command(&self, profile: Profile) -> Result<Command, Error> {
         let mut command = cargo(&self.manifest);
         command
-            .args([
-                "build",
-                "--target",
-                TARGET,
-                "--profile",
-                profile.name(),
-                "--bin",
-                &self.program,
-            ])
+            .args(["build", "--target", TARGET, "--profile", profile.name(), "--bin", &self.program])
             .arg("--manifest-path")
             .arg(&self.manifest)
             // No unwinder in the guest. Everything else of the profile is the package's own choice.
-            .args([
-                "--config",
-                &format!("profile.{}.panic=\"abort\"", profile.name()),
-            ])
-            .env(
-                "CARGO_ENCODED_RUSTFLAGS",
-                rust_flags(CARGO_CONFIG)?.join("\x1f"),
-            )
+            .args(["--config", &format!("profile.{}.panic=\"abort\"", profile.name())])
+            .env("CARGO_ENCODED_RUSTFLAGS", rust_flags(CARGO_CONFIG)?.join("\x1f"))
             .stdout(Stdio::null());
         if !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
             command.arg("--quiet");
@@ -250,26 +209,16 @@ fn cargo(manifest: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(manifest.parent().unwrap_or(Path::new("/")));
     command.stdin(Stdio::null());
-    for name in [
-        "RUSTFLAGS",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "CARGO_BUILD_TARGET",
-        "CARGO_MAKEFLAGS",
-        "MAKEFLAGS",
-    ] {
+    for name in
+        ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_MAKEFLAGS", "MAKEFLAGS"]
+    {
         command.env_remove(name);
     }
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if [
-            "CARGO_PROFILE_",
-            "CARGO_PKG_",
-            "CARGO_CFG_",
-            "CARGO_FEATURE_",
-        ]
-        .iter()
-        .any(|prefix| text.starts_with(prefix))
+        if ["CARGO_PROFILE_", "CARGO_PKG_", "CARGO_CFG_", "CARGO_FEATURE_"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
         {
             command.env_remove(&name);
         }
@@ -283,25 +232,11 @@ fn no_cargo(error: std::io::Error) -> Error {
 
 /// The flags that a cargo configuration has for [`TARGET`].
 fn rust_flags(config: &str) -> Result<Vec<String>, Error> {
-    let broken = |why: &str| {
-        Error::new(format!(
-            "the built-in cargo configuration is damaged: {why}"
-        ))
-    };
-    let config: toml::Table = config
-        .parse()
-        .map_err(|error: toml::de::Error| broken(error.message()))?;
-    let flags = config
-        .get("target")
-        .and_then(|targets| targets.get(TARGET))
-        .and_then(|target| target.get("rustflags"));
-    let flags = flags
-        .and_then(toml::Value::as_array)
-        .ok_or_else(|| broken("no rustflags"))?;
-    Ok(flags
-        .iter()
-        .filter_map(|flag| flag.as_str().map(str::to_owned))
-        .collect())
+    let broken = |why: &str| Error::new(format!("the built-in cargo configuration is damaged: {why}"));
+    let config: toml::Table = config.parse().map_err(|error: toml::de::Error| broken(error.message()))?;
+    let flags = config.get("target").and_then(|targets| targets.get(TARGET)).and_then(|target| target.get("rustflags"));
+    let flags = flags.and_then(toml::Value::as_array).ok_or_else(|| broken("no rustflags"))?;
+    Ok(flags.iter().filter_map(|flag| flag.as_str().map(str::to_owned)).collect())
 }
 
 /// Leaves a file alone that is right already: another run may be booting it. Otherwise the new one replaces it in one step.
@@ -323,59 +258,33 @@ mod tests {
     #[test]
     fn the_flags_are_those_of_the_guest_workspace() {
         let flags = rust_flags(CARGO_CONFIG).unwrap();
-        assert!(
-            flags.iter().any(|flag| flag == "-Clink-arg=-Ttoro.ld"),
-            "{flags:?}"
-        );
-        assert!(
-            flags
-                .iter()
-                .any(|flag| flag == "-Cforce-frame-pointers=yes")
-        );
+        assert!(flags.iter().any(|flag| flag == "-Clink-arg=-Ttoro.ld"), "{flags:?}");
+        assert!(flags.iter().any(|flag| flag == "-Cforce-frame-pointers=yes"));
         assert!(rust_flags("[build]").is_err());
     }
 
     fn choose(programs: &[&str], default_run: Value) -> Result<Package, Error> {
-        let targets: Vec<Value> = programs
-            .iter()
-            .map(|name| json!({"kind": ["bin"], "name": name}))
-            .collect();
+        let targets: Vec<Value> = programs.iter().map(|name| json!({"kind": ["bin"], "name": name})).collect();
         let package = json!({
             "name": "app", "manifest_path": "/app/Cargo.toml", "targets": targets, "default_run": default_run,
             "metadata": {"toro": {"memory": "8M"}},
         });
-        Package::choose(
-            &json!({"packages": [package], "target_directory": "/t"}),
-            "/app/Cargo.toml".into(),
-        )
+        Package::choose(&json!({"packages": [package], "target_directory": "/t"}), "/app/Cargo.toml".into())
     }
 
     #[test]
     fn the_program_of_a_package_is_chosen() {
         let package = choose(&["app"], Value::Null).unwrap();
         let image = package.image(Profile::Release);
-        assert_eq!(
-            image.symbols,
-            Path::new("/t/x86_64-unknown-linux-gnu/release/app")
-        );
+        assert_eq!(image.symbols, Path::new("/t/x86_64-unknown-linux-gnu/release/app"));
         assert_eq!(package.metadata["memory"], "8M");
         assert_eq!(choose(&["a", "b"], json!("b")).unwrap().program, "b");
     }
 
     #[test]
     fn a_package_that_does_not_say_what_to_run_is_refused() {
-        assert!(
-            choose(&["a", "b"], Value::Null)
-                .unwrap_err()
-                .message()
-                .contains("several programs: a, b")
-        );
-        assert!(
-            choose(&[], Value::Null)
-                .unwrap_err()
-                .message()
-                .contains("no program")
-        );
+        assert!(choose(&["a", "b"], Value::Null).unwrap_err().message().contains("several programs: a, b"));
+        assert!(choose(&[], Value::Null).unwrap_err().message().contains("no program"));
     }
 
     #[test]

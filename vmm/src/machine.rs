@@ -5,8 +5,9 @@ use crate::error::Error;
 use crate::guest::{self, Guest};
 use crate::image::Image;
 use crate::ports::Port;
+use crate::qemu;
 use crate::tsc;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use toro_abi::cmdline::{self, Builder};
 use toro_abi::console::Token;
@@ -39,15 +40,8 @@ pub enum MachineType {
 
 impl MachineType {
     /// All of them, for tests and for help texts.
-    pub const ALL: [Self; 7] = [
-        Self::Microvm,
-        Self::MicrovmMinimal,
-        Self::MicrovmPci,
-        Self::Q35,
-        Self::Q35Qboot,
-        Self::Pc,
-        Self::PcQboot,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Microvm, Self::MicrovmMinimal, Self::MicrovmPci, Self::Q35, Self::Q35Qboot, Self::Pc, Self::PcQboot];
 
     /// The name on a command line.
     pub const fn name(self) -> &'static str {
@@ -302,18 +296,20 @@ impl Machine {
 
     /// Appends arguments to the VMM's, as they are.
     #[must_use]
-    pub fn vmm_arguments<S: Into<String>>(
-        mut self,
-        arguments: impl IntoIterator<Item = S>,
-    ) -> Self {
-        self.vmm_arguments
-            .extend(arguments.into_iter().map(Into::into));
+    pub fn vmm_arguments<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.vmm_arguments.extend(arguments.into_iter().map(Into::into));
         self
     }
 
     /// Starts it. Returns when the VMM runs, which is before the guest has said anything.
     pub fn start(self) -> Result<Guest, Error> {
         guest::start(self)
+    }
+
+    /// The command that would start it, for a shell; the control socket is left out and the token is an example.
+    pub fn shell_line(&self, program: &Path, accelerator: Accelerator) -> String {
+        let command_line = self.command_line(Token::from_random(0));
+        qemu::shell_line(program, &qemu::arguments(self, accelerator, &command_line, None))
     }
 
     /// The guest's command line.
@@ -357,18 +353,13 @@ impl Machine {
 
     /// On the private network the host knows the address, so the guest need not ask for it.
     fn push_network(&self, line: &mut Builder) {
-        let known = Address::Static {
-            ip: USER_NETWORK_GUEST,
-            prefix: USER_NETWORK_PREFIX,
-        };
+        let known = Address::Static { ip: USER_NETWORK_GUEST, prefix: USER_NETWORK_PREFIX };
         let by_default = (self.network == Network::User && !self.plain).then_some(known);
         let Some(address) = self.address.or(by_default) else {
             return;
         };
         line.push(cmdline::IP, address.to_string());
-        let gateway = self
-            .gateway
-            .or((address == known).then_some(USER_NETWORK_GATEWAY));
+        let gateway = self.gateway.or((address == known).then_some(USER_NETWORK_GATEWAY));
         if let Some(gateway) = gateway {
             line.push(cmdline::GATEWAY, gateway.to_string());
         }

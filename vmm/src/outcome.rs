@@ -75,11 +75,7 @@ impl Exit {
     /// What to tell the user when nothing else has: `None` for an application that exited, or was stopped.
     pub fn error(&self) -> Option<Error> {
         let error = match &self.ending {
-            Ending::Said(Outcome {
-                kind: Kind::Exit { .. } | Kind::Stopped,
-                ..
-            })
-            | Ending::Killed => return None,
+            Ending::Said(Outcome { kind: Kind::Exit { .. } | Kind::Stopped, .. }) | Ending::Killed => return None,
             Ending::Said(outcome) => Error::new(match (outcome.kind, outcome.message.as_str()) {
                 (Kind::Panic, message) => with("the application panicked", message),
                 (Kind::Fault, message) => with("the application faulted", message),
@@ -87,26 +83,15 @@ impl Exit {
                 (Kind::OutOfMemory, message) => with("the guest is out of memory", message),
                 (_, message) => with("the guest cannot start", message),
             }),
-            Ending::Silent { reason } => {
-                Error::new(format!("the guest ended without saying why: {reason}"))
-            }
+            Ending::Silent { reason } => Error::new(format!("the guest ended without saying why: {reason}")),
             Ending::VmmFailed { status } => {
-                let last = self
-                    .vmm_messages
-                    .lines()
-                    .rfind(|line| !line.trim().is_empty());
-                Error::new(with(
-                    &format!("the VMM failed ({status})"),
-                    last.unwrap_or_default(),
-                ))
+                let last = self.vmm_messages.lines().rfind(|line| !line.trim().is_empty());
+                Error::new(with(&format!("the VMM failed ({status})"), last.unwrap_or_default()))
             }
             Ending::TimedOut => Error::new("the guest did not end in time"),
         };
         let error = match &self.ending {
-            Ending::Said(Outcome {
-                kind: Kind::OutOfMemory,
-                ..
-            }) => error.help("give it more: -m 256M"),
+            Ending::Said(Outcome { kind: Kind::OutOfMemory, .. }) => error.help("give it more: -m 256M"),
             _ => error,
         };
         Some(error.with_status(self.status()))
@@ -129,11 +114,7 @@ impl Exit {
 }
 
 fn with(what: &str, message: &str) -> String {
-    if message.is_empty() {
-        what.into()
-    } else {
-        format!("{what}: {message}")
-    }
+    if message.is_empty() { what.into() } else { format!("{what}: {message}") }
 }
 
 #[cfg(test)]
@@ -153,35 +134,19 @@ mod tests {
 
     #[test]
     fn what_the_guest_said_becomes_the_status() {
-        let said = |kind| {
-            exit(Ending::Said(Outcome {
-                kind,
-                message: "why".into(),
-            }))
-        };
+        let said = |kind| exit(Ending::Said(Outcome { kind, message: "why".into() }));
         assert_eq!(said(Kind::Exit { status: 3 }).status(), 3);
         assert_eq!(said(Kind::Exit { status: 3 }).error(), None);
         let error = said(Kind::OutOfMemory).error().unwrap();
-        assert_eq!(
-            (error.status(), error.message()),
-            (104, "the guest is out of memory: why")
-        );
+        assert_eq!((error.status(), error.message()), (104, "the guest is out of memory: why"));
         assert!(error.cure().is_some());
     }
 
     #[test]
     fn silence_is_never_success() {
-        let silent = exit(Ending::Silent {
-            reason: "guest-reset".into(),
-        });
+        let silent = exit(Ending::Silent { reason: "guest-reset".into() });
         assert_eq!((silent.status(), silent.kind()), (125, "silent"));
-        assert!(
-            silent
-                .error()
-                .unwrap()
-                .message()
-                .contains("without saying why")
-        );
+        assert!(silent.error().unwrap().message().contains("without saying why"));
         assert_eq!(exit(Ending::TimedOut).status(), 124);
     }
 }

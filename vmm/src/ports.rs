@@ -19,11 +19,7 @@ pub struct Port {
 impl Port {
     /// A TCP port on a free port of 127.0.0.1.
     pub const fn on_free_port(guest: u16) -> Self {
-        Self {
-            host: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
-            guest,
-            protocol: Protocol::Tcp,
-        }
+        Self { host: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), guest, protocol: Protocol::Tcp }
     }
 
     /// Reads `[ADDR:]HOST:GUEST[/udp]`.
@@ -45,28 +41,19 @@ impl Port {
         let (Some(guest), Some(host)) = (guest, host) else {
             return Err(fail("a host port and a guest port are needed"));
         };
-        let number = |text: &str| {
-            text.parse::<u16>()
-                .map_err(|_| fail(&format!("`{text}` is no port number")))
-        };
+        let number = |text: &str| text.parse::<u16>().map_err(|_| fail(&format!("`{text}` is no port number")));
         let (guest, host) = (number(guest)?, number(host)?);
         if guest == 0 {
             return Err(fail("the guest port cannot be 0"));
         }
         let address = match parts.next() {
             None => Ipv4Addr::LOCALHOST,
-            Some(address) => address
-                .parse()
-                .map_err(|_| fail(&format!("`{address}` is no IPv4 address")))?,
+            Some(address) => address.parse().map_err(|_| fail(&format!("`{address}` is no IPv4 address")))?,
         };
         if parts.next().is_some() {
             return Err(fail("too many `:`"));
         }
-        Ok(Self {
-            host: SocketAddrV4::new(address, host),
-            guest,
-            protocol,
-        })
+        Ok(Self { host: SocketAddrV4::new(address, host), guest, protocol })
     }
 
     /// Fails when somebody else has the host's port, so that the VMM need not.
@@ -81,18 +68,10 @@ impl Port {
         bound.map_err(|error| {
             let cure = match error.kind() {
                 std::io::ErrorKind::AddrInUse => {
-                    format!(
-                        "stop what uses it, or choose another port: -p {}0:{}",
-                        self.address_prefix(),
-                        self.guest
-                    )
+                    format!("stop what uses it, or choose another port: -p {}0:{}", self.address_prefix(), self.guest)
                 }
                 std::io::ErrorKind::PermissionDenied => {
-                    format!(
-                        "choose a port above 1023: -p {}8080:{}",
-                        self.address_prefix(),
-                        self.guest
-                    )
+                    format!("choose a port above 1023: -p {}8080:{}", self.address_prefix(), self.guest)
                 }
                 _ => "choose an address of this host".into(),
             };
@@ -100,31 +79,19 @@ impl Port {
                 std::io::ErrorKind::AddrInUse => "the port is taken".into(),
                 _ => error.to_string(),
             };
-            Error::new(format!(
-                "cannot publish {} port {}: {why}",
-                self.protocol, self.host
-            ))
-            .help(cure)
+            Error::new(format!("cannot publish {} port {}: {why}", self.protocol, self.host)).help(cure)
         })
     }
 
     fn address_prefix(&self) -> String {
-        if *self.host.ip() == Ipv4Addr::LOCALHOST {
-            String::new()
-        } else {
-            format!("{}:", self.host.ip())
-        }
+        if *self.host.ip() == Ipv4Addr::LOCALHOST { String::new() } else { format!("{}:", self.host.ip()) }
     }
 }
 
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.guest)?;
-        if self.protocol == Protocol::Udp {
-            f.write_str("/udp")
-        } else {
-            Ok(())
-        }
+        if self.protocol == Protocol::Udp { f.write_str("/udp") } else { Ok(()) }
     }
 }
 
@@ -146,17 +113,7 @@ mod tests {
 
     #[test]
     fn a_wrong_port_is_named() {
-        for text in [
-            "80",
-            "a:80",
-            "80:0",
-            "80:70000",
-            "1.2.3:80:80",
-            "::1:80:80",
-            "[::1]:80:80",
-            "80:80/sctp",
-            "",
-        ] {
+        for text in ["80", "a:80", "80:0", "80:70000", "1.2.3:80:80", "::1:80:80", "[::1]:80:80", "80:80/sctp", ""] {
             let error = Port::parse(text).unwrap_err();
             assert!(error.message().contains(&format!("`{text}`")), "{error}");
         }
@@ -166,14 +123,8 @@ mod tests {
     fn a_taken_port_is_named_with_the_cure() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let error = Port::parse(&format!("{port}:80"))
-            .unwrap()
-            .check_free()
-            .unwrap_err();
-        assert_eq!(
-            error.message(),
-            format!("cannot publish tcp port 127.0.0.1:{port}: the port is taken")
-        );
+        let error = Port::parse(&format!("{port}:80")).unwrap().check_free().unwrap_err();
+        assert_eq!(error.message(), format!("cannot publish tcp port 127.0.0.1:{port}: the port is taken"));
         assert!(error.cure().unwrap().contains("-p 0:80"));
         assert!(Port::parse("0:80").unwrap().check_free().is_ok());
     }

@@ -37,30 +37,18 @@ pub struct Choice {
 
 /// Decides. Fails only when QEMU cannot be started at all.
 pub fn choose(program: &Path) -> Result<Choice, Error> {
-    let tcg = |reason, is_news| Choice {
-        accelerator: Accelerator::Tcg,
-        reason: Some(reason),
-        is_news,
-    };
-    let device = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm");
+    let tcg = |reason, is_news| Choice { accelerator: Accelerator::Tcg, reason: Some(reason), is_news };
+    let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm");
     if let Err(error) = device {
         return Ok(match error.kind() {
             std::io::ErrorKind::PermissionDenied => tcg(
-                Error::new("/dev/kvm: permission denied")
-                    .help("add yourself to group kvm: sudo usermod -aG kvm $USER"),
+                Error::new("/dev/kvm: permission denied").help("add yourself to group kvm: sudo usermod -aG kvm $USER"),
                 first_time("kvm-denied"),
             ),
-            std::io::ErrorKind::NotFound => tcg(
-                Error::new("there is no /dev/kvm on this host"),
-                first_time("kvm-absent"),
-            ),
-            _ => tcg(
-                Error::new(format!("/dev/kvm: {error}")),
-                first_time("kvm-error"),
-            ),
+            std::io::ErrorKind::NotFound => {
+                tcg(Error::new("there is no /dev/kvm on this host"), first_time("kvm-absent"))
+            }
+            _ => tcg(Error::new(format!("/dev/kvm: {error}")), first_time("kvm-error")),
         });
     }
     let known = cache::load(CACHE_KEY);
@@ -74,11 +62,7 @@ pub fn choose(program: &Path) -> Result<Choice, Error> {
         }
     };
     if works {
-        return Ok(Choice {
-            accelerator: Accelerator::Kvm,
-            reason: None,
-            is_news,
-        });
+        return Ok(Choice { accelerator: Accelerator::Kvm, reason: None, is_news });
     }
     let why = "/dev/kvm is there, but does not run a kernel at the processor's speed (nested, or emulated)";
     Ok(tcg(Error::new(why), is_news))
@@ -137,20 +121,12 @@ fn run(program: &Path) -> Result<bool, Error> {
             messages.update(|transcript| transcript.vmm_messages.push_str(&text));
         }
     });
-    let status = shared.wait(
-        Some(Instant::now() + LIMIT),
-        |transcript| match transcript.vmm_exit {
-            Some(status) => Some(status.code()),
-            None => transcript
-                .vmm_messages
-                .contains("KVM internal error")
-                .then_some(None),
-        },
-    );
-    child.kill();
-    shared.wait(Some(Instant::now() + LIMIT), |transcript| {
-        transcript.vmm_exit
+    let status = shared.wait(Some(Instant::now() + LIMIT), |transcript| match transcript.vmm_exit {
+        Some(status) => Some(status.code()),
+        None => transcript.vmm_messages.contains("KVM internal error").then_some(None),
     });
+    child.kill();
+    shared.wait(Some(Instant::now() + LIMIT), |transcript| transcript.vmm_exit);
     Ok(status.flatten() == Some(STATUS))
 }
 
@@ -186,29 +162,9 @@ fn probe_image() -> Vec<u8> {
     put16(&mut elf, &[HEADER as u16, SEGMENT as u16, 2, 0, 0, 0]);
     let code_len = code.len() as u64;
     put32(&mut elf, &[1, 7]); // LOAD, readable, writable, executable
-    put64(
-        &mut elf,
-        &[
-            u64::from(code_at),
-            u64::from(ENTRY),
-            u64::from(ENTRY),
-            code_len,
-            0x2000,
-            1,
-        ],
-    );
+    put64(&mut elf, &[u64::from(code_at), u64::from(ENTRY), u64::from(ENTRY), code_len, 0x2000, 1]);
     put32(&mut elf, &[4, 4]); // NOTE
-    put64(
-        &mut elf,
-        &[
-            u64::from(HEADER + 2 * SEGMENT),
-            0,
-            0,
-            u64::from(NOTE),
-            u64::from(NOTE),
-            4,
-        ],
-    );
+    put64(&mut elf, &[u64::from(HEADER + 2 * SEGMENT), 0, 0, u64::from(NOTE), u64::from(NOTE), 4]);
     put32(&mut elf, &[4, 4, 18]);
     elf.extend_from_slice(b"Xen\0");
     put32(&mut elf, &[ENTRY]);
@@ -217,21 +173,15 @@ fn probe_image() -> Vec<u8> {
 }
 
 fn put16(out: &mut Vec<u8>, values: &[u16]) {
-    values
-        .iter()
-        .for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+    values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
 }
 
 fn put32(out: &mut Vec<u8>, values: &[u32]) {
-    values
-        .iter()
-        .for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+    values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
 }
 
 fn put64(out: &mut Vec<u8>, values: &[u64]) {
-    values
-        .iter()
-        .for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+    values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
 }
 
 #[cfg(test)]

@@ -13,10 +13,7 @@ pub const VERSION_MIN: (u64, u64) = (7, 2);
 /// The program: `explicit`, `$TORO_QEMU`, or the one in `$PATH`.
 pub fn program(explicit: Option<&Path>) -> PathBuf {
     let named = std::env::var_os("TORO_QEMU").filter(|value| !value.is_empty());
-    explicit
-        .map(PathBuf::from)
-        .or(named.map(PathBuf::from))
-        .unwrap_or_else(|| "qemu-system-x86_64".into())
+    explicit.map(PathBuf::from).or(named.map(PathBuf::from)).unwrap_or_else(|| "qemu-system-x86_64".into())
 }
 
 /// The arguments for `machine`, whose accelerator has been decided. `control` is the socket on which the caller listens.
@@ -28,18 +25,9 @@ pub fn arguments(
 ) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let mut push = |words: &[&str]| all.extend(words.iter().map(|word| (*word).to_owned()));
-    push(&[
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-        "-no-reboot",
-    ]);
+    push(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     push(&["-machine", &board(machine)]);
-    if matches!(
-        machine.machine_type,
-        MachineType::Q35Qboot | MachineType::PcQboot
-    ) {
+    if matches!(machine.machine_type, MachineType::Q35Qboot | MachineType::PcQboot) {
         push(&["-bios", "qboot.rom"]);
     }
     // Under TCG `max` is what QEMU can do; under KVM `host` is what the processor can.
@@ -47,29 +35,17 @@ pub fn arguments(
         Accelerator::Kvm => push(&["-accel", "kvm", "-cpu", "host"]),
         Accelerator::Tcg | Accelerator::Auto => push(&["-accel", "tcg", "-cpu", "max"]),
     }
-    push(&[
-        "-m",
-        &format!("{}K", machine.memory_bytes >> 10),
-        "-smp",
-        &machine.cpus.to_string(),
-    ]);
+    push(&["-m", &format!("{}K", machine.memory_bytes >> 10), "-smp", &machine.cpus.to_string()]);
     push(&["-global", "virtio-mmio.force-legacy=false"]);
     if let Some(name) = &machine.name {
         push(&["-name", &escape(name)]);
     }
     if let Some(control) = control {
-        push(&[
-            "-chardev",
-            &format!("socket,id=control,path={}", escape_path(control)),
-        ]);
+        push(&["-chardev", &format!("socket,id=control,path={}", escape_path(control))]);
         push(&["-mon", "chardev=control,mode=control"]);
     }
     push(&["-chardev", "stdio,id=console,signal=off"]);
-    let bus = if machine.machine_type.has_pci() {
-        "pci,disable-legacy=on"
-    } else {
-        "device"
-    };
+    let bus = if machine.machine_type.has_pci() { "pci,disable-legacy=on" } else { "device" };
     match machine.console {
         ConsoleDevice::Serial => push(&["-serial", "chardev:console"]),
         ConsoleDevice::Virtio => {
@@ -88,41 +64,20 @@ pub fn arguments(
         Network::None => {}
         Network::User => push(&["-netdev", &user_network(machine)]),
         Network::Tap(name) => {
-            push(&[
-                "-netdev",
-                &format!(
-                    "tap,id=net0,ifname={},script=no,downscript=no",
-                    escape(name)
-                ),
-            ]);
+            push(&["-netdev", &format!("tap,id=net0,ifname={},script=no,downscript=no", escape(name))]);
         }
     }
     if machine.network != Network::None {
-        let rom = if machine.machine_type.has_pci() {
-            ",romfile="
-        } else {
-            ""
-        };
-        push(&[
-            "-device",
-            &format!("virtio-net-{bus},netdev=net0{rom}{}", mac(&machine.network)),
-        ]);
+        let rom = if machine.machine_type.has_pci() { ",romfile=" } else { "" };
+        push(&["-device", &format!("virtio-net-{bus},netdev=net0{rom}{}", mac(&machine.network))]);
     }
     if let Some(file) = &machine.pcap {
-        push(&[
-            "-object",
-            &format!("filter-dump,id=pcap,netdev=net0,file={}", escape_path(file)),
-        ]);
+        push(&["-object", &format!("filter-dump,id=pcap,netdev=net0,file={}", escape_path(file))]);
     }
     if let Some(port) = machine.gdb_port {
         push(&["-gdb", &format!("tcp:127.0.0.1:{port}"), "-S"]);
     }
-    push(&[
-        "-kernel",
-        &machine.image.boot.to_string_lossy(),
-        "-append",
-        command_line,
-    ]);
+    push(&["-kernel", &machine.image.boot.to_string_lossy(), "-append", command_line]);
     if let Some(module) = &machine.module {
         push(&["-initrd", &module.to_string_lossy()]);
     }
@@ -159,10 +114,7 @@ fn user_network(machine: &Machine) -> String {
         guest = ip.to_string();
     }
     for port in &machine.ports {
-        text.push_str(&format!(
-            ",hostfwd={}:{}-{guest}:{}",
-            port.protocol, port.host, port.guest
-        ));
+        text.push_str(&format!(",hostfwd={}:{}-{guest}:{}", port.protocol, port.host, port.guest));
     }
     text
 }
@@ -172,9 +124,7 @@ fn mac(network: &Network) -> String {
     let Network::Tap(name) = network else {
         return String::new();
     };
-    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let [_, a, b, c] = hash.to_be_bytes();
     format!(",mac=52:54:00:{a:02x}:{b:02x}:{c:02x}")
 }
@@ -190,33 +140,22 @@ fn escape_path(path: &Path) -> String {
 
 /// The command as one line for a shell.
 pub fn shell_line(program: &Path, arguments: &[String]) -> String {
-    let words =
-        std::iter::once(program.to_string_lossy().into_owned()).chain(arguments.iter().cloned());
+    let words = std::iter::once(program.to_string_lossy().into_owned()).chain(arguments.iter().cloned());
     let quoted = words.map(|word| {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:,+@%".contains(&byte);
-        if !word.is_empty() && word.bytes().all(plain) {
-            word
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
+        if !word.is_empty() && word.bytes().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
     });
     quoted.collect::<Vec<_>>().join(" ")
 }
 
 /// The version that `program --version` prints.
 pub fn version(program: &Path) -> Result<(u64, u64), Error> {
-    let output = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output();
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
     let output = output.map_err(|error| cannot_start(program, &error))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     parse_version(&text).ok_or_else(|| {
-        Error::new(format!(
-            "cannot use {}: `--version` does not print a QEMU version",
-            program.display()
-        ))
-        .help("set TORO_QEMU to a qemu-system-x86_64")
+        Error::new(format!("cannot use {}: `--version` does not print a QEMU version", program.display()))
+            .help("set TORO_QEMU to a qemu-system-x86_64")
     })
 }
 
@@ -232,22 +171,15 @@ pub fn check_version(program: &Path, version: (u64, u64)) -> Result<(), Error> {
         return Ok(());
     }
     let (major, minor) = version;
-    Err(Error::new(format!(
-        "{} is QEMU {major}.{minor}, which is too old: 7.2 or later is needed",
-        program.display()
-    ))
-    .help(format!(
-        "upgrade it ({}), or set TORO_QEMU to a newer one",
-        install_command()
-    )))
+    Err(Error::new(format!("{} is QEMU {major}.{minor}, which is too old: 7.2 or later is needed", program.display()))
+        .help(format!("upgrade it ({}), or set TORO_QEMU to a newer one", install_command())))
 }
 
 /// QEMU did not even start.
 pub fn cannot_start(program: &Path, error: &std::io::Error) -> Error {
     let name = program.display();
     if error.kind() == std::io::ErrorKind::NotFound {
-        return Error::new(format!("cannot start QEMU: {name} is not installed"))
-            .help(install_command());
+        return Error::new(format!("cannot start QEMU: {name} is not installed")).help(install_command());
     }
     Error::new(format!("cannot start QEMU: {name}: {error}"))
         .help("set TORO_QEMU to a qemu-system-x86_64 that you can run")
@@ -258,10 +190,7 @@ pub fn install_command() -> String {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let ids: Vec<&str> = release
         .lines()
-        .filter_map(|line| {
-            line.strip_prefix("ID=")
-                .or_else(|| line.strip_prefix("ID_LIKE="))
-        })
+        .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")))
         .flat_map(|value| value.trim_matches('"').split(' '))
         .collect();
     let command = |id: &str| match id {
@@ -272,29 +201,17 @@ pub fn install_command() -> String {
         "suse" | "opensuse" => Some("sudo zypper install qemu-x86"),
         _ => None,
     };
-    ids.into_iter()
-        .find_map(command)
-        .unwrap_or("install the package with qemu-system-x86_64")
-        .into()
+    ids.into_iter().find_map(command).unwrap_or("install the package with qemu-system-x86_64").into()
 }
 
 /// QEMU ended before its machine ran: its last words and the cure.
-pub(crate) fn explain_death(
-    program: &Path,
-    machine: &Machine,
-    status: &str,
-    messages: &str,
-) -> Error {
+pub(crate) fn explain_death(program: &Path, machine: &Machine, status: &str, messages: &str) -> Error {
     if let Ok(version) = version(program)
         && let Err(error) = check_version(program, version)
     {
         return error;
     }
-    let last = messages
-        .lines()
-        .rfind(|line| !line.trim().is_empty())
-        .unwrap_or(status)
-        .trim();
+    let last = messages.lines().rfind(|line| !line.trim().is_empty()).unwrap_or(status).trim();
     // "qemu-system-x86_64: -netdev user,...: why": the program and the option are ours, not the user's.
     let why = last.strip_prefix("qemu-system-x86_64: ").unwrap_or(last);
     let error = Error::new(format!("cannot start QEMU: {why}"));
@@ -306,35 +223,20 @@ pub(crate) fn explain_death(
     } else if has("Could not set up host forwarding rule") {
         "the port is taken: choose another with -p, or 0 for a free one".into()
     } else if has("/dev/net/tun") {
-        let name = if let Network::Tap(name) = &machine.network {
-            name.as_str()
-        } else {
-            "tap0"
-        };
-        format!(
-            "sudo ip tuntap add {name} mode tap user $USER && sudo ip link set {name} up, and stop who uses it"
-        )
+        let name = if let Network::Tap(name) = &machine.network { name.as_str() } else { "tap0" };
+        format!("sudo ip tuntap add {name} mode tap user $USER && sudo ip link set {name} up, and stop who uses it")
     } else if has("'user'") || has("expects a netdev backend type") {
         "this QEMU has no user network (slirp): install one that has, or use --net tap:NAME or --net none".into()
     } else if has("qboot.rom") || has("PC BIOS") || has("firmware") {
         format!("QEMU's firmware files are missing: {}", install_command())
     } else if has("unsupported machine type") {
-        format!(
-            "this QEMU lacks the machine: choose another with --machine, or {}",
-            install_command()
-        )
+        format!("this QEMU lacks the machine: choose another with --machine, or {}", install_command())
     } else if has("cannot set up guest memory") || has("Cannot allocate memory") {
         "give the guest less memory: -m 64M".into()
     } else if !machine.vmm_arguments.is_empty() {
-        format!(
-            "check the further arguments: {}",
-            machine.vmm_arguments.join(" ")
-        )
+        format!("check the further arguments: {}", machine.vmm_arguments.join(" "))
     } else {
-        format!(
-            "`toro doctor` checks the installation; {} answers `--version`?",
-            program.display()
-        )
+        format!("`toro doctor` checks the installation; {} answers `--version`?", program.display())
     };
     error.help(cure)
 }
@@ -354,18 +256,11 @@ mod tests {
     use toro_abi::network::Ipv4;
 
     fn machine() -> Machine {
-        Machine::new(Image {
-            name: "app".into(),
-            boot: "/k/app.elf".into(),
-            symbols: "/k/app".into(),
-        })
+        Machine::new(Image { name: "app".into(), boot: "/k/app.elf".into(), symbols: "/k/app".into() })
     }
 
     fn line(machine: &Machine) -> String {
-        shell_line(
-            Path::new("qemu"),
-            &arguments(machine, Accelerator::Tcg, "arg=app", None),
-        )
+        shell_line(Path::new("qemu"), &arguments(machine, Accelerator::Tcg, "arg=app", None))
     }
 
     #[test]
@@ -380,41 +275,24 @@ mod tests {
 
     #[test]
     fn a_card_on_pci_is_modern_and_has_no_rom() {
-        for machine_type in MachineType::ALL
-            .into_iter()
-            .filter(|machine_type| machine_type.has_pci())
-        {
+        for machine_type in MachineType::ALL.into_iter().filter(|machine_type| machine_type.has_pci()) {
             let line = line(&machine().machine_type(machine_type));
-            assert!(
-                line.contains("-device virtio-net-pci,disable-legacy=on,netdev=net0,romfile= "),
-                "{line}"
-            );
+            assert!(line.contains("-device virtio-net-pci,disable-legacy=on,netdev=net0,romfile= "), "{line}");
         }
     }
 
     #[test]
     fn a_virtio_console_replaces_the_uart() {
         let line = line(&machine().console(ConsoleDevice::Virtio));
-        assert!(
-            line.contains("microvm,isa-serial=off") && !line.contains("-serial "),
-            "{line}"
-        );
-        assert!(
-            line.contains("-device virtio-serial-device -device virtconsole,chardev=console"),
-            "{line}"
-        );
+        assert!(line.contains("microvm,isa-serial=off") && !line.contains("-serial "), "{line}");
+        assert!(line.contains("-device virtio-serial-device -device virtconsole,chardev=console"), "{line}");
     }
 
     #[test]
     fn ports_lead_to_the_guest_wherever_its_address_is() {
-        let mut machine = machine()
-            .publish_port(Port::parse("8080:80").unwrap())
-            .publish_port(Port::parse("0:53/udp").unwrap());
-        assert!(
-            line(&machine).contains(
-                "user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:127.0.0.1:0-:53"
-            )
-        );
+        let mut machine =
+            machine().publish_port(Port::parse("8080:80").unwrap()).publish_port(Port::parse("0:53/udp").unwrap());
+        assert!(line(&machine).contains("user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:127.0.0.1:0-:53"));
         machine.address = Address::parse("192.168.7.9/24");
         machine.gateway = Ipv4::parse("192.168.7.1");
         let line = line(&machine);
@@ -428,46 +306,23 @@ mod tests {
         machine.name = Some("a,b".into());
         machine.pcap = Some("/tmp/x,y.pcap".into());
         let line = line(&machine);
-        assert!(
-            line.contains("tap,id=net0,ifname=tap0,script=no,downscript=no"),
-            "{line}"
-        );
+        assert!(line.contains("tap,id=net0,ifname=tap0,script=no,downscript=no"), "{line}");
         assert!(line.contains(",mac=52:54:00:"), "{line}");
-        assert!(
-            line.contains("-name a,,b") && line.contains("file=/tmp/x,,y.pcap"),
-            "{line}"
-        );
+        assert!(line.contains("-name a,,b") && line.contains("file=/tmp/x,,y.pcap"), "{line}");
     }
 
     #[test]
     fn a_shell_reads_the_line_back() {
-        let words = [
-            "a b".to_owned(),
-            "it's".into(),
-            String::new(),
-            "plain".into(),
-        ];
-        assert_eq!(
-            shell_line(Path::new("q"), &words),
-            r"q 'a b' 'it'\''s' '' plain"
-        );
+        let words = ["a b".to_owned(), "it's".into(), String::new(), "plain".into()];
+        assert_eq!(shell_line(Path::new("q"), &words), r"q 'a b' 'it'\''s' '' plain");
     }
 
     #[test]
     fn versions_are_read_and_old_ones_refused() {
-        assert_eq!(
-            parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg)"),
-            Some((7, 2))
-        );
-        assert_eq!(
-            parse_version("QEMU emulator version 10.0.2\n"),
-            Some((10, 0))
-        );
+        assert_eq!(parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg)"), Some((7, 2)));
+        assert_eq!(parse_version("QEMU emulator version 10.0.2\n"), Some((10, 0)));
         assert_eq!(parse_version("something else"), None);
-        assert!(
-            check_version(Path::new("q"), (7, 2)).is_ok()
-                && check_version(Path::new("q"), (10, 0)).is_ok()
-        );
+        assert!(check_version(Path::new("q"), (7, 2)).is_ok() && check_version(Path::new("q"), (10, 0)).is_ok());
         let error = check_version(Path::new("q"), (5, 2)).unwrap_err();
         assert!(error.message().contains("QEMU 5.2") && error.cure().is_some());
     }

@@ -35,46 +35,31 @@ impl Qmp {
         lines.read_line(&mut greeting)?;
         let greeting: Value = serde_json::from_str(&greeting).unwrap_or_default();
         let version = &greeting["QMP"]["version"]["qemu"];
-        let version = (
-            version["major"].as_u64().unwrap_or(0),
-            version["minor"].as_u64().unwrap_or(0),
-        );
+        let version = (version["major"].as_u64().unwrap_or(0), version["minor"].as_u64().unwrap_or(0));
         let (sender, answers) = channel();
-        std::thread::Builder::new()
-            .name("qmp".into())
-            .spawn(move || {
-                for line in lines.lines().map_while(Result::ok) {
-                    let message: Value = serde_json::from_str(&line).unwrap_or_default();
-                    match message["event"].as_str() {
-                        Some("SHUTDOWN") => shared.update(|transcript| {
-                            let reason = message["data"]["reason"].as_str().unwrap_or("unknown");
-                            transcript.shutdown_reason = Some(reason.into());
-                        }),
-                        Some(_) => {}
-                        None => {
-                            if sender.send(message).is_err() {
-                                break;
-                            }
+        std::thread::Builder::new().name("qmp".into()).spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                let message: Value = serde_json::from_str(&line).unwrap_or_default();
+                match message["event"].as_str() {
+                    Some("SHUTDOWN") => shared.update(|transcript| {
+                        let reason = message["data"]["reason"].as_str().unwrap_or("unknown");
+                        transcript.shutdown_reason = Some(reason.into());
+                    }),
+                    Some(_) => {}
+                    None => {
+                        if sender.send(message).is_err() {
+                            break;
                         }
                     }
                 }
-            })?;
-        Ok(Self {
-            version,
-            conversation: Mutex::new(Conversation {
-                stream,
-                answers,
-                negotiated: false,
-            }),
-        })
+            }
+        })?;
+        Ok(Self { version, conversation: Mutex::new(Conversation { stream, answers, negotiated: false }) })
     }
 
     /// Gives a command and returns what it answers.
     pub fn execute(&self, command: &str, arguments: Value) -> Result<Value, Error> {
-        let mut conversation = self
-            .conversation
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
         if !conversation.negotiated {
             conversation.execute("qmp_capabilities", json!({}))?;
             conversation.negotiated = true;
@@ -101,20 +86,11 @@ impl Conversation {
         let fail = |why: &str| Error::new(format!("QEMU did not obey `{command}`: {why}"));
         let request = json!({ "execute": command, "arguments": arguments });
         while self.answers.try_recv().is_ok() {} // an answer that came too late for its command
-        self.stream
-            .write_all(format!("{request}\n").as_bytes())
-            .map_err(|error| fail(&error.to_string()))?;
-        let answer = self
-            .answers
-            .recv_timeout(ANSWER_LIMIT)
-            .map_err(|_| fail("no answer"))?;
+        self.stream.write_all(format!("{request}\n").as_bytes()).map_err(|error| fail(&error.to_string()))?;
+        let answer = self.answers.recv_timeout(ANSWER_LIMIT).map_err(|_| fail("no answer"))?;
         match answer.get("return") {
             Some(value) => Ok(value.clone()),
-            None => Err(fail(
-                answer["error"]["desc"]
-                    .as_str()
-                    .unwrap_or("an answer that is not understood"),
-            )),
+            None => Err(fail(answer["error"]["desc"].as_str().unwrap_or("an answer that is not understood"))),
         }
     }
 }
@@ -126,11 +102,7 @@ mod tests {
     /// Plays QEMU on the other end: a greeting, then `answers`, one for each line that arrives.
     fn connect(answers: &'static [&'static str]) -> (Qmp, Arc<Shared>) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        theirs
-            .write_all(
-                b"{\"QMP\":{\"version\":{\"qemu\":{\"micro\":22,\"minor\":2,\"major\":7}}}}\n",
-            )
-            .unwrap();
+        theirs.write_all(b"{\"QMP\":{\"version\":{\"qemu\":{\"micro\":22,\"minor\":2,\"major\":7}}}}\n").unwrap();
         std::thread::spawn(move || {
             let mut lines = BufReader::new(theirs.try_clone().unwrap()).lines();
             for answer in answers {
@@ -150,24 +122,13 @@ mod tests {
         ]);
         assert_eq!(qmp.version, (7, 2));
         assert_eq!(qmp.monitor("info registers").unwrap(), "RIP=1\n");
-        assert_eq!(
-            shared.lock().shutdown_reason.as_deref(),
-            Some("guest-reset")
-        );
+        assert_eq!(shared.lock().shutdown_reason.as_deref(), Some("guest-reset"));
     }
 
     #[test]
     fn a_refusal_and_a_lost_connection_are_errors() {
-        let (qmp, _) = connect(&[
-            "{\"return\":{}}\n",
-            "{\"error\":{\"desc\":\"no such command\"}}\n",
-        ]);
-        assert!(
-            qmp.execute("dance", json!({}))
-                .unwrap_err()
-                .message()
-                .ends_with("`dance`: no such command")
-        );
+        let (qmp, _) = connect(&["{\"return\":{}}\n", "{\"error\":{\"desc\":\"no such command\"}}\n"]);
+        assert!(qmp.execute("dance", json!({})).unwrap_err().message().ends_with("`dance`: no such command"));
         assert!(qmp.execute("dance", json!({})).is_err());
     }
 }

@@ -21,27 +21,19 @@ enum State {
 
 impl std::fmt::Debug for Symbolizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Symbolizer")
-            .field("image", &self.image)
-            .finish_non_exhaustive()
+        f.debug_struct("Symbolizer").field("image", &self.image).finish_non_exhaustive()
     }
 }
 
 impl Symbolizer {
     /// Names addresses of this ELF.
     pub fn new(image: &Path) -> Self {
-        Self {
-            image: Some(image.into()),
-            loader: Mutex::new(State::Unread),
-        }
+        Self { image: Some(image.into()), loader: Mutex::new(State::Unread) }
     }
 
     /// Names nothing.
     pub fn none() -> Self {
-        Self {
-            image: None,
-            loader: Mutex::new(State::Unreadable),
-        }
+        Self { image: None, loader: Mutex::new(State::Unreadable) }
     }
 
     /// The functions at an offset, innermost first, for inlined ones too; `None` when nothing is known.
@@ -91,15 +83,10 @@ impl Symbolizer {
         let mut rest = line;
         while let Some(at) = rest.windows(MARK.len()).position(|window| window == MARK) {
             let digits = &rest[at + MARK.len()..];
-            let len = digits
-                .iter()
-                .take_while(|byte| byte.is_ascii_hexdigit())
-                .count();
+            let len = digits.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
             let end = at + MARK.len() + len;
             out.extend_from_slice(&rest[..end]);
-            let offset = std::str::from_utf8(&digits[..len])
-                .ok()
-                .and_then(|text| u64::from_str_radix(text, 16).ok());
+            let offset = std::str::from_utf8(&digits[..len]).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
             // A return address belongs to the call before it, which may be the last instruction of its function.
             let back = u64::from(is_return_address(&out));
             if let Some(names) = offset.and_then(|offset| self.names(offset.saturating_sub(back))) {
@@ -164,11 +151,8 @@ mod tests {
         use object::{Object, ObjectSymbol};
         let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let elf = object::File::parse(&*bytes).unwrap();
-        let symbol = elf.symbols().find(|symbol| {
-            symbol
-                .name()
-                .is_ok_and(|name| name.contains("a_function_of_this_test"))
-        });
+        let symbol =
+            elf.symbols().find(|symbol| symbol.name().is_ok_and(|name| name.contains("a_function_of_this_test")));
         symbol.unwrap().address()
     }
 
@@ -177,57 +161,30 @@ mod tests {
         assert!(a_function_of_this_test() > 0);
         let symbolizer = Symbolizer::new(&std::env::current_exe().unwrap());
         let offset = offset_of_the_function();
-        let line = symbolizer
-            .replace(format!("  #0 image+{offset:#x}\n").as_bytes())
-            .into_owned();
+        let line = symbolizer.replace(format!("  #0 image+{offset:#x}\n").as_bytes()).into_owned();
         let line = String::from_utf8(line).unwrap();
-        assert!(
-            line.starts_with(&format!("  #0 image+{offset:#x} ")),
-            "{line}"
-        );
-        assert!(
-            line.contains("a_function_of_this_test") && line.contains("symbolize.rs:"),
-            "{line}"
-        );
+        assert!(line.starts_with(&format!("  #0 image+{offset:#x} ")), "{line}");
+        assert!(line.contains("a_function_of_this_test") && line.contains("symbolize.rs:"), "{line}");
         // As a return address it belongs to whatever stands before this function.
-        let line = symbolizer
-            .replace(format!("  #1 image+{offset:#x}\n").as_bytes())
-            .into_owned();
-        assert!(
-            !String::from_utf8(line)
-                .unwrap()
-                .contains("a_function_of_this_test")
-        );
+        let line = symbolizer.replace(format!("  #1 image+{offset:#x}\n").as_bytes()).into_owned();
+        assert!(!String::from_utf8(line).unwrap().contains("a_function_of_this_test"));
     }
 
     #[test]
     fn what_cannot_be_named_stays_as_it_is() {
         let line = b"  #3 image+0x12345\n";
         assert_eq!(&*Symbolizer::none().replace(line), line);
-        assert_eq!(
-            &*Symbolizer::new(Path::new("/nonexistent")).replace(line),
-            line
-        );
+        assert_eq!(&*Symbolizer::new(Path::new("/nonexistent")).replace(line), line);
         let symbolizer = Symbolizer::new(&std::env::current_exe().unwrap());
-        for line in [
-            &b"image+0x\n"[..],
-            b"image+0xffffffffffffffffff\n",
-            b"image+0x1\xff",
-        ] {
+        for line in [&b"image+0x\n"[..], b"image+0xffffffffffffffffff\n", b"image+0x1\xff"] {
             assert!(symbolizer.replace(line).starts_with(b"image+0x"));
         }
     }
 
     #[test]
     fn paths_lose_what_says_nothing() {
-        assert_eq!(
-            shorten("/rustc/abc/library/core/src/fmt.rs"),
-            "library/core/src/fmt.rs"
-        );
-        assert_eq!(
-            shorten("/root/.cargo/registry/src/index.crates.io-1/log-0.4/src/lib.rs"),
-            "log-0.4/src/lib.rs"
-        );
+        assert_eq!(shorten("/rustc/abc/library/core/src/fmt.rs"), "library/core/src/fmt.rs");
+        assert_eq!(shorten("/root/.cargo/registry/src/index.crates.io-1/log-0.4/src/lib.rs"), "log-0.4/src/lib.rs");
         assert_eq!(shorten("kernel/src/lib.rs"), "kernel/src/lib.rs");
     }
 }

@@ -48,10 +48,7 @@ impl Transcript {
     /// When the guest began to listen on a port.
     pub fn listening_after(&self, protocol: Protocol, port: u16) -> Option<Duration> {
         let wanted = Control::Listen { protocol, port };
-        self.controls
-            .iter()
-            .find(|(_, control)| *control == wanted)
-            .map(|(after, _)| *after)
+        self.controls.iter().find(|(_, control)| *control == wanted).map(|(after, _)| *after)
     }
 
     /// Whether nothing more can come.
@@ -76,18 +73,12 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new() -> Self {
-        Self {
-            transcript: Mutex::default(),
-            changed: Condvar::new(),
-            started: Instant::now(),
-        }
+        Self { transcript: Mutex::default(), changed: Condvar::new(), started: Instant::now() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Transcript> {
         // A writer that panicked has lost at most its own piece; what is there is still worth reporting.
-        self.transcript
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.transcript.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the transcript and wakes who waits for it.
@@ -109,16 +100,10 @@ impl Shared {
                 return Some(value);
             }
             transcript = match deadline {
-                None => self
-                    .changed
-                    .wait(transcript)
-                    .unwrap_or_else(PoisonError::into_inner),
+                None => self.changed.wait(transcript).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
                     let left = deadline.checked_duration_since(Instant::now())?;
-                    self.changed
-                        .wait_timeout(transcript, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
+                    self.changed.wait_timeout(transcript, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }

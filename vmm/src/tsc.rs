@@ -16,23 +16,15 @@ pub(crate) fn khz() -> Option<u64> {
             return known.parse().ok();
         }
         let measured = is_constant().then(measure);
-        cache::store(
-            CACHE_KEY,
-            &measured.map_or_else(|| "unknown".into(), |khz| khz.to_string()),
-        );
+        cache::store(CACHE_KEY, &measured.map_or_else(|| "unknown".into(), |khz| khz.to_string()));
         measured
     })
 }
 
 fn is_constant() -> bool {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let flags = cpuinfo
-        .lines()
-        .find(|line| line.starts_with("flags"))
-        .unwrap_or_default();
-    ["constant_tsc", "nonstop_tsc"]
-        .iter()
-        .all(|wanted| flags.split(' ').any(|flag| flag == *wanted))
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    ["constant_tsc", "nonstop_tsc"].iter().all(|wanted| flags.split(' ').any(|flag| flag == *wanted))
 }
 
 fn measure() -> u64 {
@@ -51,15 +43,9 @@ fn sample() -> (Instant, u64) {
         let before = ticks();
         let now = Instant::now();
         let after = ticks();
-        (
-            after.saturating_sub(before),
-            now,
-            before + after.saturating_sub(before) / 2,
-        )
+        (after.saturating_sub(before), now, before + after.saturating_sub(before) / 2)
     });
-    let best = tries
-        .min_by_key(|(took, ..)| *took)
-        .map(|(_, now, ticks)| (now, ticks));
+    let best = tries.min_by_key(|(took, ..)| *took).map(|(_, now, ticks)| (now, ticks));
     best.unwrap_or_else(|| (Instant::now(), ticks()))
 }
 

@@ -14,19 +14,12 @@ impl PrivateFolder {
     pub(crate) fn new() -> Result<Self, Error> {
         // Not $TMPDIR when it is long: the path of a Unix socket has 107 bytes at most.
         let base = std::env::temp_dir();
-        let base = if base.as_os_str().len() > 64 {
-            PathBuf::from("/tmp")
-        } else {
-            base
-        };
+        let base = if base.as_os_str().len() > 64 { PathBuf::from("/tmp") } else { base };
         let path = base.join(format!("toro-{:016x}", random()?));
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .map_err(|error| {
-                Error::new(format!("cannot create folder {}: {error}", path.display()))
-                    .help("set TMPDIR to a folder that you can write to")
-            })?;
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|error| {
+            Error::new(format!("cannot create folder {}: {error}", path.display()))
+                .help("set TMPDIR to a folder that you can write to")
+        })?;
         Ok(Self { path })
     }
 
@@ -47,9 +40,7 @@ pub(crate) fn random() -> Result<u64, Error> {
     let mut bytes = [0; 8];
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
         Ok(8) => Ok(u64::from_ne_bytes(bytes)),
-        Ok(_) => Err(Error::new(
-            "cannot get random numbers: the kernel gave too few",
-        )),
+        Ok(_) => Err(Error::new("cannot get random numbers: the kernel gave too few")),
         Err(error) => Err(Error::new(format!("cannot get random numbers: {error}"))),
     }
 }

@@ -1,0 +1,195 @@
+//! What was typed: the command line, word by word, before anything is made of it.
+
+use crate::ui;
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use toro_vmm::Error;
+
+/// Builds one application and a kernel into an image, and runs it in a virtual machine of its own.
+#[derive(Debug, Parser)]
+#[command(name = "toro", version, disable_help_subcommand = true)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Run an application: a package directory, which is built first, or an image
+    Run(Box<RunArgs>),
+    /// Build an image that plain `qemu-system-x86_64 -kernel FILE` boots
+    Build(BuildArgs),
+    /// Make a package in an empty directory
+    New(NewArgs),
+    /// Check what this machine has for building and running images
+    Doctor,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// Publish a port; host port 0 picks a free one [address: 127.0.0.1]
+    #[arg(short = 'p', long, value_name = "[ADDR:]HOST:GUEST[/udp]")]
+    pub publish: Vec<String>,
+    /// Memory [default: 64M]
+    #[arg(short = 'm', long, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// Virtual processors [default: 1]
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<String>,
+    /// Set an environment variable, or pass the one of this environment
+    #[arg(short = 'e', long, value_name = "K[=V]")]
+    pub env: Vec<String>,
+    /// Read environment variables from a file, one `K=V` or `K` a line
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// Name of the guest: its host name, and what `ps` shows
+    #[arg(long)]
+    pub name: Option<String>,
+    /// microvm, microvm-minimal, microvm-pci, q35, q35-qboot, pc or pc-qboot [default: microvm]
+    #[arg(long, value_name = "TYPE")]
+    pub machine: Option<String>,
+    /// auto, tcg or kvm [default: auto]
+    #[arg(long, value_name = "ACCEL")]
+    pub accel: Option<String>,
+    /// user, tap:NAME or none [default: user]
+    #[arg(long, value_name = "NETWORK")]
+    pub net: Option<String>,
+    /// Address of the guest, with the length of its network's prefix; or dhcp
+    #[arg(long, value_name = "A.B.C.D/P")]
+    pub ip: Option<String>,
+    /// Default gateway of the guest
+    #[arg(long, value_name = "A.B.C.D")]
+    pub gateway: Option<String>,
+    /// What the kernel logs: a level, or `module=level,...` [default: warn]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// End the guest after this many seconds, with a backtrace
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<String>,
+    /// Record all frames
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
+    /// Wait at the first instruction for gdb on port 1234
+    #[arg(long)]
+    pub gdb: bool,
+    /// Show what would be run
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write how the run ended as JSON
+    #[arg(long, value_name = "FILE")]
+    pub status_file: Option<PathBuf>,
+    /// The application; everything after it is passed on
+    // One list, so that options behind APP are the application's and not ours.
+    #[arg(required = true, trailing_var_arg = true, value_names = ["APP", "ARGS"])]
+    pub app_and_args: Vec<String>,
+}
+
+impl RunArgs {
+    pub(crate) fn app(&self) -> &str {
+        self.app_and_args.first().map_or("", String::as_str)
+    }
+
+    pub(crate) fn arguments(&self) -> &[String] {
+        self.app_and_args.get(1..).unwrap_or_default()
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BuildArgs {
+    /// Set an environment variable, or pass the one of this environment
+    #[arg(short = 'e', long, value_name = "K[=V]")]
+    pub env: Vec<String>,
+    /// Where to write the image [default: NAME.elf here]
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Leave symbols out: smaller, but reports show bare addresses
+    #[arg(long)]
+    pub strip: bool,
+    /// The application: a package directory, or an image
+    pub app: String,
+    /// Arguments that the image gives to the application
+    #[arg(last = true)]
+    pub arguments: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NewArgs {
+    /// The directory to make; its last part is the package's name
+    pub name: PathBuf,
+    /// Folder of the library `toro` [default: of the sources that this program was built from]
+    #[arg(long, value_name = "DIR")]
+    pub library: Option<PathBuf>,
+}
+
+/// Reads the command line. Help and version are printed here; a mistake is told in one line.
+pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, ExitCode> {
+    Line::try_parse_from(words).map(|line| line.command).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE, // nobody reads what we print
+        },
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            eprintln!("{error}");
+            ExitCode::from(toro_abi::outcome::status::TOOL)
+        }
+        _ => {
+            let error = explain(&error);
+            ui::error(&error);
+            ExitCode::from(error.status())
+        }
+    })
+}
+
+/// clap's several lines as one, and its tip as the cure.
+fn explain(error: &clap::Error) -> Error {
+    let text = error.to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.split_whitespace().collect();
+    let message = words.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
+    let suggestion = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand].into_iter().find_map(|kind| {
+        match error.get(kind)? {
+            ContextValue::String(one) => Some(one.clone()),
+            ContextValue::Strings(several) => several.first().cloned(),
+            _ => None,
+        }
+    });
+    let command = std::env::args().nth(1).filter(|word| ["run", "build", "new", "doctor"].contains(&word.as_str()));
+    Error::new(message).help(match suggestion {
+        Some(suggestion) => format!("did you mean `{suggestion}`?"),
+        None => format!("toro {}--help", command.map(|command| command + " ").unwrap_or_default()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_run(words: &[&str]) -> RunArgs {
+        let words = ["toro", "run"].iter().chain(words).map(OsString::from);
+        match Line::try_parse_from(words).unwrap().command {
+            Command::Run(args) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn everything_after_the_application_is_its_own() {
+        let args = parse_run(&["-p", "8080:80", "-m", "8M", "app", "-p", "1:2", "--dry-run", "--", "x"]);
+        assert_eq!((args.app(), args.publish.as_slice()), ("app", &["8080:80".to_owned()][..]));
+        assert_eq!(args.arguments(), ["-p", "1:2", "--dry-run", "--", "x"]);
+        assert!(!args.dry_run);
+    }
+
+    #[test]
+    fn a_wrong_option_is_one_line_and_a_cure() {
+        let error = Line::try_parse_from(["toro", "run", "--memroy", "8M", "app"]).unwrap_err();
+        let error = explain(&error);
+        assert_eq!(error.message(), "unexpected argument '--memroy' found");
+        assert_eq!(error.cure(), Some("did you mean `--memory`?"));
+        assert_eq!(error.status(), 125);
+    }
+}

@@ -1,0 +1,6 @@
+//! One file for each command.
+
+pub(crate) mod build;
+pub(crate) mod doctor;
+pub(crate) mod new;
+pub(crate) mod run;

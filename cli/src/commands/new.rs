@@ -1,0 +1,88 @@
+//! `toro new`: a package that `toro run` and plain `cargo build` both build.
+
+use crate::args::NewArgs;
+use std::path::{Path, PathBuf};
+use toro_vmm::Error;
+use toro_vmm::image::CARGO_CONFIG;
+
+const MANIFEST: &str = include_str!("../../template/Cargo.toml.in");
+const MAIN: &str = include_str!("../../template/main.rs.in");
+
+/// Makes the package.
+pub(crate) fn new(args: &NewArgs) -> Result<u8, Error> {
+    let folder = &args.name;
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    check_name(name)?;
+    let library = library(args.library.as_deref())?;
+    let failed = |path: &Path, error: std::io::Error| Error::new(format!("cannot make {}: {error}", path.display()));
+    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Error::new(format!("cannot make {}: the directory is not empty", folder.display()))
+            .help("choose another name"));
+    }
+    let files = [
+        ("Cargo.toml", MANIFEST.replace("{name}", name).replace("{library}", &toml_string(&library))),
+        ("src/main.rs", MAIN.to_owned()),
+        (".cargo/config.toml", CARGO_CONFIG.to_owned()),
+        (".gitignore", "/target\n".to_owned()),
+    ];
+    for (file, text) in files {
+        let path = folder.join(file);
+        let parent = path.parent().unwrap_or(folder);
+        std::fs::create_dir_all(parent).map_err(|error| failed(parent, error))?;
+        std::fs::write(&path, text).map_err(|error| failed(&path, error))?;
+    }
+    eprintln!("made {0}; `toro run {0}` runs it", folder.display());
+    Ok(0)
+}
+
+/// Names that cargo takes, and that are no Rust keyword's business.
+fn check_name(name: &str) -> Result<(), Error> {
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let is_taken = ["toro", "test", "core", "std", "alloc", "fn", "mod", "crate", "self", "main"].contains(&name);
+    if starts_well && is_plain && !is_taken {
+        return Ok(());
+    }
+    Err(Error::new(format!("cannot make a package named `{name}`"))
+        .help("a name has letters, digits, - and _, and starts with a letter"))
+}
+
+/// The folder of the library's package.
+fn library(given: Option<&Path>) -> Result<String, Error> {
+    let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest/api");
+    let folder = given.map_or(built_from, PathBuf::from);
+    let found = folder.canonicalize().ok().filter(|folder| folder.join("Cargo.toml").is_file());
+    let found = found.ok_or_else(|| {
+        Error::new(format!("cannot find the library `toro` in {}", folder.display()))
+            .help("--library DIR names the folder guest/api of Toro's sources")
+    })?;
+    found.into_os_string().into_string().map_err(|path| Error::new(format!("cannot use {path:?}: it is not UTF-8")))
+}
+
+/// A basic string of TOML.
+fn toml_string(text: &str) -> String {
+    let escaped = text.chars().flat_map(|c| match c {
+        '"' | '\\' => vec!['\\', c],
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)).chars().collect(),
+        c => vec![c],
+    });
+    format!("\"{}\"", escaped.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_cargo() {
+        assert!(check_name("my-app_2").is_ok());
+        for name in ["", "2app", "a b", "a/b", "ä", "toro", "-a"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn paths_are_quoted() {
+        assert_eq!(toml_string("/a \"b\"\\c"), r#""/a \"b\"\\c""#);
+    }
+}

@@ -1,0 +1,325 @@
+//! `toro run`: build, start, watch, and end as the guest ended.
+
+use crate::args::RunArgs;
+use crate::config::{Application, Config, GDB_PORT};
+use crate::{signals, ui};
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use toro_abi::control::{Control, Protocol};
+use toro_abi::network::Ipv4;
+use toro_abi::outcome::Kind;
+use toro_vmm::{Accelerator, Ending, Error, Exit, Guest, Machine, Network, Port, Sink, Sinks, Unmet, probe, qemu};
+
+/// Runs; the exit status is the tool's.
+pub(crate) fn run(args: &RunArgs) -> Result<u8, Error> {
+    let application = Application::open(args.app());
+    let result = application.and_then(|application| {
+        let config = Config::new(args, &application)?;
+        if args.dry_run {
+            show(args, &config, &application)?;
+            return Ok(None);
+        }
+        let image = application.build()?;
+        watch(config.machine(args, image), &config, args).map(Some)
+    });
+    let report = match &result {
+        Ok(None) => return Ok(0),
+        Ok(Some(report)) => report.to_json(),
+        Err(error) => json!({ "status": error.status(), "kind": "error", "message": error.message() }),
+    };
+    if let Some(file) = &args.status_file {
+        write_status(file, &report)?;
+    }
+    result.map(|report| report.map_or(0, |report| report.status))
+}
+
+/// How a run ended, for the shell and for the status file.
+struct Report {
+    status: u8,
+    kind: &'static str,
+    message: String,
+    ready_ms: Option<f64>,
+    run_ms: f64,
+}
+
+impl Report {
+    fn to_json(&self) -> Value {
+        json!({
+            "status": self.status, "kind": self.kind, "message": self.message,
+            "ready_ms": self.ready_ms, "run_ms": self.run_ms,
+        })
+    }
+}
+
+fn write_status(file: &Path, report: &Value) -> Result<(), Error> {
+    let text = format!("{report:#}\n");
+    std::fs::write(file, text).map_err(|error| Error::new(format!("cannot write {}: {error}", file.display())))
+}
+
+/// Starts the machine and stays with it to its end.
+fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report, Error> {
+    if machine.accelerator == Accelerator::Auto {
+        let choice = probe::choose(&qemu::program(None))?;
+        if let (Some(reason), true) = (&choice.reason, choice.is_news) {
+            ui::note(format!("using TCG, which is slower than KVM: {}", reason.message()), reason.cure());
+        }
+        machine.accelerator = choice.accelerator;
+    }
+    if args.gdb {
+        ui::note(
+            format!("waiting for a debugger: gdb {} -ex 'target remote :{GDB_PORT}'", machine.image.symbols.display()),
+            None,
+        );
+    }
+    machine.stdin = is_stdin_open();
+    machine.sinks = Sinks {
+        stdout: Sink::Write(Box::new(std::io::stdout())),
+        stderr: Sink::Write(Box::new(std::io::stderr())),
+        log: Sink::Write(Box::new(std::io::stderr())),
+    };
+    let (forwards_stdin, symbols) = (machine.stdin, machine.image.symbols.clone());
+    let guest = Arc::new(machine.start()?);
+    let requests = signals::listen({
+        let guest = Arc::downgrade(&guest);
+        move || {
+            if let Some(guest) = guest.upgrade() {
+                guest.wake();
+            }
+        }
+    })?;
+    if forwards_stdin {
+        forward_stdin(&guest)?;
+    }
+
+    let deadline = config.timeout.and_then(|timeout| guest.started().checked_add(timeout));
+    let mut news = News::default();
+    let mut handled = 0; // signals
+    let exit = loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let step = guest.wait_until(left, |said| {
+            if said.controls.len() > news.seen {
+                Some(Step::Said(said.controls[news.seen..].to_vec()))
+            } else if said.outcome.is_some() {
+                Some(Step::End)
+            } else if requests.count() > handled {
+                Some(Step::Signal)
+            } else {
+                said.sink_failure.clone().map(Step::OutputLost)
+            }
+        });
+        match step {
+            Ok(Step::Said(controls)) => news.tell(&controls, &guest, &config.network, args.gdb.then_some(&*symbols)),
+            Ok(Step::Signal) if handled == 0 => {
+                handled = requests.count();
+                guest.request_stop();
+                if handled == 1 && std::io::stderr().is_terminal() {
+                    ui::note("stopping; Ctrl-C again ends the guest at once", None);
+                }
+            }
+            Ok(Step::Signal) => break end_now(&guest),
+            Ok(Step::OutputLost(why)) => {
+                end_now(&guest);
+                return Err(Error::new(why));
+            }
+            Err(Unmet::TimedOut) => {
+                ui::note(format!("time limit of {:?} reached", config.timeout.unwrap_or_default()), None);
+                break Exit { ending: Ending::TimedOut, ..end_now(&guest) };
+            }
+            Ok(Step::End) | Err(Unmet::Ended) => break guest.finish(),
+        }
+    };
+    let run = guest.transcript(|said| said.outcome_after).unwrap_or_else(|| guest.started().elapsed());
+    let is_stopped =
+        matches!(exit.ending, Ending::Killed) || exit.outcome().is_some_and(|outcome| outcome.kind == Kind::Stopped);
+    let status = if is_stopped && handled > 0 { requests.status() } else { exit.status() };
+    let error = exit.error();
+    if let Some(error) = &error
+        && exit.ending != Ending::TimedOut
+    {
+        ui::error(error);
+    }
+    let message = match (exit.outcome(), &error) {
+        (Some(outcome), _) => outcome.message.clone(),
+        (None, Some(error)) => error.message().to_owned(),
+        (None, None) => String::new(),
+    };
+    let ready_ms = news.ready_after.map(milliseconds);
+    Ok(Report { status, kind: exit.kind(), message, ready_ms, run_ms: milliseconds(run) })
+}
+
+enum Step {
+    Said(Vec<(Duration, Control)>),
+    Signal,
+    OutputLost(String),
+    End,
+}
+
+/// Prints where each processor is, and ends the guest.
+fn end_now(guest: &Guest) -> Exit {
+    match guest.backtrace() {
+        Ok(backtrace) => eprint!("{backtrace}"),
+        Err(error) => ui::error(&error),
+    }
+    guest.kill();
+    guest.finish()
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// What the guest has told of itself, and what of it the user has been told.
+#[derive(Default)]
+struct News {
+    seen: usize,
+    ready_after: Option<Duration>,
+    address: Option<Ipv4>,
+}
+
+impl News {
+    fn tell(&mut self, controls: &[(Duration, Control)], guest: &Guest, network: &Network, gdb: Option<&Path>) {
+        self.seen += controls.len();
+        for (after, control) in controls {
+            match *control {
+                Control::Listen { protocol, port } => {
+                    let ms = after.as_millis();
+                    let published = guest.ports().iter().filter(|p| p.guest == port && p.protocol == protocol);
+                    for Port { host, .. } in published {
+                        ui::ready(format_args!("{} -> guest :{port} ({ms} ms)", url(protocol, port, host)));
+                        self.ready_after.get_or_insert(*after);
+                    }
+                    if let (Network::Tap(_), Some(ip)) = (network, self.address) {
+                        ui::ready(format_args!("{} ({ms} ms)", url(protocol, port, &format_args!("{ip}:{port}"))));
+                        self.ready_after.get_or_insert(*after);
+                    }
+                }
+                Control::Address { ip, .. } => self.address = Some(ip),
+                Control::Boot { base, .. } => {
+                    if let Some(symbols) = gdb {
+                        ui::note(format_args!("in gdb: symbol-file {} -o {base:#x}", symbols.display()), None);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An address as it can be clicked on, where the port says what speaks there.
+fn url(protocol: Protocol, guest_port: u16, host: &dyn std::fmt::Display) -> String {
+    match (protocol, guest_port) {
+        (Protocol::Tcp, 80 | 3000 | 8000 | 8080) => format!("http://{host}"),
+        (Protocol::Tcp, 443 | 8443) => format!("https://{host}"),
+        (Protocol::Tcp, _) => format!("{host}"),
+        (Protocol::Udp, _) => format!("udp {host}"),
+    }
+}
+
+/// Whether standard input can give the guest anything: not when it is `/dev/null`, closed, or a terminal that
+/// belongs to somebody else, where reading would stop us.
+fn is_stdin_open() -> bool {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        let foreground = rustix::termios::tcgetpgrp(&stdin);
+        return foreground.is_ok_and(|group| group == rustix::process::getpgrp());
+    }
+    let null = std::fs::metadata("/dev/null").map(|null| std::os::unix::fs::MetadataExt::rdev(&null));
+    match (rustix::fs::fstat(&stdin), null) {
+        (Ok(stdin), Ok(null)) => stdin.st_rdev != null,
+        (stdin, _) => stdin.is_ok(),
+    }
+}
+
+fn forward_stdin(guest: &Arc<Guest>) -> Result<(), Error> {
+    let guest = Arc::downgrade(guest);
+    let forward = move || {
+        let mut buffer = [0; 4096];
+        loop {
+            let read = std::io::stdin().lock().read(&mut buffer);
+            let Some(guest) = guest.upgrade() else { return };
+            match read {
+                Ok(len @ 1..) if guest.send_stdin(&buffer[..len]) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => return guest.close_stdin(),
+            }
+        }
+    };
+    let started = std::thread::Builder::new().name("stdin".into()).spawn(forward);
+    started.map(drop).map_err(|error| Error::new(format!("cannot start a thread: {error}")))
+}
+
+/// `--dry-run`: the settings, and the command they come to.
+fn show(args: &RunArgs, config: &Config, application: &Application) -> Result<(), Error> {
+    let machine = config.machine(args, application.image());
+    let program = qemu::program(None);
+    println!("application: {}", machine.image.name);
+    println!("image: {}", machine.image.boot.display());
+    println!("memory: {} KiB", config.memory_bytes >> 10);
+    println!("cpus: {}", config.cpus);
+    println!("machine: {}", config.machine_type.name());
+    let accelerator = match config.accelerator {
+        Accelerator::Auto => match probe::choose(&program) {
+            Ok(choice) => {
+                println!("accel: {} (chosen)", choice.accelerator.name());
+                choice.accelerator
+            }
+            Err(error) => {
+                println!("accel: auto (cannot be decided: {})", error.message());
+                Accelerator::Tcg
+            }
+        },
+        decided => {
+            println!("accel: {}", decided.name());
+            decided
+        }
+    };
+    match &config.network {
+        Network::None => println!("net: none"),
+        Network::User => println!("net: user"),
+        Network::Tap(name) => println!("net: tap:{name}"),
+    }
+    for port in &config.ports {
+        println!("publish: {port}");
+    }
+    if let Some(address) = config.address {
+        println!("ip: {address}");
+    }
+    if let Some(gateway) = config.gateway {
+        println!("gateway: {gateway}");
+    }
+    println!("log: {}", config.log);
+    for argument in &config.arguments {
+        println!("arg: {argument}");
+    }
+    for (name, value) in &config.environment {
+        println!("env: {name}={value}");
+    }
+    if let Some(timeout) = config.timeout {
+        println!("timeout: {timeout:?}");
+    }
+    println!("command: {}", machine.shell_line(&program, accelerator));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use toro_abi::outcome::status;
+
+    #[test]
+    fn a_url_says_what_the_port_is_known_for() {
+        assert_eq!(url(Protocol::Tcp, 80, &"127.0.0.1:8080"), "http://127.0.0.1:8080");
+        assert_eq!(url(Protocol::Tcp, 6379, &"127.0.0.1:1"), "127.0.0.1:1");
+        assert_eq!(url(Protocol::Udp, 80, &"127.0.0.1:1"), "udp 127.0.0.1:1");
+    }
+
+    #[test]
+    fn the_status_file_has_what_the_shell_gets() {
+        let report =
+            Report { status: status::PANIC, kind: "panic", message: "why".into(), ready_ms: None, run_ms: 1.5 };
+        let text = report.to_json().to_string();
+        assert_eq!(text, r#"{"kind":"panic","message":"why","ready_ms":null,"run_ms":1.5,"status":101}"#);
+    }
+}
