@@ -25,8 +25,13 @@ pub struct BootInfo {
 impl BootInfo {
     /// The keys of the embedded and the given command line.
     pub fn command_line(&self) -> CommandLine<'static> {
-        CommandLine::with_embedded(crate::start::embedded_command_line(), self.command_line)
+        command_line(self.command_line)
     }
+}
+
+/// The keys of the embedded command line, and of the one that was given.
+pub(crate) fn command_line(given: &'static str) -> CommandLine<'static> {
+    CommandLine::with_embedded(crate::start::embedded_command_line(), given)
 }
 
 /// Why the machine cannot be started from what the VMM handed over.

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "the embedded command line, and the application's entry, are found by name")]
 
-use crate::arch::{CoreLocal, interrupt, paging, time};
+use crate::arch::{CoreLocal, interrupt, time};
 use crate::boot::{BootError, BootInfo};
 use crate::{console, fault, log, mm, sched};
 use alloc::boxed::Box;
@@ -24,7 +24,6 @@ unsafe extern "Rust" {
 /// Starts the machine. Each step says what works from there on.
 pub(crate) fn start(info: BootInfo, entropy: u64) -> ! {
     let boot = keep(info);
-    console::start_streams(boot, paging::image_base()); // the host can tell streams apart
     let command_line = boot.command_line();
     if let Err(malformed) = command_line.check() {
         fault::refuse(&malformed);

@@ -9,8 +9,8 @@ pub mod input;
 mod uart;
 
 use crate::arch::CoreLocal;
-use crate::boot::BootInfo;
 use core::fmt::{self, Write};
+use toro_abi::cmdline::CommandLine;
 use toro_abi::console::{Stream, Token};
 use toro_abi::control::Control;
 use toro_abi::outcome::Kind;
@@ -67,10 +67,8 @@ pub fn init() {
 }
 
 /// Reads the token, and tells the host where the image is.
-pub fn start_streams(boot: &BootInfo, image_base: u64) {
-    if let Some(token) =
-        boot.command_line().get(toro_abi::cmdline::TOKEN).and_then(|value| Token::parse(value.encoded()))
-    {
+pub fn start_streams(command_line: CommandLine<'_>, image_base: u64) {
+    if let Some(token) = command_line.get(toro_abi::cmdline::TOKEN).and_then(|value| Token::parse(value.encoded())) {
         CONSOLE.with(|console| console.token = Some(token));
         control(&Control::Boot { base: image_base, version: toro_abi::VERSION });
     }

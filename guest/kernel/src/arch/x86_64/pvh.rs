@@ -7,7 +7,7 @@
 
 use super::local::CoreLocal;
 use super::paging;
-use crate::boot::{BootError, BootInfo, COMMAND_LINE_BYTES_MAX, MEMORY_MAP_ENTRIES_MAX};
+use crate::boot::{self, BootError, BootInfo, COMMAND_LINE_BYTES_MAX, MEMORY_MAP_ENTRIES_MAX};
 use crate::mm::PhysAddr;
 use toro_memory::map::{self, Range};
 
@@ -84,6 +84,9 @@ pub(super) fn boot_info(start_info: u64, image: Range) -> Result<BootInfo, BootE
     if info.magic != MAGIC {
         return Err(BootError::BadMagic(info.magic));
     }
+    let command_line = command_line(info.command_line)?;
+    // Whatever is wrong with the rest is told in the stream and with the token that the host expects.
+    crate::console::start_streams(boot::command_line(command_line), paging::image_base());
     let mut memory = memory_map(&info)?;
     if !memory.ranges().iter().any(|range| range.start <= image.start && image.end <= range.end) {
         return Err(BootError::ImageNotInRam(image));
@@ -98,12 +101,7 @@ pub(super) fn boot_info(start_info: u64, image: Range) -> Result<BootInfo, BootE
         // The first is ours; the memory of others is left alone.
         module = module.or(Some(Range { start: entry.start, end: entry.start + entry.bytes }));
     }
-    Ok(BootInfo {
-        memory,
-        command_line: command_line(info.command_line)?,
-        rsdp: (info.rsdp != 0).then_some(PhysAddr(info.rsdp)),
-        module,
-    })
+    Ok(BootInfo { memory, command_line, rsdp: (info.rsdp != 0).then_some(PhysAddr(info.rsdp)), module })
 }
 
 fn memory_map(info: &StartInfo) -> Result<map::Usable, BootError> {
