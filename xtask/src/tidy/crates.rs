@@ -1,66 +1,76 @@
-//! Which package may depend on which: read from the manifests, compared with the map's list of arrows.
+//! Which package may depend on which: read from the manifests, compared with the map's table.
 //!
-//! The map has one line for each package that depends on others of this repository:
-//! "- `toro-vmm` -> `toro-abi`". A package without a line depends on none.
+//! A row of the map begins with a back-ticked folder, and its last cell names, back-ticked, the folders that
+//! packages in there may use: "| `vmm` | starts a guest | `crates/abi` |". A folder's packages may use each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::tidy::tree::Tree;
 
 const MAP: &str = "ARCHITECTURE.md";
 
-/// Dependencies on packages of this repository, by package.
-type Arrows = BTreeMap<String, BTreeSet<String>>;
+/// A row of the map.
+struct Row<'a> {
+    folder: &'a str,
+    may_use: Vec<&'a str>,
+}
 
 pub(crate) fn check(tree: &Tree) -> Vec<String> {
-    let drawn = tree.texts.get(MAP).map(|map| drawn(map)).unwrap_or_default();
-    let real = real(tree);
+    let rows = tree.texts.get(MAP).map(|map| rows(map)).unwrap_or_default();
+    let packages = packages(tree);
     let mut complaints = Vec::new();
-    for (package, targets) in &real {
-        let allowed = drawn.get(package).cloned().unwrap_or_default();
-        for target in targets.difference(&allowed) {
-            complaints.push(format!("{MAP}: no arrow `{package}` -> `{target}`, but the manifest has it"));
-        }
-    }
-    for (package, targets) in &drawn {
-        let there = real.get(package).cloned().unwrap_or_default();
-        for target in targets.difference(&there) {
-            complaints.push(format!("{MAP}: arrow `{package}` -> `{target}` is in no manifest"));
+    for (folder, manifest) in packages.values() {
+        let Some(row) = row_of(&rows, folder) else {
+            complaints.push(format!("{MAP}: no row of the map is about `{folder}`"));
+            continue;
+        };
+        for dependency in dependencies(manifest) {
+            let Some((target, _)) = packages.get(dependency) else { continue };
+            let same_row = row_of(&rows, target).is_some_and(|other| other.folder == row.folder);
+            if !same_row && !row.may_use.iter().any(|allowed| is_inside(target, allowed)) {
+                complaints.push(format!(
+                    "{MAP}: by its row `{}` may not depend on `{target}`, but {folder} does",
+                    row.folder
+                ));
+            }
         }
     }
     complaints
 }
 
-fn drawn(map: &str) -> Arrows {
-    let mut arrows = Arrows::new();
-    for line in map.lines() {
-        let Some((from, to)) = line.trim_start_matches(['-', '*', ' ']).split_once(" -> ") else {
-            continue;
-        };
-        let name = |text: &str| text.trim().strip_prefix('`')?.split_once('`').map(|(name, _)| name.to_owned());
-        let Some(from) = name(from) else { continue };
-        arrows.entry(from).or_default().extend(to.split(',').filter_map(name));
-    }
-    arrows
+fn rows(map: &str) -> Vec<Row<'_>> {
+    map.lines()
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.strip_prefix('|')?.trim_end().strip_suffix('|')?.split('|').collect();
+            let folder = ticked(cells.first()?).next()?;
+            Some(Row { folder, may_use: ticked(cells.last()?).collect() })
+        })
+        .collect()
 }
 
-fn real(tree: &Tree) -> Arrows {
-    let manifests: Vec<&str> =
-        tree.with_extension("Cargo.toml").map(|(_, text)| text).filter(|text| text.contains("[package]")).collect();
-    let ours: BTreeSet<&str> = manifests.iter().filter_map(|text| package_name(text)).collect();
-    let mut arrows = Arrows::new();
-    for manifest in manifests {
-        let Some(package) = package_name(manifest) else {
-            continue;
-        };
-        for dependency in dependencies(manifest).filter(|name| ours.contains(name)) {
-            arrows.entry(package.to_owned()).or_default().insert(dependency.to_owned());
-        }
-    }
-    arrows
+fn ticked(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2).map(|word| word.trim_end_matches('/'))
 }
 
-/// The lines of a section, of a manifest written one entry a line as all of ours are.
+/// The row with the longest folder around `folder`.
+fn row_of<'a, 'b>(rows: &'b [Row<'a>], folder: &str) -> Option<&'b Row<'a>> {
+    rows.iter().filter(|row| is_inside(folder, row.folder)).max_by_key(|row| row.folder.len())
+}
+
+fn is_inside(folder: &str, around: &str) -> bool {
+    let around = around.trim_end_matches("/*");
+    folder == around || folder.strip_prefix(around).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Folder and manifest of our packages, by name.
+fn packages(tree: &Tree) -> BTreeMap<&str, (&str, &str)> {
+    let manifests = tree.with_extension("/Cargo.toml");
+    manifests
+        .filter_map(|(path, text)| Some((package_name(text)?, (path.strip_suffix("/Cargo.toml")?, text))))
+        .collect()
+}
+
+/// The entries of the sections that are wanted, of a manifest written one entry a line as all of ours are.
 fn section(manifest: &str, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = (&str, &str)> {
     let mut inside = false;
     manifest.lines().filter_map(move |line| {
@@ -72,9 +82,8 @@ fn section(manifest: &str, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item 
 }
 
 fn package_name(manifest: &str) -> Option<&str> {
-    section(manifest, |name| name == "package")
-        .find(|(key, _)| *key == "name")
-        .map(|(_, value)| value.trim_matches('"'))
+    let mut entries = section(manifest, |name| name == "package");
+    entries.find(|(key, _)| *key == "name").map(|(_, value)| value.trim_matches('"'))
 }
 
 /// What a package is built with; development dependencies are no arrows.
@@ -95,10 +104,11 @@ mod tests {
     const ABI: &str = "[package]\nname = \"toro-abi\"\n\n[dev-dependencies]\ntoro-vmm = \"1\"\n";
 
     #[test]
-    fn arrows_and_manifests_must_agree() {
-        let tree = |map: &str| Tree::of(&[(MAP, map), ("vmm/Cargo.toml", VMM), ("abi/Cargo.toml", ABI)]);
-        assert_eq!(check(&tree("- `toro-vmm` -> `toro-abi`")), Vec::<String>::new());
-        assert_eq!(check(&tree("")).len(), 1);
-        assert_eq!(check(&tree("- `toro-vmm` -> `toro-abi`\n- `toro-abi` -> `toro-vmm`")).len(), 1);
+    fn manifests_must_keep_to_the_map() {
+        let tree = |map: &str| Tree::of(&[(MAP, map), ("vmm/Cargo.toml", VMM), ("crates/abi/Cargo.toml", ABI)]);
+        let abi = "| `crates/abi` | interface | nothing |\n";
+        assert_eq!(check(&tree(&format!("{abi}| `vmm` | starts | `crates/*` |"))), Vec::<String>::new());
+        assert_eq!(check(&tree(&format!("{abi}| `vmm` | starts | nothing |"))).len(), 1);
+        assert_eq!(check(&tree(abi)).len(), 1, "no row about vmm");
     }
 }

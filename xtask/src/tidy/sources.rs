@@ -4,6 +4,8 @@ use crate::tidy::tree::Tree;
 
 /// The only folder with processor instructions.
 const ARCHITECTURE_FOLDER: &str = "guest/kernel/src/arch/";
+/// The only file that may turn interrupts on.
+const INTERRUPTS_ON: &str = "guest/kernel/src/arch/x86_64/power.rs";
 /// Lines from which a file must say why it is that long.
 const LINES_MAX: usize = 500;
 /// How a long file's header says it.
@@ -38,6 +40,10 @@ fn check_source(path: &str, text: &str) -> Vec<String> {
         if code.starts_with('#') && code.contains(concat!("all", "ow(")) {
             complaints.push(at("a lint is silenced; use `expect(.., reason = \"..\")`"));
         }
+        let turns_on = code.contains("\"sti\"") || code.contains("sti;") || code.contains("\"sti\\n");
+        if turns_on && path.starts_with(ARCHITECTURE_FOLDER) && path != INTERRUPTS_ON {
+            complaints.push(at("interrupts are turned on outside `guest/kernel/src/arch/x86_64/power.rs`"));
+        }
         let is_assembly = ASSEMBLY.iter().any(|name| code.contains(name)) && !code.contains('"');
         if is_assembly && !path.starts_with(ARCHITECTURE_FOLDER) {
             complaints.push(at("assembly outside `guest/kernel/src/arch/`"));
@@ -70,6 +76,7 @@ mod tests {
             ("a.rs", silenced, 1),
             ("vmm/a.rs", assembly, 1),
             ("guest/kernel/src/arch/x86_64/a.rs", assembly, 0),
+            ("guest/kernel/src/arch/x86_64/a.rs", "//! Role.\nasm!(\"sti\");\n", 1),
             ("a.rs", &long, 1),
             ("a.rs", &long.replace("Role.", "Role. One file because it is one table."), 0),
         ] {
