@@ -1,3 +1,4 @@
 //! What virtual machines must do; one file for each topic.
 
 mod boot;
+mod malformed;

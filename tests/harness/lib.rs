@@ -12,10 +12,12 @@
 mod images;
 mod network;
 mod run;
+mod tamper;
 
 pub use images::{example, guest};
 pub use network::{Client, on_private_network, run, skip};
 pub use run::{Run, Running, Spec};
+pub use tamper::Change;
 pub use toro_vmm::{ConsoleDevice, MachineType, Network, Port};
 
 /// Machine types that QEMU's own firmware starts as users would.

@@ -3,6 +3,9 @@
 //! The PVH entry is moved to a stub in a segment of its own below 1 MiB. It runs in 32-bit protected mode with
 //! `ebx` at `hvm_start_info`, as the image's own entry would, and then jumps there.
 
+use crate::Spec;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 /// Where the stub is loaded: RAM that no firmware uses.
 const STUB_ADDRESS: u32 = 0x8_0000;
 const PROGRAM_HEADER_BYTES: usize = 56;
@@ -27,11 +30,7 @@ pub enum Change {
 }
 
 /// The image `elf`, entered after `changes` were made.
-///
-/// # Panics
-/// When `elf` is not a Toro image: the tests made it.
-#[must_use]
-pub fn tampered(elf: &[u8], changes: &[Change]) -> Vec<u8> {
+fn tampered(elf: &[u8], changes: &[Change]) -> Vec<u8> {
     let headers_at = u64_at(elf, 0x20) as usize;
     let count = usize::from(u16::from_le_bytes([elf[0x38], elf[0x39]]));
     let headers_end = headers_at + count * PROGRAM_HEADER_BYTES;
@@ -106,4 +105,33 @@ fn store(code: &mut Vec<u8>, offset: u8, value: u32) {
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+impl Spec {
+    /// Where the image ends in memory: the highest address of its segments.
+    pub fn image_end(self) -> u64 {
+        let mut end = 0;
+        let _same = self.with(|machine| {
+            let path = &machine.image.boot;
+            let elf = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let headers_at = u64_at(&elf, 0x20) as usize;
+            let headers = (0..usize::from(elf[0x38])).map(|index| headers_at + index * PROGRAM_HEADER_BYTES);
+            end = headers.map(|at| u64_at(&elf, at + 24) + u64_at(&elf, at + 40)).max().unwrap_or(0);
+            machine
+        });
+        end
+    }
+
+    /// Boots through a stub that makes `changes` first.
+    pub fn tampered(self, changes: &[Change]) -> Spec {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        self.with(|mut machine| {
+            let original = machine.image.boot;
+            let elf = std::fs::read(&original).unwrap_or_else(|error| panic!("{}: {error}", original.display()));
+            let number = MADE.fetch_add(1, Ordering::Relaxed);
+            machine.image.boot = original.with_extension(format!("tampered-{number}"));
+            std::fs::write(&machine.image.boot, tampered(&elf, changes)).expect("write beside the image");
+            machine
+        })
+    }
 }
