@@ -8,7 +8,7 @@ use crate::arch::paging;
 use core::ptr::NonNull;
 use toro_memory::buddy::{ORDER_MAX, order_for};
 
-/// Physically contiguous memory, zeroed at first, aligned to its size rounded up to a power of two, up to
+/// Physically contiguous memory, aligned to its size rounded up to a power of two, up to
 /// 2 MiB. Whoever lends it to a device drops it only after the device was reset.
 #[derive(Debug)]
 pub struct DmaRegion {
@@ -25,14 +25,24 @@ impl DmaRegion {
     /// # Errors
     /// [`OutOfMemory`], also for more than 2 MiB.
     pub fn new(bytes: usize) -> Result<Self, OutOfMemory> {
+        let region = Self::with_old_contents(bytes)?;
+        // SAFETY: the run of frames is fresh, and `bytes` long at least.
+        unsafe { region.base.write_bytes(0, bytes) };
+        Ok(region)
+    }
+
+    /// Like [`new`](Self::new), but not zeroed: clearing many buffers that are written before they are read would be
+    /// a good part of boot.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_old_contents(bytes: usize) -> Result<Self, OutOfMemory> {
         let order = order_for(bytes);
         if order > ORDER_MAX {
             return Err(OutOfMemory);
         }
         let frame = MEMORY.with(|memory| memory.frames.allocate(order)).ok_or(OutOfMemory)?;
         let base = core::ptr::with_exposed_provenance_mut::<u8>(paging::direct(frame));
-        // SAFETY: the run of frames is mapped, fresh, and `bytes` long at least.
-        unsafe { base.write_bytes(0, bytes) };
         Ok(Self { base: NonNull::new(base).ok_or(OutOfMemory)?, bytes })
     }
 

@@ -1,0 +1,151 @@
+//! Random bytes that nobody can predict: a ChaCha20 generator, seeded by whatever the machine has.
+//!
+//! Sources: the processor (`rdseed`, `rdrand`), a virtio entropy source, and the jitter of the clock. The last is
+//! mixed in but counts for nothing: with it alone the generator is [`Quality::Weak`], and says so once.
+
+use crate::arch::{CoreLocal, cpu};
+use crate::drivers::RngDevice;
+use core::fmt;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// Looks at the clock when there is nothing better: each is worth a bit at most.
+const JITTER_SAMPLES: usize = 256;
+/// Odd, and otherwise arbitrary: the golden ratio.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+static RANDOM: CoreLocal<Random> =
+    CoreLocal::new(Random { generator: None, sources: Sources { device: None, quality: Quality::Weak } });
+
+struct Random {
+    /// Made at first use.
+    generator: Option<ChaCha20Rng>,
+    sources: Sources,
+}
+
+struct Sources {
+    device: Option<RngDevice>,
+    /// As found when the generator was made.
+    quality: Quality,
+}
+
+/// What the generator was seeded from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quality {
+    /// A hardware source: good for keys.
+    Strong,
+    /// Only the time at which things happened: good against accidents, not against an attacker.
+    Weak,
+}
+
+/// There is no hardware source, and the caller needs one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeakSource;
+
+impl fmt::Display for WeakSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no hardware source of random numbers: use -cpu max, or -device virtio-rng-device or -pci")
+    }
+}
+
+impl core::error::Error for WeakSource {}
+
+/// Uses this entropy source too. Before the first [`fill`].
+pub fn init(device: Option<RngDevice>) {
+    RANDOM.with(|random| random.sources.device = device);
+}
+
+/// Fills `bytes` with random ones. On a machine without a source they may be guessed, which is warned of once; whoever
+/// makes keys calls [`fill_strong`].
+pub fn fill(bytes: &mut [u8]) {
+    RANDOM.with(|random| random.generator().fill_bytes(bytes));
+}
+
+/// Fills `bytes` with random ones that are good for keys.
+///
+/// # Errors
+/// [`WeakSource`] when the machine has no source of them.
+pub fn fill_strong(bytes: &mut [u8]) -> Result<(), WeakSource> {
+    match quality() {
+        Quality::Strong => {
+            fill(bytes);
+            Ok(())
+        }
+        Quality::Weak => Err(WeakSource),
+    }
+}
+
+/// A random number; for the seeds of hash tables.
+pub fn number() -> u64 {
+    RANDOM.with(|random| random.generator().next_u64())
+}
+
+/// What the generator is seeded from.
+pub fn quality() -> Quality {
+    RANDOM.with(|random| {
+        random.generator();
+        random.sources.quality
+    })
+}
+
+impl Random {
+    fn generator(&mut self) -> &mut ChaCha20Rng {
+        self.generator.get_or_insert_with(|| ChaCha20Rng::from_seed(self.sources.seed()))
+    }
+}
+
+impl Sources {
+    fn seed(&mut self) -> [u8; 32] {
+        let mut pool = Pool::default();
+        let from_processor: [Option<u64>; 4] = core::array::from_fn(|_| cpu::random64());
+        from_processor.into_iter().flatten().for_each(|value| pool.add(value));
+        if from_processor.iter().all(Option::is_some) {
+            self.quality = Quality::Strong;
+        }
+        if let Some(device) = &mut self.device {
+            let mut words = 0;
+            device.take(|bytes| {
+                for chunk in bytes.as_chunks::<8>().0 {
+                    pool.add(u64::from_le_bytes(*chunk));
+                    words += 1;
+                }
+            });
+            if words >= 4 {
+                self.quality = Quality::Strong;
+            }
+        }
+        let samples = if self.quality == Quality::Strong { 4 } else { JITTER_SAMPLES };
+        for _ in 0..samples {
+            pool.add(cpu::ticks());
+        }
+        if self.quality == Quality::Weak {
+            log::warn!("secrets may be guessed: {WeakSource}");
+        }
+        pool.finish()
+    }
+}
+
+/// 32 bytes that depend on everything added. Each step is a bijection of what was there, so nothing is lost; that
+/// the result cannot be traced back is the work of ChaCha, whose key it becomes.
+#[derive(Default)]
+struct Pool {
+    words: [u64; 4],
+    added: usize,
+}
+
+impl Pool {
+    fn add(&mut self, value: u64) {
+        let before = self.words[(self.added + 3) % 4];
+        let word = &mut self.words[self.added % 4];
+        *word = (word.rotate_left(23) ^ value).wrapping_mul(MULTIPLIER) ^ before >> 29;
+        self.added += 1;
+    }
+
+    fn finish(self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        for (bytes, word) in seed.as_chunks_mut::<8>().0.iter_mut().zip(self.words) {
+            *bytes = word.to_le_bytes();
+        }
+        seed
+    }
+}
