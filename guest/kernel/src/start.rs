@@ -4,7 +4,7 @@
 
 use crate::arch::{CoreLocal, interrupt, time};
 use crate::boot::{BootError, BootInfo};
-use crate::{console, fault, log, mm, sched};
+use crate::{console, drivers, fault, log, mm, random, sched};
 use alloc::boxed::Box;
 use toro_abi::embedded;
 
@@ -39,6 +39,8 @@ pub(crate) fn start(info: BootInfo, entropy: u64) -> ! {
     for key in command_line.unknown() {
         ::log::warn!("command line: unknown key `{key}` is ignored");
     }
+    let devices = drivers::discover(boot); // the console too, where there is no UART
+    random::init(devices.rng);
     console::input::init(command_line.get(toro_abi::cmdline::STDIN).is_some());
     let builder = sched::Builder { name: Some("main".into()), ..sched::Builder::new() };
     match sched::run(builder, Box::new(|| fault::exit(toro_main()))) {
