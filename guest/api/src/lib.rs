@@ -34,11 +34,13 @@
 extern crate alloc;
 
 mod app;
+pub mod collections;
 pub mod env;
 pub mod fault;
 pub mod io;
 pub mod prelude;
 pub mod process;
+pub mod random;
 pub mod sync;
 pub mod thread;
 pub mod time;

@@ -68,7 +68,9 @@ impl<T: 'static> LocalKey<T> {
         if let Some(value) = with_locals(|locals| locals.find(key)) {
             return value;
         }
-        with_locals(|locals| locals.values.push((key, Rc::clone(&made))));
+        // Values without a destructor go first, so that they are there as long as any destructor may want them.
+        let place = if core::mem::needs_drop::<T>() { usize::MAX } else { 0 };
+        with_locals(|locals| locals.values.insert(place.min(locals.values.len()), (key, Rc::clone(&made))));
         made
     }
 }
