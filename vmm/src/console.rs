@@ -5,6 +5,7 @@ use crate::transcript::{Shared, Transcript};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use toro_abi::console::{Demux, Stream, Token};
 use toro_abi::control::Control;
 use toro_abi::outcome::Outcome;
@@ -52,10 +53,14 @@ pub(crate) fn read(mut console: impl Read, token: Token, sinks: Sinks, symbolize
     let mut reader = Reader { sinks, symbolizer, shared, record: Vec::new(), log_line: Vec::new() };
     let mut demux = Demux::new(token);
     let mut buffer = vec![0; 64 << 10];
+    let mut pace = Pace::default();
     loop {
         match console.read(&mut buffer) {
             Ok(0) => break,
-            Ok(len) => demux.feed(&buffer[..len], |stream, bytes| reader.take(stream, bytes)),
+            Ok(len) => {
+                demux.feed(&buffer[..len], |stream, bytes| reader.take(stream, bytes));
+                pace.after(len);
+            }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(_) => break, // a pipe whose other end is gone
         }
@@ -65,6 +70,31 @@ pub(crate) fn read(mut console: impl Read, token: Token, sinks: Sinks, symbolize
     reader.end_log_line();
     reader.flush();
     shared.update(|transcript| transcript.streams_ended += 1);
+}
+
+/// A UART gives one byte at a time. Waking up for each costs more than the guest spends, so in a long run of little
+/// pieces the reader lets some gather; what comes now and then is passed on at once.
+#[derive(Default)]
+struct Pace {
+    little_pieces: u32,
+    last: Option<Instant>,
+}
+
+impl Pace {
+    const LITTLE_BYTES: usize = 4096;
+    const RUN_PIECES: u32 = 64;
+    const GATHER: Duration = Duration::from_micros(500);
+    const PAUSE: Duration = Duration::from_millis(5);
+
+    fn after(&mut self, len: usize) {
+        let now = Instant::now();
+        let paused = self.last.is_none_or(|last| now - last > Self::PAUSE);
+        self.little_pieces = if paused || len >= Self::LITTLE_BYTES { 0 } else { self.little_pieces + 1 };
+        if self.little_pieces > Self::RUN_PIECES {
+            std::thread::sleep(Self::GATHER);
+        }
+        self.last = Some(Instant::now());
+    }
 }
 
 struct Reader<'a> {

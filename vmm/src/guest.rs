@@ -362,7 +362,14 @@ fn ending(said: &Transcript, killed: bool) -> Ending {
     }
     match said.vmm_exit {
         _ if killed => Ending::Killed,
-        Some(status) if !status.success() => Ending::VmmFailed { status },
+        Some(status) if !status.success() => {
+            let last = said.vmm_messages.lines().rfind(|line| !line.trim().is_empty());
+            Ending::VmmFailed { reason: last.map_or(status.to_string(), |last| format!("{last} ({status})")) }
+        }
+        None if said.is_stuck() => {
+            let line = said.vmm_messages.lines().find(|line| line.contains("KVM internal error"));
+            Ending::VmmFailed { reason: line.unwrap_or_default().into() }
+        }
         _ => {
             let reason = match said.shutdown_reason.as_deref() {
                 Some("guest-reset") => "the machine reset, as after a triple fault".to_owned(),

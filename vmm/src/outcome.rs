@@ -1,7 +1,6 @@
 //! How a run ended: what the guest said, or what can be said in its place.
 
 use crate::error::Error;
-use std::process::ExitStatus;
 use toro_abi::outcome::{Kind, Outcome, status};
 
 /// How a run ended.
@@ -16,8 +15,8 @@ pub enum Ending {
     },
     /// The VMM failed.
     VmmFailed {
-        /// Its status.
-        status: ExitStatus,
+        /// Its last words.
+        reason: String,
     },
     /// The time limit was reached; the caller's `backtrace` says where the guest was.
     TimedOut,
@@ -72,26 +71,42 @@ impl Exit {
         }
     }
 
-    /// What to tell the user when nothing else has: `None` for an application that exited, or was stopped.
+    /// What to tell the user: `None` for an application that exited, or was stopped.
     pub fn error(&self) -> Option<Error> {
+        let message = self.outcome().map_or("", |outcome| &outcome.message);
+        self.describe(message)
+    }
+
+    /// The same for a user who has just read the guest's report, which says the rest.
+    pub fn error_after_report(&self) -> Option<Error> {
+        match self.outcome() {
+            Some(Outcome { kind: Kind::Panic | Kind::Fault | Kind::KernelDefect | Kind::OutOfMemory, .. }) => {
+                self.describe("")
+            }
+            _ => self.error(),
+        }
+    }
+
+    fn describe(&self, message: &str) -> Option<Error> {
         let error = match &self.ending {
             Ending::Said(Outcome { kind: Kind::Exit { .. } | Kind::Stopped, .. }) | Ending::Killed => return None,
-            Ending::Said(outcome) => Error::new(match (outcome.kind, outcome.message.as_str()) {
-                (Kind::Panic, message) => with("the application panicked", message),
-                (Kind::Fault, message) => with("the application faulted", message),
-                (Kind::KernelDefect, message) => with("the kernel has a defect", message),
-                (Kind::OutOfMemory, message) => with("the guest is out of memory", message),
-                (_, message) => with("the guest cannot start", message),
-            }),
-            Ending::Silent { reason } => Error::new(format!("the guest ended without saying why: {reason}")),
-            Ending::VmmFailed { status } => {
-                let last = self.vmm_messages.lines().rfind(|line| !line.trim().is_empty());
-                Error::new(with(&format!("the VMM failed ({status})"), last.unwrap_or_default()))
+            Ending::Said(outcome) => {
+                let what = match outcome.kind {
+                    Kind::Panic => "the application panicked",
+                    Kind::Fault => "the application faulted",
+                    Kind::KernelDefect => "the kernel has a defect",
+                    Kind::OutOfMemory => "the guest is out of memory",
+                    _ => "the guest cannot start",
+                };
+                Error::new(if message.is_empty() { what.into() } else { format!("{what}: {message}") })
             }
+            Ending::Silent { reason } => Error::new(format!("the guest ended without saying why: {reason}")),
+            Ending::VmmFailed { reason } => Error::new(format!("the VMM failed: {reason}")),
             Ending::TimedOut => Error::new("the guest did not end in time"),
         };
         let error = match &self.ending {
             Ending::Said(Outcome { kind: Kind::OutOfMemory, .. }) => error.help("give it more: -m 256M"),
+            Ending::VmmFailed { reason } if reason.contains("KVM") => error.help("use --accel tcg (slower)"),
             _ => error,
         };
         Some(error.with_status(self.status()))
@@ -111,10 +126,6 @@ impl Exit {
     pub fn log_text(&self) -> String {
         String::from_utf8_lossy(&self.log).into_owned()
     }
-}
-
-fn with(what: &str, message: &str) -> String {
-    if message.is_empty() { what.into() } else { format!("{what}: {message}") }
 }
 
 #[cfg(test)]

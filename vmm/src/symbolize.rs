@@ -13,6 +13,28 @@ pub struct Symbolizer {
     loader: Mutex<State>,
 }
 
+/// A function, and where in it.
+struct Name {
+    function: String,
+    location: Option<(String, u32)>,
+}
+
+impl Name {
+    fn is_in_library(&self) -> bool {
+        self.location.as_ref().is_some_and(|(file, _)| file.starts_with("library/"))
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.function)?;
+        match &self.location {
+            Some((file, line)) => write!(f, " ({file}:{line})"),
+            None => Ok(()),
+        }
+    }
+}
+
 enum State {
     Unread,
     Read(Box<addr2line::Loader>),
@@ -51,26 +73,31 @@ impl Symbolizer {
         let mut names = Vec::new();
         if let Ok(mut frames) = loader.find_frames(offset) {
             while let Ok(Some(frame)) = frames.next() {
-                let Some(function) = &frame.function else {
-                    continue;
-                };
-                let Ok(mangled) = function.raw_name() else {
-                    continue;
-                };
-                let mut name = demangle(&mangled);
-                if let Some(location) = &frame.location
-                    && let Some(file) = location.file
-                {
-                    let line = location.line.unwrap_or(0);
-                    name.push_str(&format!(" ({}:{line})", shorten(file)));
-                }
-                names.push(name);
+                let Some(function) = &frame.function else { continue };
+                let Ok(mangled) = function.raw_name() else { continue };
+                let location = frame.location.as_ref().and_then(|at| Some((shorten(at.file?), at.line.unwrap_or(0))));
+                names.push(Name {
+                    function: demangle(&mangled),
+                    location: location.map(|(file, line)| (file.into_owned(), line)),
+                });
             }
         }
-        if names.is_empty() {
-            names.push(demangle(loader.find_symbol(offset)?));
+        // The symbol table has the whole path of the function that all of this was inlined in; line tables do not.
+        if let Some(symbol) = loader.find_symbol(offset) {
+            let function = demangle(symbol);
+            match names.last_mut() {
+                Some(last) => last.function = function,
+                None => names.push(Name { function, location: None }),
+            }
         }
-        Some(names)
+        // What the standard library inlines into itself only hides the program.
+        let last = names.len().checked_sub(1)?;
+        let mut at = 0;
+        names.retain(|name| {
+            at += 1;
+            at == 1 || at == last + 1 || !name.is_in_library()
+        });
+        Some(names.iter().map(Name::to_string).collect())
     }
 
     /// Adds names behind each `image+0x..` of a line; callers inlined there follow on lines of their own.

@@ -53,7 +53,12 @@ impl Transcript {
 
     /// Whether nothing more can come.
     pub fn has_ended(&self) -> bool {
-        self.vmm_exit.is_some() && self.streams_ended == 2
+        (self.vmm_exit.is_some() && self.streams_ended == 2) || self.is_stuck()
+    }
+
+    /// Whether the VMM has given up, but stays, with its machine standing still.
+    pub fn is_stuck(&self) -> bool {
+        self.vmm_messages.contains("KVM internal error")
     }
 
     /// Appends to a kept stream, up to the limit.

@@ -136,7 +136,7 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
         matches!(exit.ending, Ending::Killed) || exit.outcome().is_some_and(|outcome| outcome.kind == Kind::Stopped);
     let status = if is_stopped && handled > 0 { requests.status() } else { exit.status() };
     let error = exit.error();
-    if let Some(error) = &error
+    if let Some(error) = &exit.error_after_report()
         && exit.ending != Ending::TimedOut
     {
         ui::error(error);
