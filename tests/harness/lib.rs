@@ -24,5 +24,8 @@ pub use toro_vmm::{ConsoleDevice, MachineType, Network, Port};
 pub const MACHINES: [MachineType; 4] =
     [MachineType::Microvm, MachineType::MicrovmMinimal, MachineType::Q35, MachineType::Pc];
 
+/// The same, and those with a firmware or a bus that few would choose.
+pub const ALL_MACHINES: [MachineType; 7] = MachineType::ALL;
+
 /// Longest wait for anything in a test: a busy host is slow, but what is lost never comes.
 pub const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);

@@ -1,0 +1,44 @@
+//! What goes in and out: arguments, environment, standard input, output and error.
+
+use toro_tests::{ConsoleDevice, MACHINES, guest};
+
+#[test]
+fn arguments_and_environment_arrive_as_they_are() {
+    let odd = "a b  c=\"d\" %20 \u{e4}\u{1F600} '";
+    let run = guest("arguments").arguments(&["first", "", odd, "--flag=x"]).environment("NAME", odd).run();
+    run.expect_status(0).expect_lines([
+        "argument 1: \"first\"",
+        "argument 2: \"\"",
+        &format!("argument 3: {odd:?}"),
+        "argument 4: \"--flag=x\"",
+        &format!("NAME is {odd:?}"),
+    ]);
+}
+
+#[test]
+fn input_comes_back_byte_for_byte() {
+    // Every byte, with those that the console protocol itself uses, and more than any buffer holds.
+    let bytes: Vec<u8> = (0..40_000_u32).map(|number| (number * 7 + number / 256) as u8).collect();
+    for (machine, console) in
+        MACHINES.into_iter().zip([ConsoleDevice::Serial, ConsoleDevice::Virtio].into_iter().cycle())
+    {
+        let running = guest("stdin_echo").machine(machine).console(console).stdin().start();
+        assert!(running.guest.send_stdin(&bytes), "the guest ended");
+        running.guest.close_stdin();
+        let run = running.finish().expect_status(0);
+        assert!(run.exit.stdout == bytes, "{} bytes came back, not the same", run.exit.stdout.len());
+        run.expect_stderr("40000 bytes\n");
+    }
+}
+
+#[test]
+fn input_is_answered_when_it_comes() {
+    let running = guest("stdin_lines").stdin().start();
+    running.wait_for("ready");
+    for line in ["one", "two", "three"] {
+        assert!(running.guest.send_stdin(format!("{line}\n").as_bytes()), "the guest ended");
+        running.wait_for(&format!("got {line}"));
+    }
+    running.guest.close_stdin();
+    running.finish().expect_status(0).expect_lines(["got one", "got two", "got three", "end"]);
+}

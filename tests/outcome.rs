@@ -1,0 +1,60 @@
+//! How a machine ends, and what its host hears of it.
+
+use toro_tests::{ConsoleDevice, MACHINES, guest};
+
+#[test]
+fn the_status_is_the_programs_own() {
+    for status in ["0", "1", "7", "255"] {
+        let number = status.parse().expect("a number");
+        guest("exit_code").arguments(&[status]).run().expect_kind("exit").expect_status(number);
+        // From another thread than `main`.
+        guest("exit_code").arguments(&[status, "exit"]).run().expect_kind("exit").expect_status(number);
+    }
+}
+
+#[test]
+fn an_error_from_main_is_status_one() {
+    guest("main_error").run().expect_kind("exit").expect_status(1).expect_stderr("Error: \"no luck\"\n");
+}
+
+#[test]
+fn a_panic_is_told_with_its_place() {
+    for machine in MACHINES {
+        let run = guest("panic").machine(machine).run().expect_kind("panic").expect_status(101);
+        run.expect_log("thread 'unlucky' panicked at").expect_log("number 13").expect_log("panic::main");
+    }
+}
+
+#[test]
+fn a_report_reaches_a_virtio_console() {
+    guest("panic").console(ConsoleDevice::Virtio).run().expect_kind("panic").expect_log("number 13");
+}
+
+#[test]
+fn no_memory_is_an_outcome() {
+    guest("heap_exhaustion").memory_mib(16).run().expect_kind("oom").expect_status(104);
+}
+
+#[test]
+fn a_lock_held_twice_is_a_panic_not_a_hang() {
+    guest("lock_twice").run().expect_kind("panic").expect_status(101);
+}
+
+#[test]
+fn the_host_can_stop_it() {
+    let machine = guest("stdin_lines").stdin().start();
+    machine.wait_for("ready");
+    machine.stop().expect_kind("stopped").expect_status(130);
+}
+
+#[test]
+fn a_malformed_command_line_is_refused() {
+    for line in ["ip=300.1.2.3/24", "arg=%zz", "=x", "tsc_khz=fast"] {
+        guest("exit_code").command_line(line).run().expect_kind("boot").expect_status(125);
+    }
+}
+
+#[test]
+fn an_unknown_key_is_a_warning() {
+    guest("exit_code").command_line("colour=blue log=warn").run().expect_status(42).expect_log("colour");
+}
