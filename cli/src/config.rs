@@ -4,7 +4,9 @@ use crate::args::RunArgs;
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
+use toro_abi::cmdline::{self, CommandLine};
 use toro_abi::network::{Address, Ipv4};
+use toro_vmm::elf;
 use toro_vmm::machine::MEMORY_BYTES_DEFAULT;
 use toro_vmm::{Accelerator, Error, Image, Machine, MachineType, Network, Package, Port, Profile};
 
@@ -35,8 +37,11 @@ impl Application {
         }
     }
 
-    /// What of the metadata an image carries by itself.
+    /// What an image carries by itself: of a package's metadata, or what is embedded already.
     pub(crate) fn embedded_settings(&self) -> Result<Embedded, Error> {
+        if let Self::Image(image) = self {
+            return Ok(Embedded::read(&elf::read(&image.boot)?));
+        }
         let metadata = Metadata::new(self.metadata())?;
         Ok(Embedded { arguments: metadata.list("args")?, environment: metadata.environment()? })
     }
@@ -63,6 +68,19 @@ impl Application {
 pub(crate) struct Embedded {
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
+}
+
+impl Embedded {
+    fn read(image: &[u8]) -> Self {
+        let line = CommandLine::new(elf::embedded_cmdline(image).unwrap_or_default());
+        let texts = |key: &'static str| line.all(key).map(|value| value.to_text());
+        Self {
+            arguments: texts(cmdline::ARG).skip(1).collect(),
+            environment: texts(cmdline::ENV)
+                .filter_map(|variable| variable.split_once('=').map(|(name, value)| (name.into(), value.into())))
+                .collect(),
+        }
+    }
 }
 
 /// All settings of a run, decided.

@@ -1,7 +1,7 @@
 //! The little of ELF that the host needs: is this an image, what of it boots, where is its embedded command line.
 
 use crate::error::Error;
-use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
+use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, elf};
 use std::path::Path;
 use toro_abi::embedded;
@@ -70,21 +70,27 @@ pub fn strip(bytes: &[u8]) -> Result<Vec<u8>, String> {
     Ok(stripped)
 }
 
-/// Where the section for the embedded command line lies in the file.
+/// Where the room for the embedded command line lies in the file. It is found by what it holds, so that an image without
+/// a section table has it, too: the magic, a length that fits, a text, and nothing but zeros behind.
 fn embedded_range(bytes: &[u8]) -> Result<std::ops::Range<usize>, String> {
-    let text = |error: object::read::Error| format!("its ELF is damaged: {error}");
-    let header = Header::parse(bytes).map_err(text)?;
-    let endian = header.endian().map_err(text)?;
-    let sections = header.sections(endian, bytes).map_err(text)?;
-    let (_, section) = sections
-        .section_by_name(endian, embedded::SECTION.as_bytes())
-        .ok_or_else(|| format!("it has no section {}", embedded::SECTION))?;
-    let range = section.file_range(endian).map(|(at, len)| at as usize..(at + len) as usize);
-    let range = range.filter(|range| range.len() == embedded::SECTION_BYTES && range.end <= bytes.len());
-    range.ok_or_else(|| format!("its section {} has not {} bytes", embedded::SECTION, embedded::SECTION_BYTES))
+    let is_room = |at: &usize| {
+        let room = bytes.get(*at..*at + embedded::SECTION_BYTES).unwrap_or_default();
+        let text = embedded::read(room);
+        text.is_some_and(|text| room[embedded::MAGIC.len() + 4 + text.len()..].iter().all(|byte| *byte == 0))
+    };
+    let mut found = memory_find(bytes, &embedded::MAGIC).filter(is_room);
+    match (found.next(), found.next()) {
+        (Some(at), None) => Ok(at..at + embedded::SECTION_BYTES),
+        (None, _) => Err(format!("it has no room for a command line ({})", embedded::SECTION)),
+        (Some(_), Some(_)) => Err("it has room for more than one command line".into()),
+    }
 }
 
-/// The command line embedded in an image that has its section table.
+fn memory_find<'a>(bytes: &'a [u8], wanted: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    bytes.windows(wanted.len()).enumerate().filter(move |(_, window)| *window == wanted).map(|(at, _)| at)
+}
+
+/// The command line embedded in an image.
 pub fn embedded_cmdline(bytes: &[u8]) -> Result<&str, String> {
     let range = embedded_range(bytes)?;
     embedded::read(&bytes[range]).ok_or_else(|| format!("its section {} is damaged", embedded::SECTION))
@@ -132,8 +138,22 @@ mod tests {
     }
 
     #[test]
-    fn a_program_without_the_section_is_named() {
-        let error = embed_cmdline(&mut test_program(), "arg=x").unwrap_err();
-        assert_eq!(error, "it has no section .toro.cmdline");
+    fn the_room_for_a_command_line_is_found_and_filled() {
+        // The magic alone, as code has it that looks for it, is no room.
+        let mut image = [&b"code "[..], &embedded::MAGIC, &[0xff; 3000], &embedded::empty(), b"data"].concat();
+        assert_eq!(embedded_cmdline(&image), Ok(""));
+        embed_cmdline(&mut image, "arg=app arg=x").unwrap();
+        assert_eq!(embedded_cmdline(&image), Ok("arg=app arg=x"));
+        embed_cmdline(&mut image, "arg=y").unwrap();
+        assert_eq!(embedded_cmdline(&image), Ok("arg=y"));
+        assert!(embed_cmdline(&mut image, &"x".repeat(3000)).unwrap_err().contains("3000 bytes"));
+        assert!(image.starts_with(b"code ") && image.ends_with(b"data"));
+    }
+
+    #[test]
+    fn an_image_with_no_room_or_two_is_refused() {
+        assert!(embed_cmdline(&mut [0; 100], "arg=x").unwrap_err().contains("no room"));
+        let mut two = [embedded::empty(), embedded::empty()].concat();
+        assert!(embed_cmdline(&mut two, "arg=x").unwrap_err().contains("more than one"));
     }
 }

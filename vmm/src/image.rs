@@ -42,13 +42,10 @@ impl Image {
 }
 
 impl Image {
-    /// Whether `toro build` gave it arguments, which others would replace. One without sections may have some.
+    /// Whether `toro build` gave it arguments, which others would replace.
     pub fn has_embedded_arguments(&self) -> bool {
-        let Ok(bytes) = std::fs::read(&self.symbols) else { return false };
-        match elf::embedded_cmdline(&bytes) {
-            Ok(text) => CommandLine::new(text).all(cmdline::ARG).next().is_some(),
-            Err(_) => true,
-        }
+        let Ok(bytes) = std::fs::read(&self.boot) else { return false };
+        elf::embedded_cmdline(&bytes).is_ok_and(|text| CommandLine::new(text).all(cmdline::ARG).next().is_some())
     }
 }
 
