@@ -139,6 +139,12 @@ fn check(machine: &Machine) -> Result<(), Error> {
     if machine.network == Network::None && machine.pcap.is_some() {
         return Err(Error::new("cannot record frames: there is no network").help("leave --pcap or --net none out"));
     }
+    if let Some(port) = machine.gdb_port
+        && let Err(error) = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port))
+    {
+        return Err(Error::new(format!("cannot wait for a debugger on port {port}: {error}"))
+            .help("end the other guest that waits for one"));
+    }
     machine.ports.iter().try_for_each(Port::check_free)
 }
 

@@ -8,6 +8,7 @@ use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use toro_abi::FIXED_BASE;
 use toro_abi::control::{Control, Protocol};
 use toro_abi::network::Ipv4;
 use toro_abi::outcome::Kind;
@@ -69,10 +70,9 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
         machine.accelerator = choice.accelerator;
     }
     if args.gdb {
-        ui::note(
-            format!("waiting for a debugger: gdb {} -ex 'target remote :{GDB_PORT}'", machine.image.symbols.display()),
-            None,
-        );
+        let symbols = machine.image.symbols.display();
+        let commands = format!("-ex 'symbol-file {symbols} -o {FIXED_BASE:#x}' -ex 'target remote :{GDB_PORT}'");
+        ui::note(format_args!("waiting for a debugger: gdb {commands}"), None);
     }
     machine.stdin = is_stdin_open();
     machine.sinks = Sinks {
@@ -198,7 +198,9 @@ impl News {
                 }
                 Control::Address { ip, .. } => self.address = Some(ip),
                 Control::Boot { base, .. } => {
-                    if let Some(symbols) = gdb {
+                    if let Some(symbols) = gdb
+                        && base != FIXED_BASE
+                    {
                         ui::note(format_args!("in gdb: symbol-file {} -o {base:#x}", symbols.display()), None);
                     }
                 }

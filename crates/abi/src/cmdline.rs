@@ -35,21 +35,8 @@ pub const STDIN: &str = "stdin";
 /// A virtio-mmio device, as QEMU and Firecracker announce it.
 pub const VIRTIO_MMIO: &str = "virtio_mmio.device";
 
-const KNOWN: [&str; 13] = [
-    ARG,
-    ENV,
-    VIRTIO_MMIO,
-    TOKEN,
-    TSC_KHZ,
-    EPOCH_NS,
-    LOG,
-    IP,
-    GATEWAY,
-    DNS,
-    HOSTNAME,
-    KASLR,
-    STDIN,
-];
+const KNOWN: [&str; 13] =
+    [ARG, ENV, VIRTIO_MMIO, TOKEN, TSC_KHZ, EPOCH_NS, LOG, IP, GATEWAY, DNS, HOSTNAME, KASLR, STDIN];
 
 /// The text embedded in the image, then the text that the VMM passed.
 #[derive(Clone, Copy, Debug)]
@@ -76,10 +63,7 @@ impl fmt::Display for Malformed<'_> {
 impl<'a> CommandLine<'a> {
     /// A command line without an embedded part.
     pub const fn new(given: &'a str) -> Self {
-        Self {
-            embedded: "",
-            given,
-        }
+        Self { embedded: "", given }
     }
 
     /// The embedded text is read first: what the VMM gives overrides single values and appends to lists, but
@@ -121,9 +105,7 @@ impl<'a> CommandLine<'a> {
 
     /// Keys that this version does not know, worth a warning: they may be for another kernel, or misspelt.
     pub fn unknown(self) -> impl Iterator<Item = &'a str> {
-        self.words()
-            .map(|(key, _)| key)
-            .filter(|key| !KNOWN.contains(key))
+        self.words().map(|(key, _)| key).filter(|key| !KNOWN.contains(key))
     }
 
     /// `ip=`: a static address, DHCP or nothing.
@@ -153,8 +135,7 @@ impl<'a> CommandLine<'a> {
 
     /// The virtio-mmio devices that the VMM announces.
     pub fn virtio_mmio(self) -> impl Iterator<Item = MmioDevice> + Clone {
-        self.all(VIRTIO_MMIO)
-            .filter_map(|value| MmioDevice::parse(value.encoded()))
+        self.all(VIRTIO_MMIO).filter_map(|value| MmioDevice::parse(value.encoded()))
     }
 }
 
@@ -179,24 +160,16 @@ impl MmioDevice {
             b'K' | b'k' => (&len[..len.len() - 1], 1024),
             _ => (len, 1),
         };
-        Some(Self {
-            base,
-            len_bytes: digits.parse::<u64>().ok()?.checked_mul(unit)?,
-            gsi,
-        })
+        Some(Self { base, len_bytes: digits.parse::<u64>().ok()?.checked_mul(unit)?, gsi })
     }
 }
 
 fn split(text: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
-    text.split_ascii_whitespace()
-        .map(|word| word.split_once('=').unwrap_or((word, "")))
+    text.split_ascii_whitespace().map(|word| word.split_once('=').unwrap_or((word, "")))
 }
 
 fn last<'a>(text: &'a str, key: &str) -> Option<Value<'a>> {
-    split(text)
-        .filter(|(word, _)| *word == key)
-        .last()
-        .and_then(|(_, value)| Value::new(value).ok())
+    split(text).filter(|(word, _)| *word == key).last().and_then(|(_, value)| Value::new(value).ok())
 }
 
 fn check_word(key: &str, value: &str) -> Result<(), &'static str> {
@@ -206,36 +179,15 @@ fn check_word(key: &str, value: &str) -> Result<(), &'static str> {
     let value = Value::new(value).map_err(|_| "`%` needs two hexadecimal digits after it")?;
     let text = value.encoded();
     let (fine, reason) = match key {
-        TOKEN => (
-            crate::console::Token::parse(text).is_some(),
-            "expected 16 hexadecimal digits",
-        ),
-        TSC_KHZ => (
-            text.parse::<u64>().is_ok_and(|khz| khz > 0),
-            "expected a number of kHz",
-        ),
-        EPOCH_NS => (
-            text.parse::<u64>().is_ok(),
-            "expected nanoseconds since 1970",
-        ),
-        IP => (
-            Address::parse(text).is_some(),
-            "expected A.B.C.D/PREFIX, dhcp or none",
-        ),
+        TOKEN => (crate::console::Token::parse(text).is_some(), "expected 16 hexadecimal digits"),
+        TSC_KHZ => (text.parse::<u64>().is_ok_and(|khz| khz > 0), "expected a number of kHz"),
+        EPOCH_NS => (text.parse::<u64>().is_ok(), "expected nanoseconds since 1970"),
+        IP => (Address::parse(text).is_some(), "expected A.B.C.D/PREFIX, dhcp or none"),
         GATEWAY | DNS => (Ipv4::parse(text).is_some(), "expected an IPv4 address"),
         KASLR => (matches!(text, "on" | "off"), "expected on or off"),
         STDIN => (matches!(text, "0" | "1"), "expected 0 or 1"),
-        ENV => (
-            value
-                .bytes()
-                .position(|byte| byte == b'=')
-                .is_some_and(|at| at > 0),
-            "expected NAME%3dVALUE",
-        ),
-        VIRTIO_MMIO => (
-            MmioDevice::parse(text).is_some(),
-            "expected SIZE@0xADDRESS:INTERRUPT",
-        ),
+        ENV => (value.bytes().position(|byte| byte == b'=').is_some_and(|at| at > 0), "expected NAME%3dVALUE"),
+        VIRTIO_MMIO => (MmioDevice::parse(text).is_some(), "expected SIZE@0xADDRESS:INTERRUPT"),
         _ => (true, ""),
     };
     if fine { Ok(()) } else { Err(reason) }
@@ -292,11 +244,7 @@ mod tests {
     #[test]
     fn what_the_builder_writes_is_read_back() {
         let mut builder = Builder::new();
-        builder
-            .push(ARG, "web server")
-            .push(ARG, "")
-            .push(ARG, "--port=80")
-            .push_env("HOME", "/ a=b");
+        builder.push(ARG, "web server").push(ARG, "").push(ARG, "--port=80").push_env("HOME", "/ a=b");
         let text = builder.into_string();
         let line = CommandLine::new(&text);
         assert_eq!(line.check(), Ok(()));
@@ -306,10 +254,8 @@ mod tests {
 
     #[test]
     fn the_last_value_wins_and_the_vmm_overrides_the_image() {
-        let line = CommandLine::with_embedded(
-            "log=info ip=dhcp env=A%3D1 arg=app arg=x",
-            "log=warn log=debug env=B%3D2",
-        );
+        let line =
+            CommandLine::with_embedded("log=info ip=dhcp env=A%3D1 arg=app arg=x", "log=warn log=debug env=B%3D2");
         assert_eq!(line.get(LOG).unwrap().encoded(), "debug");
         assert_eq!(line.address(), Some(Address::Dhcp));
         assert_eq!(texts(line.all(ENV)), ["A=1", "B=2"]);
@@ -326,22 +272,8 @@ mod tests {
     fn devices_of_qemu_and_firecracker_are_found() {
         let text = " virtio_mmio.device=512@0xfeb00e00:12 virtio_mmio.device=4K@0xc0001000:5";
         let devices: Vec<_> = CommandLine::new(text).virtio_mmio().collect();
-        assert_eq!(
-            devices[0],
-            MmioDevice {
-                base: 0xfeb0_0e00,
-                len_bytes: 512,
-                gsi: 12
-            }
-        );
-        assert_eq!(
-            devices[1],
-            MmioDevice {
-                base: 0xc000_1000,
-                len_bytes: 4096,
-                gsi: 5
-            }
-        );
+        assert_eq!(devices[0], MmioDevice { base: 0xfeb0_0e00, len_bytes: 512, gsi: 12 });
+        assert_eq!(devices[1], MmioDevice { base: 0xc000_1000, len_bytes: 4096, gsi: 5 });
     }
 
     #[test]

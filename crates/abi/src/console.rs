@@ -70,10 +70,7 @@ impl Token {
     /// Reads the token of a command line.
     pub fn parse(text: &str) -> Option<Self> {
         let digits: [u8; TOKEN_LEN] = text.as_bytes().try_into().ok()?;
-        digits
-            .iter()
-            .all(u8::is_ascii_hexdigit)
-            .then_some(Self(digits))
+        digits.iter().all(u8::is_ascii_hexdigit).then_some(Self(digits))
     }
 
     /// The digits, as they stand on the command line.
@@ -110,12 +107,7 @@ impl Demux {
     pub fn new(token: Token) -> Self {
         let mut prefix = [0; MARKER_LEN - 1];
         prefix.copy_from_slice(&token.marker(Stream::Log)[..MARKER_LEN - 1]);
-        Self {
-            token,
-            stream: Stream::Log,
-            held: 0,
-            prefix,
-        }
+        Self { token, stream: Stream::Log, held: 0, prefix }
     }
 
     /// The token that this console is read with.
@@ -252,10 +244,7 @@ mod tests {
         bytes.extend_from_slice(&token().marker(Stream::Stderr));
         bytes.push(b'!');
         let half = bytes[..9].to_vec();
-        assert_eq!(
-            demux(&bytes, 4),
-            [(Stream::Log, half), (Stream::Stderr, b"!".to_vec())]
-        );
+        assert_eq!(demux(&bytes, 4), [(Stream::Log, half), (Stream::Stderr, b"!".to_vec())]);
     }
 
     #[test]

@@ -82,10 +82,7 @@ impl fmt::Display for Control {
             Self::Listen { protocol, port } => {
                 write!(f, "event=listen proto={protocol} port={port}")
             }
-            Self::Address {
-                ip,
-                gateway: Some(gateway),
-            } => write!(f, "event=address ip={ip} gw={gateway}"),
+            Self::Address { ip, gateway: Some(gateway) } => write!(f, "event=address ip={ip} gw={gateway}"),
             Self::Address { ip, gateway: None } => write!(f, "event=address ip={ip}"),
         }
     }
@@ -100,22 +97,10 @@ mod tests {
     fn every_record_is_read_as_it_was_written() {
         let ip = Ipv4([10, 0, 2, 15]);
         for control in [
-            Control::Boot {
-                base: 0xffff_8000_1234_0000,
-                version: 1,
-            },
-            Control::Listen {
-                protocol: Protocol::Tcp,
-                port: 80,
-            },
-            Control::Listen {
-                protocol: Protocol::Udp,
-                port: 65535,
-            },
-            Control::Address {
-                ip,
-                gateway: Some(Ipv4([10, 0, 2, 2])),
-            },
+            Control::Boot { base: 0xffff_8000_1234_0000, version: 1 },
+            Control::Listen { protocol: Protocol::Tcp, port: 80 },
+            Control::Listen { protocol: Protocol::Udp, port: 65535 },
+            Control::Address { ip, gateway: Some(Ipv4([10, 0, 2, 2])) },
             Control::Address { ip, gateway: None },
         ] {
             assert_eq!(Control::parse(&control.to_string()), Some(control));

@@ -42,9 +42,7 @@ pub fn read(section: &[u8]) -> Option<&str> {
 /// Replaces the text of a section.
 pub fn write(section: &mut [u8; SECTION_BYTES], text: &str) -> Result<(), TooLong> {
     if text.len() > TEXT_BYTES_MAX {
-        return Err(TooLong {
-            len_bytes: text.len(),
-        });
+        return Err(TooLong { len_bytes: text.len() });
     }
     *section = empty();
     section[LEN_AT..TEXT_AT].copy_from_slice(&(text.len() as u32).to_le_bytes());
@@ -74,9 +72,7 @@ mod tests {
         assert_eq!(read(&section), Some(text.as_str()));
         assert_eq!(
             write(&mut section, &"x".repeat(TEXT_BYTES_MAX + 1)),
-            Err(TooLong {
-                len_bytes: TEXT_BYTES_MAX + 1
-            })
+            Err(TooLong { len_bytes: TEXT_BYTES_MAX + 1 })
         );
     }
 

@@ -24,3 +24,6 @@ pub mod stdin;
 
 /// The version that the boot record announces, and that the host checks.
 pub const VERSION: u32 = 1;
+
+/// Virtual base of an image that is started with `kaslr=off`: what a debugger adds to the addresses of the ELF.
+pub const FIXED_BASE: u64 = 0xffff_8000_0000_0000;

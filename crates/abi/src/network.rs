@@ -54,10 +54,7 @@ impl Address {
             _ => {
                 let (ip, prefix) = text.split_once('/')?;
                 let prefix = prefix.parse().ok().filter(|prefix| *prefix <= 32)?;
-                Some(Self::Static {
-                    ip: Ipv4::parse(ip)?,
-                    prefix,
-                })
+                Some(Self::Static { ip: Ipv4::parse(ip)?, prefix })
             }
         }
     }
@@ -80,28 +77,14 @@ mod tests {
 
     #[test]
     fn addresses_print_as_they_are_read() {
-        for text in [
-            "dhcp",
-            "none",
-            "10.0.2.15/24",
-            "0.0.0.0/0",
-            "255.255.255.255/32",
-        ] {
+        for text in ["dhcp", "none", "10.0.2.15/24", "0.0.0.0/0", "255.255.255.255/32"] {
             assert_eq!(Address::parse(text).unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in [
-            "",
-            "10.0.2.15",
-            "10.0.2/24",
-            "10.0.2.15/33",
-            "10.0.2.15.1/24",
-            "10.0.2.256/24",
-            "+1.0.0.0/8",
-        ] {
+        for text in ["", "10.0.2.15", "10.0.2/24", "10.0.2.15/33", "10.0.2.15.1/24", "10.0.2.256/24", "+1.0.0.0/8"] {
             assert_eq!(Address::parse(text), None, "{text}");
         }
     }

@@ -105,9 +105,7 @@ impl Outcome {
     /// Reads a record line.
     pub fn parse(line: &str) -> Option<Self> {
         let kind = match field(line, "kind")?.encoded() {
-            "exit" => Kind::Exit {
-                status: field(line, "status")?.encoded().parse().ok()?,
-            },
+            "exit" => Kind::Exit { status: field(line, "status")?.encoded().parse().ok()? },
             "panic" => Kind::Panic,
             "fault" => Kind::Fault,
             "kernel-defect" => Kind::KernelDefect,
@@ -116,9 +114,7 @@ impl Outcome {
             "stopped" => Kind::Stopped,
             _ => return None,
         };
-        let message = field(line, "message")
-            .map(percent::Value::to_text)
-            .unwrap_or_default();
+        let message = field(line, "message").map(percent::Value::to_text).unwrap_or_default();
         Some(Self { kind, message })
     }
 }
@@ -145,14 +141,7 @@ mod tests {
                 let mut line = String::new();
                 write(&mut line, kind, format_args!("{message}")).unwrap();
                 assert!(!line.contains('\n'));
-                assert_eq!(
-                    Outcome::parse(&line),
-                    Some(Outcome {
-                        kind,
-                        message: message.into()
-                    }),
-                    "{line}"
-                );
+                assert_eq!(Outcome::parse(&line), Some(Outcome { kind, message: message.into() }), "{line}");
             }
         }
     }

@@ -6,11 +6,7 @@ use core::fmt;
 
 /// Whether `byte` stands for itself. Everything else, `%`, `=` and space among them, is written `%XX`.
 const fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.' | b'_' | b'~' | b'/' | b':' | b',' | b'@' | b'+'
-        )
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/' | b':' | b',' | b'@' | b'+')
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -90,9 +86,7 @@ impl<'a> Value<'a> {
 
     /// The decoded bytes.
     pub const fn bytes(self) -> Bytes<'a> {
-        Bytes {
-            rest: self.encoded.as_bytes(),
-        }
+        Bytes { rest: self.encoded.as_bytes() }
     }
 
     /// The decoded bytes in one piece.

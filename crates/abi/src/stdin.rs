@@ -65,10 +65,7 @@ mod tests {
 
     fn decode(bytes: &[u8]) -> Vec<Input> {
         let mut decoder = Decoder::new();
-        bytes
-            .iter()
-            .filter_map(|byte| decoder.push(*byte))
-            .collect()
+        bytes.iter().filter_map(|byte| decoder.push(*byte)).collect()
     }
 
     #[test]
@@ -76,25 +73,12 @@ mod tests {
         let all: Vec<u8> = (0..=255).chain([ESCAPE, ESCAPE, b'E']).collect();
         let mut wire = Vec::new();
         encode(&all, &mut wire);
-        assert_eq!(
-            decode(&wire),
-            all.iter()
-                .map(|byte| Input::Byte(*byte))
-                .collect::<Vec<_>>()
-        );
+        assert_eq!(decode(&wire), all.iter().map(|byte| Input::Byte(*byte)).collect::<Vec<_>>());
     }
 
     #[test]
     fn the_end_and_the_wish_to_stop_are_told_from_bytes() {
         let wire = [&b"E"[..], &END, &STOP, &[ESCAPE, b'?'], b"S"].concat();
-        assert_eq!(
-            decode(&wire),
-            [
-                Input::Byte(b'E'),
-                Input::End,
-                Input::Stop,
-                Input::Byte(b'S')
-            ]
-        );
+        assert_eq!(decode(&wire), [Input::Byte(b'E'), Input::End, Input::Stop, Input::Byte(b'S')]);
     }
 }
