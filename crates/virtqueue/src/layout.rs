@@ -60,38 +60,48 @@ impl Layout {
         16 * slot as usize
     }
 
-    pub(crate) const fn avail_flags(self) -> usize {
-        self.avail()
+    /// All other offsets, computed once.
+    pub(crate) const fn offsets(self) -> Offsets {
+        let (avail, used, size) = (self.avail(), self.used(), self.size as usize);
+        Offsets {
+            avail_flags: avail,
+            avail_index: avail + 2,
+            avail_entries: avail + 4,
+            used_event: avail + 4 + 2 * size,
+            used_flags: used,
+            used_index: used + 2,
+            used_entries: used + 4,
+            avail_event: used + 4 + 8 * size,
+            mask: self.size - 1,
+        }
     }
+}
 
-    pub(crate) const fn avail_index(self) -> usize {
-        self.avail() + 2
-    }
-
-    pub(crate) const fn avail_entry(self, index: u16) -> usize {
-        self.avail() + 4 + 2 * (index & (self.size - 1)) as usize
-    }
-
+/// Offsets of what is touched on the data path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offsets {
+    pub(crate) avail_flags: usize,
+    pub(crate) avail_index: usize,
+    avail_entries: usize,
     /// Where the driver says after which completion it wants an interrupt (`EVENT_IDX`).
-    pub(crate) const fn used_event(self) -> usize {
-        self.avail() + 4 + 2 * self.size as usize
-    }
-
-    pub(crate) const fn used_flags(self) -> usize {
-        self.used()
-    }
-
-    pub(crate) const fn used_index(self) -> usize {
-        self.used() + 2
-    }
-
-    pub(crate) const fn used_entry(self, index: u16) -> usize {
-        self.used() + 4 + 8 * (index & (self.size - 1)) as usize
-    }
-
+    pub(crate) used_event: usize,
+    pub(crate) used_flags: usize,
+    pub(crate) used_index: usize,
+    used_entries: usize,
     /// Where the device says after which posted slot it wants a notification (`EVENT_IDX`).
-    pub(crate) const fn avail_event(self) -> usize {
-        self.used() + 4 + 8 * self.size as usize
+    pub(crate) avail_event: usize,
+    mask: u16,
+}
+
+impl Offsets {
+    #[inline(always)]
+    pub(crate) const fn avail_entry(&self, index: u16) -> usize {
+        self.avail_entries + 2 * (index & self.mask) as usize
+    }
+
+    #[inline(always)]
+    pub(crate) const fn used_entry(&self, index: u16) -> usize {
+        self.used_entries + 8 * (index & self.mask) as usize
     }
 }
 
@@ -105,12 +115,13 @@ mod tests {
         for size in [2, 64, 256] {
             let layout = Layout::new(size).unwrap();
             let count = size as usize;
+            let offsets = layout.offsets();
             assert_eq!(layout.avail(), count * size_of::<virtq::Desc>());
-            assert_eq!(layout.avail_entry(0) - layout.avail(), size_of::<[u16; 2]>());
-            assert_eq!(layout.used_entry(1) - layout.used_entry(0), size_of::<virtq::UsedElem>());
-            assert_eq!(layout.used_event(), layout.avail_entry(size - 1) + 2);
-            assert_eq!(layout.avail_event(), layout.used_entry(size - 1) + 8);
-            assert_eq!(layout.bytes(), layout.avail_event() + 2);
+            assert_eq!(offsets.avail_entry(0) - layout.avail(), size_of::<[u16; 2]>());
+            assert_eq!(offsets.used_entry(1) - offsets.used_entry(0), size_of::<virtq::UsedElem>());
+            assert_eq!(offsets.used_event, offsets.avail_entry(size - 1) + 2);
+            assert_eq!(offsets.avail_event, offsets.used_entry(size - 1) + 8);
+            assert_eq!(layout.bytes(), offsets.avail_event + 2);
             assert_eq!(layout.used() % 4, 0);
         }
         assert_eq!(DESCRIPTOR_WRITE, virtq::DescF::WRITE.bits().to_ne());

@@ -8,8 +8,8 @@
 pub trait RingMemory {
     /// Loads the `u16` at `offset`.
     fn load_u16(&self, offset: usize) -> u16;
-    /// Loads the `u32` at `offset`.
-    fn load_u32(&self, offset: usize) -> u32;
+    /// Loads the two `u32` at `offset` and after it.
+    fn load_u32_pair(&self, offset: usize) -> (u32, u32);
     /// Stores a `u16` at `offset`.
     fn store_u16(&mut self, offset: usize, value: u16);
     /// Stores a `u32` at `offset`.

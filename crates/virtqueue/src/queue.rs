@@ -3,7 +3,7 @@
 use core::fmt;
 use core::sync::atomic::{Ordering, fence};
 
-use crate::layout::{AVAIL_NO_INTERRUPT, DESCRIPTOR_WRITE, USED_NO_NOTIFY};
+use crate::layout::{AVAIL_NO_INTERRUPT, DESCRIPTOR_WRITE, Offsets, USED_NO_NOTIFY};
 use crate::slots::Slots;
 use crate::{Buffers, Layout, RingMemory};
 
@@ -96,6 +96,7 @@ impl core::error::Error for Broken {}
 pub struct Queue<M> {
     memory: M,
     layout: Layout,
+    offsets: Offsets,
     options: Options,
     /// The most bytes the device may claim to have written into a buffer.
     capacity_bytes: u32,
@@ -124,6 +125,7 @@ impl<M: RingMemory> Queue<M> {
         let mut queue = Queue {
             memory,
             layout,
+            offsets: layout.offsets(),
             options,
             capacity_bytes,
             posted: Slots::default(),
@@ -175,14 +177,14 @@ impl<M: RingMemory> Queue<M> {
     ///
     /// # Panics
     /// When the slot is already with the device, or is none of this queue: a defect of the driver.
-    #[inline]
+    #[inline(always)]
     pub fn post(&mut self, slot: u16) {
         assert!(
             slot < self.layout.size() && self.posted.insert(slot),
             "slot {slot} of {} is already posted",
             self.layout.size()
         );
-        self.memory.store_u16(self.layout.avail_entry(self.avail_written), slot);
+        self.memory.store_u16(self.offsets.avail_entry(self.avail_written), slot);
         self.avail_written = self.avail_written.wrapping_add(1);
         self.in_flight += 1;
     }
@@ -191,30 +193,30 @@ impl<M: RingMemory> Queue<M> {
     ///
     /// # Panics
     /// As [`post`](Self::post).
-    #[inline]
+    #[inline(always)]
     pub fn post_bytes(&mut self, slot: u16, bytes: u32) {
         self.memory.store_u32(self.layout.descriptor(slot) + 8, bytes);
         self.post(slot);
     }
 
     /// Shows the device all slots posted since the last call, and says whether it has to be told.
-    #[inline]
+    #[inline(always)]
     pub fn publish(&mut self) -> Notify {
         let (old, new) = (self.avail_published, self.avail_written);
         if old == new || self.broken.is_some() {
             return Notify::NotNeeded;
         }
         fence(Ordering::Release);
-        self.memory.store_u16(self.layout.avail_index(), new);
+        self.memory.store_u16(self.offsets.avail_index, new);
         self.avail_published = new;
         // The device says that it sleeps and then looks at the index; here the index is written and then the
         // device's word is read. One of the two sees the other.
         fence(Ordering::SeqCst);
         let needed = if self.options.event_index {
-            let event = self.memory.load_u16(self.layout.avail_event());
+            let event = self.memory.load_u16(self.offsets.avail_event);
             new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
         } else {
-            self.memory.load_u16(self.layout.used_flags()) & USED_NO_NOTIFY == 0
+            self.memory.load_u16(self.offsets.used_flags) & USED_NO_NOTIFY == 0
         };
         if needed { Notify::Needed } else { Notify::NotNeeded }
     }
@@ -223,14 +225,13 @@ impl<M: RingMemory> Queue<M> {
     ///
     /// # Errors
     /// [`Broken`] when what the device wrote cannot be true.
-    #[inline]
+    #[inline(always)]
     pub fn pop(&mut self) -> Result<Option<Used>, Broken> {
         if self.used_popped == self.used_known && !self.look_for_used()? {
             return Ok(None);
         }
-        let entry = self.layout.used_entry(self.used_popped);
-        let slot = self.memory.load_u32(entry);
-        let bytes = self.memory.load_u32(entry + 4);
+        let entry = self.offsets.used_entry(self.used_popped);
+        let (slot, bytes) = self.memory.load_u32_pair(entry);
         if !self.posted.remove(slot) {
             return Err(self.fail(Broken::Slot(slot)));
         }
@@ -244,15 +245,16 @@ impl<M: RingMemory> Queue<M> {
     }
 
     /// Reads the device's index; true when there is something to pop.
-    #[inline]
+    #[inline(always)]
     fn look_for_used(&mut self) -> Result<bool, Broken> {
-        let index = self.memory.load_u16(self.layout.used_index());
+        let index = self.memory.load_u16(self.offsets.used_index);
         if index == self.used_popped && self.broken.is_none() {
             return Ok(false);
         }
         self.believe_index(index)
     }
 
+    #[inline(always)]
     fn believe_index(&mut self, index: u16) -> Result<bool, Broken> {
         if let Some(broken) = self.broken {
             return Err(broken);
@@ -273,13 +275,13 @@ impl<M: RingMemory> Queue<M> {
     pub fn enable_interrupts(&mut self) -> Interrupts {
         self.interrupts_on = true;
         if self.options.event_index {
-            self.memory.store_u16(self.layout.used_event(), self.used_popped);
+            self.memory.store_u16(self.offsets.used_event, self.used_popped);
         } else {
-            self.memory.store_u16(self.layout.avail_flags(), 0);
+            self.memory.store_u16(self.offsets.avail_flags, 0);
         }
         fence(Ordering::SeqCst);
         // A broken queue reports nothing pending: it would be polled for ever.
-        let index = self.memory.load_u16(self.layout.used_index());
+        let index = self.memory.load_u16(self.offsets.used_index);
         if index != self.used_popped && self.broken.is_none() { Interrupts::Pending } else { Interrupts::Armed }
     }
 
@@ -292,9 +294,9 @@ impl<M: RingMemory> Queue<M> {
         self.interrupts_on = false;
         if self.options.event_index {
             // As far away as an index can be.
-            self.memory.store_u16(self.layout.used_event(), self.used_popped.wrapping_sub(1));
+            self.memory.store_u16(self.offsets.used_event, self.used_popped.wrapping_sub(1));
         } else {
-            self.memory.store_u16(self.layout.avail_flags(), AVAIL_NO_INTERRUPT);
+            self.memory.store_u16(self.offsets.avail_flags, AVAIL_NO_INTERRUPT);
         }
     }
 

@@ -10,7 +10,7 @@ pub(crate) struct Slots([u64; WORDS]);
 
 impl Slots {
     /// Adds `slot`; false when it was there, or is not below [`SIZE_MAX`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(&mut self, slot: u16) -> bool {
         let bit = 1 << (slot % 64);
         match self.0.get_mut(usize::from(slot / 64)) {
@@ -23,7 +23,7 @@ impl Slots {
     }
 
     /// Removes `slot`; false when it was not there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove(&mut self, slot: u32) -> bool {
         let bit = 1 << (slot % 64);
         match self.0.get_mut(slot as usize / 64) {
@@ -36,7 +36,7 @@ impl Slots {
     }
 
     /// The lowest slot below `size` that is not in the set.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn first_absent(&self, size: u16) -> Option<u16> {
         let (index, word) = self.0.iter().enumerate().find(|(_, word)| **word != u64::MAX)?;
         let slot = (index * 64) as u16 + word.trailing_ones() as u16;

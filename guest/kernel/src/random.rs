@@ -10,7 +10,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// Looks at the clock when there is nothing better: each is worth a bit at most.
-const JITTER_SAMPLES: usize = 256;
+const JITTER_SAMPLES: usize = 64;
 /// Odd, and otherwise arbitrary: the golden ratio.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 

@@ -25,8 +25,8 @@ impl RingMemory for Memory {
     fn load_u16(&self, offset: usize) -> u16 {
         u16::from_le_bytes(self.load(offset))
     }
-    fn load_u32(&self, offset: usize) -> u32 {
-        u32::from_le_bytes(self.load(offset))
+    fn load_u32_pair(&self, offset: usize) -> (u32, u32) {
+        (u32::from_le_bytes(self.load(offset)), u32::from_le_bytes(self.load(offset + 4)))
     }
     fn store_u16(&mut self, offset: usize, value: u16) {
         self.store(offset, value.to_le_bytes());
@@ -99,7 +99,7 @@ impl Device {
         Some(Offered {
             slot,
             address: memory.load_u64(descriptor),
-            bytes: memory.load_u32(descriptor + 8),
+            bytes: memory.load_u32_pair(descriptor + 8).0,
             writable: flags & 2 != 0,
         })
     }

@@ -19,7 +19,7 @@ const ETHERNET_MTU_BYTES: usize = 1500;
 /// 64 KiB of buffers are posted, which takes 64 slots, 8 MiB.
 const MEMORY_BYTES_PER_SLOT: u64 = 128 << 10;
 const SLOTS_MIN: u64 = 16;
-const SLOTS_MAX: u64 = 128;
+const SLOTS_MAX: u64 = 64;
 
 type Buffers = SharedBuffers<BUFFER_BYTES>;
 

@@ -12,7 +12,7 @@ pub(super) struct SharedRing(DmaRegion);
 
 macro_rules! access {
     ($load:ident, $type:ty) => {
-        #[inline]
+        #[inline(always)]
         fn $load(&self, offset: usize) -> $type {
             let place = self.place::<$type>(offset);
             // SAFETY: `place` checked that it is in the region and aligned.
@@ -20,7 +20,7 @@ macro_rules! access {
         }
     };
     (mut $store:ident, $type:ty) => {
-        #[inline]
+        #[inline(always)]
         fn $store(&mut self, offset: usize, value: $type) {
             let place = self.place::<$type>(offset);
             // SAFETY: as above; nobody holds references into a ring.
@@ -38,9 +38,11 @@ impl SharedRing {
         self.0.phys().0
     }
 
-    #[inline]
+    /// The place at `offset`, which is aligned already unless the queue is wrong: rounding is cheaper than looking.
+    #[inline(always)]
     fn place<T>(&self, offset: usize) -> *mut T {
-        assert!(offset + size_of::<T>() <= self.0.bytes() && offset.is_multiple_of(size_of::<T>()));
+        let offset = offset & !(align_of::<T>() - 1);
+        assert!(offset + size_of::<T>() <= self.0.bytes());
         // SAFETY: inside the region.
         unsafe { self.0.as_ptr().add(offset) }.cast().as_ptr()
     }
@@ -48,7 +50,14 @@ impl SharedRing {
 
 impl RingMemory for SharedRing {
     access!(load_u16, u16);
-    access!(load_u32, u32);
+
+    #[inline(always)]
+    fn load_u32_pair(&self, offset: usize) -> (u32, u32) {
+        let place = self.place::<[u32; 2]>(offset).cast::<u32>();
+        // SAFETY: `place` checked that both are in the region and aligned.
+        unsafe { (place.read_volatile(), place.add(1).read_volatile()) }
+    }
+
     access!(mut store_u16, u16);
     access!(mut store_u32, u32);
     access!(mut store_u64, u64);
