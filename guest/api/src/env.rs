@@ -10,9 +10,11 @@ use toro_abi::percent::Value;
 /// The arguments; the first, if the host gave any, is the program's name.
 ///
 /// ```no_run
+/// # fn example() {
 /// for argument in toro::env::args().skip(1) {
 ///     toro::println!("{argument}");
 /// }
+/// # }
 /// ```
 #[must_use]
 pub fn args() -> Args {

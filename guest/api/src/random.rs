@@ -1,9 +1,11 @@
 //! Random bytes that nobody can guess, from the kernel's generator.
 //!
 //! ```no_run
+//! # fn example() {
 //! let mut token = [0; 16];
 //! toro::random::fill(&mut token);
 //! let die = 1 + toro::random::below(6);
+//! # }
 //! ```
 
 use toro_kernel::random;

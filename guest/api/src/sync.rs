@@ -1,6 +1,7 @@
 //! Synchronisation between threads, shaped after `std::sync`; all of it can stand in a static.
 //!
 //! ```no_run
+//! # fn example() {
 //! use toro::sync::{Condvar, Mutex};
 //!
 //! static READY: Mutex<bool> = Mutex::new(false);
@@ -12,6 +13,7 @@
 //! });
 //! let ready = CHANGED.wait_while(READY.lock(), |ready| !*ready);
 //! assert!(*ready);
+//! # }
 //! ```
 //!
 //! Locks are handed over in the order in which threads asked, and they are not poisoned: a panic ends the machine, so
@@ -27,6 +29,7 @@ pub use toro_kernel::sync::{
 /// Messages from many threads to one, shaped after `std::sync::mpsc`.
 ///
 /// ```no_run
+/// # fn example() {
 /// let (sender, receiver) = toro::sync::mpsc::channel();
 /// for number in 0..3 {
 ///     let sender = sender.clone();
@@ -35,6 +38,7 @@ pub use toro_kernel::sync::{
 /// drop(sender);
 /// let sum: i32 = receiver.iter().sum();
 /// assert_eq!(sum, 3);
+/// # }
 /// ```
 pub mod mpsc {
     pub use toro_kernel::sync::{

@@ -4,6 +4,7 @@
 //! pre-emption, so a loop that computes for long should [`yield_now`] now and then.
 //!
 //! ```no_run
+//! # fn example() {
 //! use toro::prelude::*;
 //! use toro::thread;
 //!
@@ -11,6 +12,7 @@
 //! for worker in workers {
 //!     println!("{:?}", worker.join());
 //! }
+//! # }
 //! ```
 
 use crate::fault::Fault;
@@ -197,6 +199,7 @@ pub fn park_timeout(duration: Duration) {
 /// Declares statics of which each thread has its own value, made at its first use and dropped when the thread ends.
 ///
 /// ```no_run
+/// # fn example() {
 /// use core::cell::Cell;
 ///
 /// toro::thread_local! {
@@ -204,6 +207,7 @@ pub fn park_timeout(duration: Duration) {
 /// }
 ///
 /// REQUESTS.set(REQUESTS.get() + 1);
+/// # }
 /// ```
 #[macro_export]
 macro_rules! thread_local {

@@ -9,8 +9,10 @@ pub use core::time::Duration;
 /// A moment on the machine's own clock, which starts at boot, never goes back and goes on while the machine idles.
 ///
 /// ```no_run
+/// # fn example() {
 /// let start = toro::time::Instant::now();
 /// toro::println!("{:?}", start.elapsed());
+/// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant {

@@ -1,11 +1,13 @@
 //! Collections: those of `alloc`, and hash tables whose hash is keyed at random.
 //!
 //! ```no_run
+//! # fn example() {
 //! use toro::collections::HashMap;
 //!
 //! let mut ages = HashMap::new();
 //! ages.insert("Toro", 1);
 //! assert_eq!(ages.get("Toro"), Some(&1));
+//! # }
 //! ```
 
 mod hash_map;

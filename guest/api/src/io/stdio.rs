@@ -193,8 +193,10 @@ pub fn _eprint(arguments: fmt::Arguments<'_>) {
 /// Prints to the program's output.
 ///
 /// ```no_run
+/// # fn example() {
 /// toro::print!("{} and ", 1);
 /// toro::print!("2\n");
+/// # }
 /// ```
 #[macro_export]
 macro_rules! print {
@@ -206,8 +208,10 @@ macro_rules! print {
 /// Prints a line to the program's output.
 ///
 /// ```no_run
+/// # fn example() {
 /// let name = "Toro";
 /// toro::println!("Hello from {name}");
+/// # }
 /// ```
 #[macro_export]
 macro_rules! println {
