@@ -3,8 +3,11 @@
 mod boot;
 mod console;
 mod examples;
+mod hostile;
 mod malformed;
+mod net;
 mod outcome;
 mod protection;
+mod soak;
 mod threads;
 mod time;

@@ -9,6 +9,7 @@
 //! about its machine, runs it, and says what must have come of it; whatever is not as expected fails the test
 //! with all that the guest has said.
 
+pub mod frames;
 mod images;
 mod network;
 mod run;
