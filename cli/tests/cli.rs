@@ -198,13 +198,13 @@ fn a_qemu_that_dies_at_start_is_told_with_its_last_words() {
     let folder = tempfile::tempdir().unwrap();
     let app = image(folder.path());
     for (words, cure) in [
-        ("-netdev user,id=net0: Parameter 'type' expects a netdev backend type", "slirp"),
+        ("Parameter 'type' expects a netdev backend type", "slirp"),
         ("could not load PC BIOS 'qboot.rom'", "firmware"),
         ("cannot set up guest memory 'pc.ram': Cannot allocate memory", "less memory"),
         ("something new", "toro doctor"),
     ] {
         let script = format!(
-            "[ \"$1\" = --version ] && {{ echo QEMU emulator version 9.1.0; exit 0; }}; echo \"qemu-system-x86_64: {words}\" >&2; exit 1"
+            "[ \"$1\" = --version ] && {{ echo QEMU emulator version 9.1.0; exit 0; }}; echo \"qemu-system-x86_64: -device some,thing=1: {words}\" >&2; exit 1"
         );
         let qemu = fake_qemu(folder.path(), &script);
         let file = folder.path().join("status");

@@ -214,6 +214,7 @@ pub(crate) fn explain_death(program: &Path, machine: &Machine, status: &str, mes
     let last = messages.lines().rfind(|line| !line.trim().is_empty()).unwrap_or(status).trim();
     // "qemu-system-x86_64: -netdev user,...: why": the program and the option are ours, not the user's.
     let why = last.strip_prefix("qemu-system-x86_64: ").unwrap_or(last);
+    let why = if why.starts_with('-') { why.split_once(": ").map_or(why, |(_option, why)| why) } else { why };
     let error = Error::new(format!("cannot start QEMU: {why}"));
     let has = |text: &str| messages.contains(text);
     let cure = if has("KVM kernel module: Permission denied") {

@@ -121,7 +121,7 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
             }
             Ok(Step::Signal) => break end_now(&guest),
             Ok(Step::OutputLost(why)) => {
-                end_now(&guest);
+                guest.kill();
                 return Err(Error::new(why));
             }
             Err(Unmet::TimedOut) => {
