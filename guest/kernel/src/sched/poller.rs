@@ -38,6 +38,10 @@ pub fn register(poller: &'static dyn Poller) {
     });
 }
 
+/// Devices and deadlines are looked at once each ready thread had its turn, though not more often than this: a look costs
+/// about as much as a switch.
+const TURNS_PER_POLL_MIN: usize = 8;
+
 /// The registered pollers; none is borrowed while it runs, for it may wake threads and register others.
 fn pollers() -> impl Iterator<Item = &'static dyn Poller> {
     let mut index = 0;
@@ -55,6 +59,7 @@ pub(super) fn poll() {
         if core.threads.next_deadline().is_some() {
             core.threads.expire(time::now_ns());
         }
+        core.turns_until_poll = core.threads.ready().max(TURNS_PER_POLL_MIN);
     });
 }
 

@@ -7,10 +7,6 @@ use crate::arch::context::{self, Context};
 use crate::arch::depth;
 use toro_threads::Turn;
 
-/// Devices and deadlines are looked at once each ready thread had its turn, though not more often than this: a look costs
-/// about as much as a switch.
-const TURNS_PER_POLL_MIN: usize = 8;
-
 /// Lets the other ready threads run, and looks at the devices, before the caller goes on.
 pub fn yield_now() {
     let _kernel = depth::enter();
@@ -55,7 +51,6 @@ enum Choice {
 impl Core {
     fn choose(&mut self) -> Choice {
         if self.turns_until_poll == 0 {
-            self.turns_until_poll = self.threads.ready().max(TURNS_PER_POLL_MIN);
             return Choice::Poll;
         }
         match self.threads.run_next() {
