@@ -1,6 +1,7 @@
 //! What is meant: options over `[package.metadata.toro]` over defaults.
 
 use crate::args::RunArgs;
+use crate::metadata::Metadata;
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
@@ -101,9 +102,6 @@ pub(crate) struct Config {
     pub timeout: Option<Duration>,
 }
 
-const METADATA_KEYS: [&str; 13] =
-    ["memory", "cpus", "publish", "env", "args", "name", "machine", "accel", "net", "ip", "gateway", "log", "timeout"];
-
 impl Config {
     /// The settings of `toro run`.
     pub(crate) fn new(args: &RunArgs, application: &Application) -> Result<Self, Error> {
@@ -164,53 +162,6 @@ impl Config {
         machine.gdb_port = args.gdb.then_some(GDB_PORT);
         machine
     }
-}
-
-/// `[package.metadata.toro]`, read with care: its author is not the one who runs it.
-struct Metadata<'a>(Option<&'a serde_json::Map<String, Value>>);
-
-impl<'a> Metadata<'a> {
-    fn new(value: Option<&'a Value>) -> Result<Self, Error> {
-        let Some(value) = value else { return Ok(Self(None)) };
-        let table = value.as_object().ok_or_else(|| in_metadata("it is no table"))?;
-        if let Some(key) = table.keys().find(|key| !METADATA_KEYS.contains(&key.as_str())) {
-            return Err(in_metadata(&format!("`{key}` is no setting"))
-                .help(format!("settings are {}", METADATA_KEYS.join(", "))));
-        }
-        Ok(Self(Some(table)))
-    }
-
-    fn value(&self, key: &str) -> Option<&'a Value> {
-        self.0?.get(key)
-    }
-
-    fn text(&self, key: &str) -> Result<Option<String>, Error> {
-        match self.value(key) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(Value::Number(number)) => Ok(Some(number.to_string())),
-            Some(_) => Err(in_metadata(&format!("`{key}` must be a string or a number"))),
-        }
-    }
-
-    fn list(&self, key: &str) -> Result<Vec<String>, Error> {
-        let wrong = || in_metadata(&format!("`{key}` must be a list of strings"));
-        let Some(value) = self.value(key) else { return Ok(Vec::new()) };
-        let list = value.as_array().ok_or_else(wrong)?;
-        list.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
-    }
-
-    fn environment(&self) -> Result<Vec<(String, String)>, Error> {
-        let wrong = || in_metadata("`env` must be a table of strings");
-        let Some(value) = self.value("env") else { return Ok(Vec::new()) };
-        let table = value.as_object().ok_or_else(wrong)?;
-        let pair = |(name, value): (&String, &Value)| Ok((name.clone(), value.as_str().ok_or_else(wrong)?.to_owned()));
-        table.iter().map(pair).collect()
-    }
-}
-
-fn in_metadata(why: &str) -> Error {
-    Error::new(format!("cannot use [package.metadata.toro]: {why}"))
 }
 
 /// Applies `K=V`, or `K` of this environment, which is left out when it is not set.
@@ -305,7 +256,6 @@ fn parse_timeout(text: &str) -> Result<Duration, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn sizes_are_read_as_docker_reads_them() {
@@ -331,18 +281,6 @@ mod tests {
         set_variable("TORO_TEST_SURELY_UNSET", &mut environment).unwrap();
         assert_eq!(environment, [("B".into(), "2".into()), ("A".into(), "x=y".into())]);
         assert!(set_variable("=x", &mut environment).is_err());
-    }
-
-    #[test]
-    fn metadata_is_checked() {
-        assert!(Metadata::new(Some(&json!({"memory": "8M", "cpus": 1}))).is_ok());
-        let error = Metadata::new(Some(&json!({"memroy": "8M"}))).err().unwrap();
-        assert!(error.message().contains("`memroy`") && error.cure().unwrap().contains("memory"));
-        let metadata = json!({"publish": [80], "env": {"A": 1}, "memory": [1]});
-        let metadata = Metadata::new(Some(&metadata)).unwrap();
-        assert!(
-            metadata.list("publish").is_err() && metadata.environment().is_err() && metadata.text("memory").is_err()
-        );
     }
 
     #[test]

@@ -1,22 +1,17 @@
-//! The guest's console: its streams to their sinks, its records to the transcript, and standard input to the guest.
+//! The guest's console: its streams to their sinks, its records to the transcript. The way back is `input`.
 
 use crate::symbolize::Symbolizer;
 use crate::transcript::{Shared, Transcript};
-use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use toro_abi::console::{Demux, Stream, Token};
 use toro_abi::control::Control;
 use toro_abi::outcome::Outcome;
-use toro_abi::stdin;
 
 /// Longest record; more is a broken guest.
 const RECORD_BYTES_MAX: usize = 64 << 10;
 /// Longest line of the log that waits for its end before it is passed on.
 const LOG_LINE_BYTES_MAX: usize = 4 << 10;
-/// Standard input that waits for the guest before the sender does.
-const STDIN_BYTES_MAX: usize = 64 << 10;
 
 /// Where a stream goes.
 #[derive(Default)]
@@ -193,105 +188,6 @@ fn note_failure(shared: &Shared, error: &std::io::Error) {
     });
 }
 
-/// Standard input on its way to the guest; a request to stop overtakes what waits.
-#[derive(Debug, Default)]
-pub(crate) struct Input {
-    queue: Mutex<Queue>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    bytes: VecDeque<u8>,
-    end: bool,
-    stop: bool,
-    closed: bool,
-}
-
-impl Input {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Queues bytes; waits while the guest does not take them. `false` when it never will.
-    pub(crate) fn send(&self, bytes: &[u8]) -> bool {
-        let mut queue = self.lock();
-        for piece in bytes.chunks(STDIN_BYTES_MAX) {
-            while !queue.closed && queue.bytes.len() + piece.len() > STDIN_BYTES_MAX {
-                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            }
-            queue.bytes.extend(piece);
-            self.changed.notify_all();
-        }
-        !queue.closed
-    }
-
-    /// Announces the end, behind what is queued.
-    pub(crate) fn end(&self) {
-        self.lock().end = true;
-        self.changed.notify_all();
-    }
-
-    /// Asks the guest to stop, before what is queued.
-    pub(crate) fn stop(&self) {
-        self.lock().stop = true;
-        self.changed.notify_all();
-    }
-
-    /// The guest has ended.
-    pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_all();
-    }
-
-    /// Sends what is queued until the guest ends. Begins when the kernel has said that it runs: before, a UART that is
-    /// being set up loses bytes.
-    pub(crate) fn run(self: Arc<Self>, mut console: impl Write, shared: &Shared) {
-        let boots = shared.wait(None, |transcript| match transcript.image_base() {
-            Some(_) => Some(true),
-            None => transcript.vmm_exit.is_some().then_some(false),
-        });
-        let mut wire = Vec::new();
-        while boots == Some(true) {
-            wire.clear();
-            if !self.take(&mut wire) {
-                break;
-            }
-            if console.write_all(&wire).and_then(|()| console.flush()).is_err() {
-                break; // the VMM has ended, which its keeper reports
-            }
-        }
-        self.close();
-    }
-
-    /// Waits for something to send; `false` when the guest has ended.
-    fn take(&self, wire: &mut Vec<u8>) -> bool {
-        let mut queue = self.lock();
-        loop {
-            if queue.closed {
-                return false;
-            }
-            if std::mem::take(&mut queue.stop) {
-                wire.extend_from_slice(&stdin::STOP);
-                return true;
-            }
-            if !queue.bytes.is_empty() {
-                // Little at a time, so that a request to stop never waits behind much.
-                let len = queue.bytes.len().min(512);
-                let bytes: Vec<u8> = queue.bytes.drain(..len).collect();
-                stdin::encode(&bytes, wire);
-                self.changed.notify_all();
-                return true;
-            }
-            if std::mem::take(&mut queue.end) {
-                wire.extend_from_slice(&stdin::END);
-                return true;
-            }
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,20 +233,5 @@ mod tests {
         let said = transcript(&[(Stream::Outcome, "kind=mystery\n")]);
         assert_eq!(said.outcome, None);
         assert!(String::from_utf8(said.log).unwrap().contains("not understood: kind=mystery"));
-    }
-
-    #[test]
-    fn a_request_to_stop_overtakes_queued_input() {
-        let input = Input::default();
-        assert!(input.send(b"abc\x10"));
-        input.end();
-        input.stop();
-        let mut wire = Vec::new();
-        for _ in 0..3 {
-            assert!(input.take(&mut wire));
-        }
-        assert_eq!(wire, b"\x10Sabc\x10\x10\x10E");
-        input.close();
-        assert!(!input.take(&mut wire) && !input.send(b"late"));
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::backtrace;
 use crate::child::{self, Child};
-use crate::console::{self, Input};
+use crate::console;
 use crate::error::Error;
+use crate::input::Input;
 use crate::machine::{Accelerator, Machine, Network};
 use crate::outcome::{Ending, Exit};
 use crate::ports::Port;

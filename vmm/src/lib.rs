@@ -24,6 +24,7 @@ pub mod elf;
 mod error;
 pub mod guest;
 pub mod image;
+mod input;
 pub mod machine;
 pub mod outcome;
 pub mod ports;

@@ -2,5 +2,6 @@
 
 pub(crate) mod build;
 pub(crate) mod doctor;
+pub(crate) mod dry_run;
 pub(crate) mod new;
 pub(crate) mod run;

@@ -1,6 +1,7 @@
 //! `toro run`: build, start, watch, and end as the guest ended.
 
 use crate::args::RunArgs;
+use crate::commands::dry_run;
 use crate::config::{Application, Config, GDB_PORT};
 use crate::{signals, ui};
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Error> {
     let result = application.and_then(|application| {
         let config = Config::new(args, &application)?;
         if args.dry_run {
-            show(args, &config, &application)?;
+            dry_run::show(args, &config, &application);
             return Ok(None);
         }
         let image = application.build()?;
@@ -250,59 +251,6 @@ fn forward_stdin(guest: &Arc<Guest>) -> Result<(), Error> {
     };
     let started = std::thread::Builder::new().name("stdin".into()).spawn(forward);
     started.map(drop).map_err(|error| Error::new(format!("cannot start a thread: {error}")))
-}
-
-/// `--dry-run`: the settings, and the command they come to.
-fn show(args: &RunArgs, config: &Config, application: &Application) -> Result<(), Error> {
-    let machine = config.machine(args, application.image());
-    let program = qemu::program(None);
-    println!("application: {}", machine.image.name);
-    println!("image: {}", machine.image.boot.display());
-    println!("memory: {} KiB", config.memory_bytes >> 10);
-    println!("cpus: {}", config.cpus);
-    println!("machine: {}", config.machine_type.name());
-    let accelerator = match config.accelerator {
-        Accelerator::Auto => match probe::choose(&program) {
-            Ok(choice) => {
-                println!("accel: {} (chosen)", choice.accelerator.name());
-                choice.accelerator
-            }
-            Err(error) => {
-                println!("accel: auto (cannot be decided: {})", error.message());
-                Accelerator::Tcg
-            }
-        },
-        decided => {
-            println!("accel: {}", decided.name());
-            decided
-        }
-    };
-    match &config.network {
-        Network::None => println!("net: none"),
-        Network::User => println!("net: user"),
-        Network::Tap(name) => println!("net: tap:{name}"),
-    }
-    for port in &config.ports {
-        println!("publish: {port}");
-    }
-    if let Some(address) = config.address {
-        println!("ip: {address}");
-    }
-    if let Some(gateway) = config.gateway {
-        println!("gateway: {gateway}");
-    }
-    println!("log: {}", config.log);
-    for argument in &config.arguments {
-        println!("arg: {argument}");
-    }
-    for (name, value) in &config.environment {
-        println!("env: {name}={value}");
-    }
-    if let Some(timeout) = config.timeout {
-        println!("timeout: {timeout:?}");
-    }
-    println!("command: {}", machine.shell_line(&program, accelerator));
-    Ok(())
 }
 
 #[cfg(test)]

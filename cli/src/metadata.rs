@@ -1,0 +1,77 @@
+//! `[package.metadata.toro]`: what an application's author wants when its user says nothing else.
+
+use serde_json::Value;
+use toro_vmm::Error;
+
+const KEYS: [&str; 13] =
+    ["memory", "cpus", "publish", "env", "args", "name", "machine", "accel", "net", "ip", "gateway", "log", "timeout"];
+
+/// `[package.metadata.toro]`, read with care: its author is not the one who runs it.
+pub(crate) struct Metadata<'a>(Option<&'a serde_json::Map<String, Value>>);
+
+impl<'a> Metadata<'a> {
+    /// Checks the keys.
+    pub(crate) fn new(value: Option<&'a Value>) -> Result<Self, Error> {
+        let Some(value) = value else { return Ok(Self(None)) };
+        let table = value.as_object().ok_or_else(|| in_metadata("it is no table"))?;
+        if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            return Err(
+                in_metadata(&format!("`{key}` is no setting")).help(format!("settings are {}", KEYS.join(", ")))
+            );
+        }
+        Ok(Self(Some(table)))
+    }
+
+    fn value(&self, key: &str) -> Option<&'a Value> {
+        self.0?.get(key)
+    }
+
+    /// A string, or a number as one.
+    pub(crate) fn text(&self, key: &str) -> Result<Option<String>, Error> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            Some(_) => Err(in_metadata(&format!("`{key}` must be a string or a number"))),
+        }
+    }
+
+    /// A list of strings.
+    pub(crate) fn list(&self, key: &str) -> Result<Vec<String>, Error> {
+        let wrong = || in_metadata(&format!("`{key}` must be a list of strings"));
+        let Some(value) = self.value(key) else { return Ok(Vec::new()) };
+        let list = value.as_array().ok_or_else(wrong)?;
+        list.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+    }
+
+    /// The table of environment variables.
+    pub(crate) fn environment(&self) -> Result<Vec<(String, String)>, Error> {
+        let wrong = || in_metadata("`env` must be a table of strings");
+        let Some(value) = self.value("env") else { return Ok(Vec::new()) };
+        let table = value.as_object().ok_or_else(wrong)?;
+        let pair = |(name, value): (&String, &Value)| Ok((name.clone(), value.as_str().ok_or_else(wrong)?.to_owned()));
+        table.iter().map(pair).collect()
+    }
+}
+
+fn in_metadata(why: &str) -> Error {
+    Error::new(format!("cannot use [package.metadata.toro]: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn metadata_is_checked() {
+        assert!(Metadata::new(Some(&json!({"memory": "8M", "cpus": 1}))).is_ok());
+        let error = Metadata::new(Some(&json!({"memroy": "8M"}))).err().unwrap();
+        assert!(error.message().contains("`memroy`") && error.cure().unwrap().contains("memory"));
+        let metadata = json!({"publish": [80], "env": {"A": 1}, "memory": [1]});
+        let metadata = Metadata::new(Some(&metadata)).unwrap();
+        assert!(
+            metadata.list("publish").is_err() && metadata.environment().is_err() && metadata.text("memory").is_err()
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Standard input on its way to the guest, and the request to stop, which overtakes it.
+
+use crate::transcript::Shared;
+use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use toro_abi::stdin;
+
+/// What waits for the guest before its sender does.
+const WAITING_BYTES_MAX: usize = 64 << 10;
+/// What is sent at once: little, so that a request to stop never waits behind much.
+const SENT_BYTES_MAX: usize = 512;
+
+/// Standard input on its way to the guest; a request to stop overtakes what waits.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: VecDeque<u8>,
+    end: bool,
+    stop: bool,
+    closed: bool,
+}
+
+impl Input {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues bytes; waits while the guest does not take them. `false` when it never will.
+    pub(crate) fn send(&self, bytes: &[u8]) -> bool {
+        let mut queue = self.lock();
+        for piece in bytes.chunks(WAITING_BYTES_MAX) {
+            while !queue.closed && queue.bytes.len() + piece.len() > WAITING_BYTES_MAX {
+                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            queue.bytes.extend(piece);
+            self.changed.notify_all();
+        }
+        !queue.closed
+    }
+
+    /// Announces the end, behind what is queued.
+    pub(crate) fn end(&self) {
+        self.lock().end = true;
+        self.changed.notify_all();
+    }
+
+    /// Asks the guest to stop, before what is queued.
+    pub(crate) fn stop(&self) {
+        self.lock().stop = true;
+        self.changed.notify_all();
+    }
+
+    /// The guest has ended.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Sends what is queued until the guest ends. Begins when the kernel has said that it runs: before, a UART that is
+    /// being set up loses bytes.
+    pub(crate) fn run(self: Arc<Self>, mut console: impl Write, shared: &Shared) {
+        let boots = shared.wait(None, |transcript| match transcript.image_base() {
+            Some(_) => Some(true),
+            None => transcript.vmm_exit.is_some().then_some(false),
+        });
+        let mut wire = Vec::new();
+        while boots == Some(true) {
+            wire.clear();
+            if !self.take(&mut wire) {
+                break;
+            }
+            if console.write_all(&wire).and_then(|()| console.flush()).is_err() {
+                break; // the VMM has ended, which its keeper reports
+            }
+        }
+        self.close();
+    }
+
+    /// Waits for something to send; `false` when the guest has ended.
+    fn take(&self, wire: &mut Vec<u8>) -> bool {
+        let mut queue = self.lock();
+        loop {
+            if queue.closed {
+                return false;
+            }
+            if std::mem::take(&mut queue.stop) {
+                wire.extend_from_slice(&stdin::STOP);
+                return true;
+            }
+            if !queue.bytes.is_empty() {
+                let len = queue.bytes.len().min(SENT_BYTES_MAX);
+                let bytes: Vec<u8> = queue.bytes.drain(..len).collect();
+                stdin::encode(&bytes, wire);
+                self.changed.notify_all();
+                return true;
+            }
+            if std::mem::take(&mut queue.end) {
+                wire.extend_from_slice(&stdin::END);
+                return true;
+            }
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_to_stop_overtakes_queued_input() {
+        let input = Input::default();
+        assert!(input.send(b"abc\x10"));
+        input.end();
+        input.stop();
+        let mut wire = Vec::new();
+        for _ in 0..3 {
+            assert!(input.take(&mut wire));
+        }
+        assert_eq!(wire, b"\x10Sabc\x10\x10\x10E");
+        input.close();
+        assert!(!input.take(&mut wire) && !input.send(b"late"));
+    }
+}
