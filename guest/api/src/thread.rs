@@ -23,6 +23,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
+use core::num::NonZero;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use toro_kernel::sched::{self, SpawnError, WaitQueue};
@@ -174,6 +175,14 @@ impl Thread {
 pub fn current() -> Thread {
     let id = sched::current().expect("an application's code runs in a thread");
     Thread { id: ThreadId(id), name: sched::current_name() }
+}
+
+/// How many threads can run at the same time: the machine's cores. One, for now.
+///
+/// # Errors
+/// None.
+pub fn available_parallelism() -> io::Result<NonZero<usize>> {
+    Ok(NonZero::<usize>::MIN)
 }
 
 /// Waits for `duration`, while others run.

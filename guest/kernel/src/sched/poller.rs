@@ -2,6 +2,7 @@
 
 use super::CORE;
 use crate::arch::{CoreLocal, power, time};
+use alloc::vec::Vec;
 
 /// Something that turns events from outside into wake-ups: a network, a console.
 ///
@@ -17,42 +18,24 @@ pub trait Poller: Sync {
     fn next_deadline(&self) -> Option<u64>;
 }
 
-const POLLERS_MAX: usize = 8;
-
-static POLLERS: CoreLocal<Pollers> = CoreLocal::new(Pollers { count: 0, pollers: [None; POLLERS_MAX] });
-
-struct Pollers {
-    count: usize,
-    pollers: [Option<&'static dyn Poller>; POLLERS_MAX],
-}
+static POLLERS: CoreLocal<Vec<&'static dyn Poller>> = CoreLocal::new(Vec::new());
 
 /// Adds a poller, for good.
-///
-/// # Panics
-/// When there are more than eight: the list is fixed at boot.
 pub fn register(poller: &'static dyn Poller) {
-    POLLERS.with(|list| {
-        assert!(list.count < POLLERS_MAX, "more than {POLLERS_MAX} pollers are registered");
-        list.pollers[list.count] = Some(poller);
-        list.count += 1;
-    });
+    POLLERS.with(|pollers| pollers.push(poller));
 }
 
 /// Devices and deadlines are looked at once each ready thread had its turn, though not more often than this: a look costs
 /// about as much as a switch.
 const TURNS_PER_POLL_MIN: usize = 8;
 
-/// The registered pollers; none is borrowed while it runs, for it may wake threads and register others.
+/// The registered pollers. The list is not borrowed while one of them runs.
 fn pollers() -> impl Iterator<Item = &'static dyn Poller> {
-    let mut index = 0;
-    core::iter::from_fn(move || {
-        let poller = POLLERS.with(|list| list.pollers.get(index).copied().flatten());
-        index += 1;
-        poller
-    })
+    (0..).map_while(|index| POLLERS.with(|pollers| pollers.get(index).copied()))
 }
 
 /// Makes ready whom a device or the clock has made ready.
+#[inline(never)] // keeps the way from thread to thread short
 pub(super) fn poll() {
     pollers().for_each(Poller::poll);
     CORE.with(|core| {
@@ -67,6 +50,7 @@ pub(super) fn poll() {
 ///
 /// The order is what makes sleeping safe: first poll, then ask for interrupts, then look again (that is the answer of
 /// `prepare_idle`), and sleep in one step with letting interrupts in.
+#[inline(never)]
 pub(super) fn find_work() {
     poll();
     if CORE.with(|core| core.threads.ready()) > 0 {

@@ -37,8 +37,10 @@ pub(super) fn give_way() {
 
 /// Frees the thread that ended before the caller ran. Each thread calls this first thing after it was switched to.
 pub(super) fn bury() {
-    let finished = CORE.with(|core| core.finished.take());
-    drop(finished); // outside: the allocator and the stack cache are not entered from inside `CORE`
+    if CORE.with(|core| core.finished.is_some()) {
+        let finished = CORE.with(|core| core.finished.take());
+        drop(finished); // outside: the stack cache is not entered from inside `CORE`
+    }
 }
 
 enum Choice {
