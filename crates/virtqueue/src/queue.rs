@@ -167,26 +167,31 @@ impl<M: RingMemory> Queue<M> {
         &mut self.memory
     }
 
-    /// A slot that is not with the device, if there is one.
+    /// A slot that is not with the device, if there is one; none once the queue is broken.
     #[inline]
     pub fn free_slot(&self) -> Option<u16> {
         self.posted.first_absent(self.layout.size())
     }
 
-    /// Gives `slot` with its whole buffer to the device, which sees it at the next [`publish`](Self::publish).
+    /// Gives `slot` with its whole buffer to the device, which sees it at the next [`publish`](Self::publish). Does
+    /// nothing once the queue is broken.
     ///
     /// # Panics
     /// When the slot is already with the device, or is none of this queue: a defect of the driver.
     #[inline(always)]
     pub fn post(&mut self, slot: u16) {
-        assert!(
-            slot < self.layout.size() && self.posted.insert(slot),
-            "slot {slot} of {} is already posted",
-            self.layout.size()
-        );
+        if slot >= self.layout.size() || !self.posted.insert(slot) {
+            return self.refuse(slot);
+        }
         self.memory.store_u16(self.offsets.avail_entry(self.avail_written), slot);
         self.avail_written = self.avail_written.wrapping_add(1);
         self.in_flight += 1;
+    }
+
+    #[cold]
+    fn refuse(&self, slot: u16) {
+        let size = self.layout.size();
+        assert!(slot < size && self.broken.is_some(), "slot {slot} of {size} is already posted");
     }
 
     /// Like [`post`](Self::post), with only the first `bytes` of the buffer.
@@ -195,6 +200,7 @@ impl<M: RingMemory> Queue<M> {
     /// As [`post`](Self::post).
     #[inline(always)]
     pub fn post_bytes(&mut self, slot: u16, bytes: u32) {
+        debug_assert!(slot < self.layout.size());
         self.memory.store_u32(self.layout.descriptor(slot) + 8, bytes);
         self.post(slot);
     }
@@ -302,8 +308,9 @@ impl<M: RingMemory> Queue<M> {
 
     #[cold]
     fn fail(&mut self, broken: Broken) -> Broken {
-        // Whoever pops again looks at the index first, and finds the reason there.
+        // Whoever pops again looks at the index first, and finds the reason there; nobody finds a free slot.
         self.used_known = self.used_popped;
+        self.posted = Slots::full();
         *self.broken.get_or_insert(broken)
     }
 }

@@ -9,6 +9,11 @@ const WORDS: usize = SIZE_MAX as usize / 64;
 pub(crate) struct Slots([u64; WORDS]);
 
 impl Slots {
+    /// Every slot.
+    pub(crate) const fn full() -> Slots {
+        Slots([u64::MAX; WORDS])
+    }
+
     /// Adds `slot`; false when it was there, or is not below [`SIZE_MAX`].
     #[inline(always)]
     pub(crate) fn insert(&mut self, slot: u16) -> bool {

@@ -90,7 +90,7 @@ impl<M: RingMemory, B: Buffers> Transmit<M, B> {
     fn reclaim(&mut self) -> Result<u16, Full> {
         // A broken queue stays full; `broken` says why.
         while let Ok(Some(_)) = self.queue.pop() {}
-        let free = if self.queue.broken().is_none() { self.queue.free_slot() } else { None };
+        let free = self.queue.free_slot();
         self.refused = free.is_none();
         free.ok_or(Full)
     }

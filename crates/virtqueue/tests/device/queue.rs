@@ -117,6 +117,7 @@ fn expect_broken(expected: Broken, lie: impl FnOnce(&mut Device, &mut Queue<Memo
     assert_eq!(queue.pop(), Err(expected));
     assert_eq!(queue.broken(), Some(expected));
     assert_eq!(queue.enable_interrupts(), Interrupts::Armed, "nobody may poll a dead queue for ever");
+    assert_eq!(queue.free_slot(), None);
     queue.post(7);
     assert_eq!(queue.publish(), Notify::NotNeeded);
 }

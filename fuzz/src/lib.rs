@@ -1,0 +1,28 @@
+//! What is fuzzed: each target is a function of bytes that must neither panic nor break what it promises.
+//!
+//! The inputs worth keeping are in `corpus/<target>`; `cargo test` replays them all, on stable. To look for more
+//! (nightly, a C++ compiler, `cargo install cargo-fuzz`):
+//!
+//! ```text
+//! TORO_FUZZ_TARGET=virtqueue cargo +nightly fuzz run --features libfuzzer fuzz corpus/virtqueue
+//! ```
+
+mod acpi;
+mod input;
+mod net;
+mod pci;
+mod virtqueue;
+
+pub use input::Input;
+
+/// A target's name, which is its folder in `corpus`, and what it does with bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] =
+    &[("acpi", acpi::run), ("net", net::run), ("pci", pci::run), ("virtqueue", virtqueue::run)];
+
+/// The target of this name.
+pub fn target(name: &str) -> Option<Target> {
+    TARGETS.iter().copied().find(|(known, _)| *known == name)
+}
