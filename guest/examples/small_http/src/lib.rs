@@ -1,0 +1,118 @@
+//! What the HTTP examples share: listen, a thread per connection, requests in, answers out.
+//!
+//! Keep-alive, pipelining and HEAD are done here; what a request means is the caller's. A request that this cannot serve is
+//! answered with the status that says so, and the connection ends.
+#![no_std]
+
+mod reply;
+mod request;
+
+pub use reply::{Reply, Status};
+pub use request::Request;
+
+use request::Problem;
+use toro::io::{self, Read, Write};
+use toro::net::{Ipv4Addr, TcpListener, TcpStream};
+use toro::prelude::*;
+use toro::sync::Arc;
+use toro::thread::Builder;
+use toro::time::Duration;
+
+/// A connection's thread parses and formats; the large things are on the heap.
+const STACK_BYTES: usize = 16 << 10;
+/// Longest head of a request.
+const HEAD_BYTES_MAX: usize = 8 << 10;
+/// Longest body of a request.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// A connection on which nothing comes for so long is given up.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Listens on `port` of every address and answers each request by `answer`. Returns only when listening fails.
+///
+/// # Errors
+/// The port is taken, or there is no network.
+pub fn serve<F>(port: u16, answer: F) -> io::Result<()>
+where
+    F: Fn(&Request<'_>, Reply<'_>) + Send + Sync + 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    let answer = Arc::new(answer);
+    loop {
+        let (stream, peer) = listener.accept()?;
+        let answer = Arc::clone(&answer);
+        // What ends one connection, a reset or a time-out, is of no interest to the others.
+        let connection = move || drop(converse(stream, &*answer));
+        if Builder::new().stack_size(STACK_BYTES).spawn(connection).is_err() {
+            eprintln!("no memory for the connection of {peer}: it is closed");
+        }
+    }
+}
+
+/// One connection, from its first request to its end.
+fn converse(mut stream: TcpStream, answer: &impl Fn(&Request<'_>, Reply<'_>)) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(IDLE))?;
+    let mut input = Input::new();
+    let mut output = Vec::new();
+    loop {
+        let mut start = 0;
+        let end = loop {
+            match Request::parse(&input.filled()[start..]) {
+                Ok((request, length)) => {
+                    answer(&request, Reply::new(&mut output, &request));
+                    start += length;
+                    if !request.keep_alive {
+                        break true;
+                    }
+                }
+                Err(Problem::Incomplete) => break false,
+                Err(Problem::Refused(status)) => {
+                    Reply::last(&mut output).text(status, status.phrase());
+                    break true;
+                }
+            }
+        };
+        stream.write_all(&output)?;
+        output.clear();
+        if end {
+            return stream.shutdown(toro::net::Shutdown::Write);
+        }
+        input.discard(start);
+        if input.read_from(&mut stream)? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Bytes that have arrived and are not yet answered.
+struct Input {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Input {
+    fn new() -> Self {
+        Input { bytes: vec![0; 2 << 10], count: 0 }
+    }
+
+    fn filled(&self) -> &[u8] {
+        &self.bytes[..self.count]
+    }
+
+    fn discard(&mut self, count: usize) {
+        if count < self.count {
+            self.bytes.copy_within(count..self.count, 0);
+        }
+        self.count -= count;
+    }
+
+    /// Waits for more. The parser limits how much can be wanted.
+    fn read_from(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
+        if self.count == self.bytes.len() {
+            self.bytes.resize(self.count * 2, 0);
+        }
+        let read = stream.read(&mut self.bytes[self.count..])?;
+        self.count += read;
+        Ok(read)
+    }
+}
