@@ -30,6 +30,8 @@ use toro_abi::control::{Control, Protocol};
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long a machine may take to go off after its guest has said how it ended.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(5);
+/// How long the last words of a VMM that has ended may take to arrive.
+const ENDING_LIMIT: Duration = Duration::from_secs(1);
 /// How long the kernel may take to end a killed process; more is a process stuck in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(20);
 
@@ -95,12 +97,19 @@ pub(crate) fn start(mut machine: Machine) -> Result<Guest, Error> {
         move || input.run(pipes.stdin, &shared)
     })?;
 
-    let qmp = match connect(&listener, &child, &shared) {
+    let qmp = connect(&listener, &child, &shared).and_then(|qmp| {
+        // It answers when its machine is complete.
+        match qmp.execute("query-status", serde_json::json!({})) {
+            Ok(_) => Ok(qmp),
+            Err(_) if has_run(&shared) => Ok(qmp),
+            Err(error) => Err(error),
+        }
+    });
+    let qmp = match qmp {
         Ok(qmp) => qmp,
         Err(error) => {
             // It may have ended by itself a moment ago, with a better reason than ours.
-            let ended =
-                shared.wait(Some(Instant::now() + Duration::from_secs(1)), |said| said.has_ended().then_some(()));
+            let ended = shared.wait(Some(Instant::now() + ENDING_LIMIT), |said| said.has_ended().then_some(()));
             child.kill();
             input.close();
             let Some(()) = ended else { return Err(error) };
@@ -120,9 +129,19 @@ pub(crate) fn start(mut machine: Machine) -> Result<Guest, Error> {
         killed: AtomicBool::new(false),
         _folder: folder,
     };
-    qemu::check_version(&program, guest.qmp.version)?;
+    if let Some(version) = guest.qmp.version {
+        qemu::check_version(&program, version)?;
+    }
     guest.learn_free_ports()?;
     Ok(guest)
+}
+
+/// Whether a VMM that does not answer has ended because its guest was quick, and not because it failed to start.
+fn has_run(shared: &Shared) -> bool {
+    let deadline = Instant::now() + ENDING_LIMIT;
+    let exit = shared.wait(Some(deadline), |said| said.vmm_exit.filter(|_| said.has_ended()));
+    let said = shared.lock();
+    exit.is_some_and(|exit| exit.success()) || said.image_base().is_some() || said.outcome.is_some()
 }
 
 /// What the VMM would refuse in its own words, or accept and then behave strangely.
@@ -154,7 +173,7 @@ fn run(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     started.map(drop).map_err(|error| Error::new(format!("cannot start a thread: {error}")))
 }
 
-/// Waits for QEMU to connect and to answer, which it does when its machine is complete, or to end.
+/// Waits for QEMU to connect, or to end.
 fn connect(listener: &UnixListener, child: &Child, shared: &Arc<Shared>) -> Result<Qmp, Error> {
     let failed = |why: &dyn std::fmt::Display| Error::new(format!("cannot talk to QEMU: {why}"));
     let mut events = [PollFd::new(listener, PollFlags::IN), PollFd::new(child.exit_event(), PollFlags::IN)];
@@ -170,9 +189,7 @@ fn connect(listener: &UnixListener, child: &Child, shared: &Arc<Shared>) -> Resu
     }
     let (stream, _) = listener.accept().map_err(|error| failed(&error))?;
     stream.set_read_timeout(Some(START_LIMIT)).map_err(|error| failed(&error))?;
-    let qmp = Qmp::connect(stream, shared.clone()).map_err(|error| failed(&error))?;
-    qmp.execute("query-status", serde_json::json!({}))?;
-    Ok(qmp)
+    Qmp::connect(stream, shared.clone()).map_err(|error| failed(&error))
 }
 
 fn read_messages(mut stderr: impl Read, shared: &Shared) {
@@ -333,7 +350,10 @@ impl Guest {
         if self.ports.iter().all(|port| port.host.port() != 0) {
             return Ok(());
         }
-        let text = self.qmp.monitor("info usernet")?;
+        let text = match self.qmp.monitor("info usernet") {
+            Err(_) if has_run(&self.shared) => return Ok(()), // nobody can connect any more
+            text => text?,
+        };
         let mut forwards = parse_forwards(&text);
         for port in self.ports.iter_mut().filter(|port| port.host.port() == 0) {
             let at =

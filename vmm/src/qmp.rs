@@ -15,8 +15,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// A connection on which commands can be given.
 #[derive(Debug)]
 pub struct Qmp {
-    /// QEMU's version, as it greets.
-    pub version: (u64, u64),
+    /// QEMU's version, as it greets; `None` when it ended before it could.
+    pub version: Option<(u64, u64)>,
     conversation: Mutex<Conversation>,
 }
 
@@ -32,10 +32,14 @@ impl Qmp {
     pub(crate) fn connect(stream: UnixStream, shared: Arc<Shared>) -> std::io::Result<Self> {
         let mut lines = BufReader::new(stream.try_clone()?);
         let mut greeting = String::new();
-        lines.read_line(&mut greeting)?;
+        // One that cannot be read is that of a QEMU that has ended, which the first command finds out.
+        if lines.read_line(&mut greeting).is_err() {
+            greeting.clear();
+        }
+        stream.set_read_timeout(None)?; // events may be hours apart
         let greeting: Value = serde_json::from_str(&greeting).unwrap_or_default();
         let version = &greeting["QMP"]["version"]["qemu"];
-        let version = (version["major"].as_u64().unwrap_or(0), version["minor"].as_u64().unwrap_or(0));
+        let version = version["major"].as_u64().zip(version["minor"].as_u64());
         let (sender, answers) = channel();
         std::thread::Builder::new().name("qmp".into()).spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
@@ -102,6 +106,7 @@ mod tests {
     /// Plays QEMU on the other end: a greeting, then `answers`, one for each line that arrives.
     fn connect(answers: &'static [&'static str]) -> (Qmp, Arc<Shared>) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         theirs.write_all(b"{\"QMP\":{\"version\":{\"qemu\":{\"micro\":22,\"minor\":2,\"major\":7}}}}\n").unwrap();
         std::thread::spawn(move || {
             let mut lines = BufReader::new(theirs.try_clone().unwrap()).lines();
@@ -120,9 +125,15 @@ mod tests {
             "{\"return\":{}}\n",
             "{\"event\":\"SHUTDOWN\",\"data\":{\"reason\":\"guest-reset\"}}\n{\"return\":\"RIP=1\\r\\n\"}\n",
         ]);
-        assert_eq!(qmp.version, (7, 2));
+        assert_eq!(qmp.version, Some((7, 2)));
         assert_eq!(qmp.monitor("info registers").unwrap(), "RIP=1\n");
         assert_eq!(shared.lock().shutdown_reason.as_deref(), Some("guest-reset"));
+    }
+
+    #[test]
+    fn silence_does_not_end_the_connection() {
+        let (qmp, _) = connect(&[]);
+        assert_eq!(qmp.conversation.lock().unwrap().stream.read_timeout().unwrap(), None);
     }
 
     #[test]
