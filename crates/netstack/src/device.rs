@@ -1,0 +1,55 @@
+//! The link, as the stack sees it: room for a frame, or none.
+
+/// What the device still has to do to a frame's TCP or UDP checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// Nothing: the frame is complete.
+    Complete,
+    /// Sum from `start_bytes` of the frame to its end and put the complement `offset_bytes` further on,
+    /// where the sum of the pseudo header stands already.
+    Partial {
+        /// First summed byte, from the start of the frame.
+        start_bytes: u16,
+        /// Place of the checksum, from `start_bytes`.
+        offset_bytes: u16,
+    },
+}
+
+/// What is known about the TCP or UDP checksum of a frame that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Nothing: the stack verifies it.
+    Unverified,
+    /// The device vouches for it, or the frame never left this host and carries none.
+    Verified,
+}
+
+/// The device has no room for a frame now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Where frames go. The stack asks [`ready`](Device::ready) before each [`transmit`](Device::transmit).
+pub trait Device {
+    /// Whether the next `transmit` will find room.
+    fn ready(&mut self) -> bool;
+
+    /// Hands `fill` the place of a frame of `len_bytes` bytes, which it writes completely, and takes the frame.
+    ///
+    /// # Errors
+    /// [`Full`] when there is no room; `fill` was not called.
+    fn transmit(&mut self, len_bytes: usize, checksum: Checksum, fill: impl FnOnce(&mut [u8])) -> Result<(), Full>;
+}
+
+/// No link at all: loopback still works.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoDevice;
+
+impl Device for NoDevice {
+    fn ready(&mut self) -> bool {
+        false
+    }
+
+    fn transmit(&mut self, _: usize, _: Checksum, _: impl FnOnce(&mut [u8])) -> Result<(), Full> {
+        Err(Full)
+    }
+}

@@ -1,0 +1,227 @@
+//! DHCP client (RFC 2131): asks for an address in the background, keeps it renewed, and drops it when its time is over.
+
+use crate::address::Address;
+use crate::ethernet;
+use crate::ipv4;
+use crate::shared::Shared;
+use crate::udp;
+use core::net::Ipv4Addr;
+use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress};
+
+pub(crate) const CLIENT_PORT: u16 = 68;
+const SERVER_PORT: u16 = 67;
+const SECOND_NS: u64 = 1_000_000_000;
+const ASK_AGAIN_MAX_NS: u64 = 64 * SECOND_NS;
+const REFUSED_WAIT_NS: u64 = 2 * SECOND_NS;
+const REQUEST_TRIES_MAX: u8 = 4;
+const RENEW_AGAIN_MIN_NS: u64 = 60 * SECOND_NS;
+/// Subnet mask, router, name server.
+const WANTED: &[u8] = &[1, 3, 6];
+const HOSTNAME_OPTION: u8 = 12;
+
+/// An offer that we asked to have.
+#[derive(Clone, Copy, Debug)]
+struct Offer {
+    ip: Ipv4Addr,
+    server: Ipv4Addr,
+}
+
+/// An address on loan.
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    offer: Offer,
+    rebind_at_ns: u64,
+    ends_at_ns: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Asking { tries: u8 },
+    Requesting { offer: Offer, tries: u8 },
+    Bound(Lease),
+    Renewing(Lease),
+}
+
+/// The client.
+#[derive(Debug)]
+pub(crate) struct Dhcp {
+    state: State,
+    transaction: u32,
+    began_ns: u64,
+    /// When the next message is due; `None` when the lease has no end.
+    next_ns: Option<u64>,
+}
+
+impl Dhcp {
+    pub(crate) fn new(now_ns: u64) -> Self {
+        Dhcp { state: State::Asking { tries: 0 }, transaction: 0, began_ns: now_ns, next_ns: Some(now_ns) }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.next_ns
+    }
+
+    /// Sends what is due. `true` when the address is lost.
+    pub(crate) fn run(&mut self, now_ns: u64, shared: &mut Shared) -> bool {
+        if self.next_ns.is_none_or(|at_ns| now_ns < at_ns) {
+            return false;
+        }
+        match self.state {
+            State::Asking { tries } => {
+                if tries == 0 {
+                    self.transaction = shared.random.draw() as u32;
+                    self.began_ns = now_ns;
+                }
+                self.state = State::Asking { tries: tries.saturating_add(1).min(16) };
+                self.next_ns = Some(now_ns + back_off(tries, shared));
+                self.send(DhcpMessageType::Discover, None, now_ns, shared);
+            }
+            State::Requesting { tries: REQUEST_TRIES_MAX, .. } => self.start_again(now_ns),
+            State::Requesting { offer, tries } => {
+                self.state = State::Requesting { offer, tries: tries + 1 };
+                self.next_ns = Some(now_ns + back_off(tries, shared));
+                self.send(DhcpMessageType::Request, Some(offer), now_ns, shared);
+            }
+            State::Bound(lease) | State::Renewing(lease) if now_ns >= lease.ends_at_ns => {
+                self.start_again(now_ns);
+                return true;
+            }
+            State::Bound(lease) | State::Renewing(lease) => {
+                if matches!(self.state, State::Bound(_)) {
+                    self.transaction = shared.random.draw() as u32;
+                    self.began_ns = now_ns;
+                }
+                self.state = State::Renewing(lease);
+                // Halfway to the next stage, but not more than once a minute.
+                let stage_ns = if now_ns < lease.rebind_at_ns { lease.rebind_at_ns } else { lease.ends_at_ns };
+                let again_ns = now_ns + ((stage_ns - now_ns) / 2).max(RENEW_AGAIN_MIN_NS);
+                self.next_ns = Some(again_ns.min(stage_ns));
+                self.send(DhcpMessageType::Request, Some(lease.offer), now_ns, shared);
+            }
+        }
+        false
+    }
+
+    fn start_again(&mut self, at_ns: u64) {
+        self.state = State::Asking { tries: 0 };
+        self.next_ns = Some(at_ns);
+    }
+
+    /// Takes a datagram for the client port; returns the new address, or `Some(None)` when ours was refused.
+    pub(crate) fn receive(&mut self, data: &[u8], now_ns: u64, shared: &mut Shared) -> Option<Option<Address>> {
+        let packet = DhcpPacket::new_checked(data).ok()?;
+        let message = DhcpRepr::parse(&packet).ok()?;
+        if message.transaction_id != self.transaction
+            || message.client_hardware_address != EthernetAddress(shared.config.mac)
+        {
+            return None;
+        }
+        match (self.state, message.message_type) {
+            (State::Asking { tries: 1.. }, DhcpMessageType::Offer) => {
+                let offer = Offer { ip: message.your_ip, server: message.server_identifier? };
+                address_of(&message)?;
+                self.state = State::Requesting { offer, tries: 0 };
+                self.next_ns = Some(now_ns);
+                self.run(now_ns, shared);
+                None
+            }
+            (State::Requesting { offer, .. } | State::Renewing(Lease { offer, .. }), DhcpMessageType::Ack) => {
+                let address = address_of(&message)?;
+                let server = message.server_identifier.unwrap_or(offer.server);
+                self.bind(&message, Offer { ip: message.your_ip, server }, now_ns);
+                Some(Some(address))
+            }
+            // Not at once: a server that always refuses would have us ask as fast as it answers.
+            (State::Requesting { .. }, DhcpMessageType::Nak) => {
+                self.start_again(now_ns + REFUSED_WAIT_NS);
+                None
+            }
+            (State::Renewing(_), DhcpMessageType::Nak) => {
+                self.start_again(now_ns + REFUSED_WAIT_NS);
+                Some(None)
+            }
+            _ => None,
+        }
+    }
+
+    fn bind(&mut self, message: &DhcpRepr<'_>, offer: Offer, now_ns: u64) {
+        let lease_s = u64::from(message.lease_duration.unwrap_or(u32::MAX)).max(60);
+        let renew_s = message.renew_duration.map_or(lease_s / 2, u64::from).clamp(30, lease_s);
+        let rebind_s = message.rebind_duration.map_or(lease_s / 8 * 7, u64::from).clamp(renew_s, lease_s);
+        let at = |seconds: u64| now_ns.saturating_add(seconds.saturating_mul(SECOND_NS));
+        self.next_ns = (lease_s != u64::from(u32::MAX)).then(|| at(renew_s));
+        self.state = State::Bound(Lease { offer, rebind_at_ns: at(rebind_s), ends_at_ns: at(lease_s) });
+    }
+
+    fn send(&self, kind: DhcpMessageType, offer: Option<Offer>, now_ns: u64, shared: &mut Shared) {
+        let renewing = match self.state {
+            State::Renewing(lease) => Some(lease),
+            _ => None,
+        };
+        let mac = EthernetAddress(shared.config.mac);
+        let hostname = shared.config.hostname.clone();
+        let options = [DhcpOption { kind: HOSTNAME_OPTION, data: hostname.as_bytes() }];
+        let named = !hostname.is_empty() && hostname.len() <= 63;
+        let message = DhcpRepr {
+            message_type: kind,
+            transaction_id: self.transaction,
+            secs: (now_ns.saturating_sub(self.began_ns) / SECOND_NS).min(u64::from(u16::MAX)) as u16,
+            client_hardware_address: mac,
+            client_ip: renewing.map_or(Ipv4Addr::UNSPECIFIED, |lease| lease.offer.ip),
+            your_ip: Ipv4Addr::UNSPECIFIED,
+            server_ip: Ipv4Addr::UNSPECIFIED,
+            router: None,
+            subnet_mask: None,
+            relay_agent_ip: Ipv4Addr::UNSPECIFIED,
+            broadcast: false,
+            // A renewal names its address as the sender's, and no server (RFC 2131, 4.3.2).
+            requested_ip: offer.filter(|_| renewing.is_none()).map(|offer| offer.ip),
+            client_identifier: Some(mac),
+            server_identifier: offer.filter(|_| renewing.is_none()).map(|offer| offer.server),
+            parameter_request_list: Some(WANTED),
+            dns_servers: None,
+            max_size: Some((shared.config.mtu_bytes - ipv4::HEADER_BYTES - 8).min(usize::from(u16::MAX)) as u16),
+            lease_duration: None,
+            renew_duration: None,
+            rebind_duration: None,
+            additional_options: if named { &options } else { &[] },
+        };
+        let mut data = alloc::vec![0; message.buffer_len()];
+        if message.emit(&mut DhcpPacket::new_unchecked(&mut data[..])).is_err() {
+            return;
+        }
+        let ports = (CLIENT_PORT, SERVER_PORT);
+        let packet_bytes = ipv4::HEADER_BYTES + 8 + data.len();
+        match renewing.filter(|lease| now_ns < lease.rebind_at_ns) {
+            Some(Lease { offer, .. }) => shared.send(offer.server, packet_bytes, &mut |packet| {
+                udp::write(packet, offer.ip, offer.server, ports, &data);
+            }),
+            None => shared.outbox.frame(ethernet::HEADER_BYTES + packet_bytes, |frame| {
+                let (header, packet) = frame.split_at_mut(ethernet::HEADER_BYTES);
+                header.copy_from_slice(&ethernet::header(ethernet::BROADCAST, mac.0, ethernet::IPV4));
+                udp::write(packet, message.client_ip, Ipv4Addr::BROADCAST, ports, &data);
+            }),
+        }
+    }
+}
+
+/// 1, 2, 4 ... 64 seconds, each up to an eighth longer, so that many guests started together do not ask together.
+fn back_off(tries: u8, shared: &mut Shared) -> u64 {
+    let step_ns = (SECOND_NS << tries.min(6)).min(ASK_AGAIN_MAX_NS);
+    step_ns + shared.random.draw() % (step_ns / 8)
+}
+
+/// The address that a message gives us, if it makes sense.
+fn address_of(message: &DhcpRepr<'_>) -> Option<Address> {
+    let mask = message.subnet_mask.unwrap_or(Ipv4Addr::new(255, 255, 255, 0)).to_bits();
+    if mask.leading_ones() != mask.count_ones() {
+        return None;
+    }
+    let address = Address {
+        ip: message.your_ip,
+        prefix_bits: mask.leading_ones() as u8,
+        gateway: message.router,
+        dns: message.dns_servers.as_ref().and_then(|servers| servers.first().copied()),
+    };
+    address.is_usable().then_some(address)
+}

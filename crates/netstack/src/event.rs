@@ -1,0 +1,99 @@
+//! What happened, for whoever waits: the kernel turns these into wake-ups.
+
+use crate::address::Address;
+use crate::slab::Key;
+use alloc::collections::VecDeque;
+
+macro_rules! handle {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub struct $name(pub(crate) Key);
+
+        impl $name {
+            /// A small number that no other living socket of this kind has.
+            #[must_use]
+            pub fn index(self) -> usize {
+                self.0.index as usize
+            }
+        }
+    };
+}
+
+handle!(
+    /// Names a TCP connection.
+    ConnectionId
+);
+handle!(
+    /// Names a TCP listener.
+    ListenerId
+);
+handle!(
+    /// Names a UDP socket.
+    UdpId
+);
+
+/// Something that somebody may have waited for. A connection or socket is reported only after a call on it said
+/// [`WouldBlock`](crate::Error::WouldBlock), and then once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A read will not say `WouldBlock` now: data, the end, or an error.
+    Readable(ConnectionId),
+    /// A write, or the wait for a connection to open, will not say `WouldBlock` now.
+    Writable(ConnectionId),
+    /// A connection waits to be accepted.
+    Acceptable(ListenerId),
+    /// A datagram or an error waits.
+    Datagram(UdpId),
+    /// Our address changed; `None` when it was lost.
+    Address(Option<Address>),
+}
+
+/// Events that nobody took yet.
+#[derive(Debug, Default)]
+pub(crate) struct Events(VecDeque<Event>);
+
+impl Events {
+    pub(crate) fn push(&mut self, event: Event) {
+        self.0.push_back(event);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        self.0.pop_front()
+    }
+}
+
+/// Counts of what was refused or lost, and of what went through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Frames that arrived.
+    pub frames_received: u64,
+    /// Packets with a broken header, length or checksum.
+    pub malformed: u64,
+    /// Fragments, which are not reassembled.
+    pub fragments: u64,
+    /// Frames and packets for somebody else, or of an unknown kind.
+    pub not_for_us: u64,
+    /// Connection requests dropped because the listener's queue was full.
+    pub backlog_full: u64,
+    /// Handshakes given up to make room for newer ones.
+    pub half_open_evicted: u64,
+    /// Connections and datagrams refused because the memory set aside was used up.
+    pub out_of_memory: u64,
+    /// Datagrams dropped because the socket's queue was full.
+    pub datagrams_dropped: u64,
+    /// Packets dropped because the device or loopback was too slow.
+    pub packets_dropped: u64,
+    /// Resets sent in answer to segments of no connection.
+    pub resets_sent: u64,
+    /// Connections that were opened, by either side.
+    pub connections_opened: u64,
+    /// Connections that exist now.
+    pub connections: u64,
+    /// Handshakes under way now.
+    pub handshakes: u64,
+    /// Ended connections that are remembered now, so that their late segments do no harm.
+    pub remembered: u64,
+    /// Bytes of the network's memory in use now.
+    pub memory_bytes: u64,
+}

@@ -1,0 +1,127 @@
+//! ICMP: echoes are answered, errors are told to whom they concern, and a datagram for nobody is answered with one.
+
+use crate::checksum::Sum;
+use crate::error::Error;
+use crate::ipv4;
+use crate::shared::Shared;
+use core::net::Ipv4Addr;
+
+const HEADER_BYTES: usize = 8;
+const ECHO_REPLY: u8 = 0;
+const UNREACHABLE: u8 = 3;
+const ECHO_REQUEST: u8 = 8;
+const PORT_UNREACHABLE: u8 = 3;
+/// Errors sent at most in a second.
+const ERRORS_PER_SECOND: u32 = 100;
+
+/// Our limit on errors sent.
+#[derive(Debug, Default)]
+pub(crate) struct Icmp {
+    second: u64,
+    sent: u32,
+}
+
+/// An error report about a packet of ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report {
+    pub(crate) error: Error,
+    pub(crate) protocol: u8,
+    /// Where our packet came from, on this machine.
+    pub(crate) local: (Ipv4Addr, u16),
+    pub(crate) remote: (Ipv4Addr, u16),
+    /// Word behind the ports: the sequence number of a TCP segment.
+    pub(crate) sequence: u32,
+}
+
+impl Icmp {
+    /// Takes a packet; returns an error report if it is a sound one.
+    pub(crate) fn receive(
+        &mut self,
+        packet: &ipv4::Packet<'_>,
+        to_everybody: bool,
+        shared: &mut Shared,
+    ) -> Option<Report> {
+        let message = packet.payload;
+        if message.len() < HEADER_BYTES || !Sum::default().bytes(message).is_intact() {
+            shared.statistics.malformed += 1;
+            return None;
+        }
+        match (message[0], message[1]) {
+            (ECHO_REQUEST, 0) if !to_everybody => {
+                answer_echo(packet, shared);
+                None
+            }
+            (UNREACHABLE, code) => report(code, &message[HEADER_BYTES..]),
+            _ => None,
+        }
+    }
+
+    /// Answers a datagram that no socket wanted.
+    pub(crate) fn port_unreachable(&mut self, packet: &ipv4::Packet<'_>, now_ns: u64, shared: &mut Shared) {
+        let second = now_ns / 1_000_000_000;
+        if second != self.second {
+            *self = Icmp { second, sent: 0 };
+        }
+        if self.sent == ERRORS_PER_SECOND || packet.source.is_unspecified() {
+            return;
+        }
+        self.sent += 1;
+        // The header and what follows, as far as 576 bytes allow.
+        let quoted = &packet.bytes[..packet.bytes.len().min(576 - ipv4::HEADER_BYTES - HEADER_BYTES)];
+        let len_bytes = ipv4::HEADER_BYTES + HEADER_BYTES + quoted.len();
+        shared.send(packet.source, len_bytes, &mut |reply| {
+            let message = &mut reply[ipv4::HEADER_BYTES..];
+            message[..HEADER_BYTES].copy_from_slice(&[UNREACHABLE, PORT_UNREACHABLE, 0, 0, 0, 0, 0, 0]);
+            message[HEADER_BYTES..].copy_from_slice(quoted);
+            finish(reply, packet.destination, packet.source);
+        });
+    }
+}
+
+fn answer_echo(packet: &ipv4::Packet<'_>, shared: &mut Shared) {
+    let len_bytes = ipv4::HEADER_BYTES + packet.payload.len();
+    if len_bytes > shared.config.mtu_bytes {
+        return;
+    }
+    shared.send(packet.source, len_bytes, &mut |reply| {
+        let message = &mut reply[ipv4::HEADER_BYTES..];
+        message.copy_from_slice(packet.payload);
+        message[0] = ECHO_REPLY;
+        message[2..4].fill(0);
+        finish(reply, packet.destination, packet.source);
+    });
+}
+
+fn finish(reply: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr) {
+    let message = &mut reply[ipv4::HEADER_BYTES..];
+    let checksum = Sum::default().bytes(message).complement();
+    message[2..4].copy_from_slice(&checksum);
+    ipv4::write_header(reply, source, destination, ipv4::ICMP);
+}
+
+/// Reads what a router or host says about a packet of ours, of which it quotes the beginning.
+fn report(code: u8, quoted: &[u8]) -> Option<Report> {
+    let header = quoted.first_chunk::<{ ipv4::HEADER_BYTES }>()?;
+    let header_bytes = usize::from(header[0] & 0x0f) * 4;
+    if header[0] >> 4 != 4 || header_bytes < ipv4::HEADER_BYTES {
+        return None;
+    }
+    let start = quoted.get(header_bytes..)?.first_chunk::<8>()?;
+    let error = match code {
+        2 | PORT_UNREACHABLE => Error::ConnectionRefused,
+        0 | 6 | 9 | 11 => Error::NetworkUnreachable,
+        1 | 5 | 7 | 8 | 10 | 12 | 13 => Error::HostUnreachable,
+        // "Fragmentation needed" above all: nothing to fail for.
+        _ => return None,
+    };
+    Some(Report {
+        error,
+        protocol: header[9],
+        local: (
+            Ipv4Addr::new(header[12], header[13], header[14], header[15]),
+            u16::from_be_bytes([start[0], start[1]]),
+        ),
+        remote: (ipv4::destination(header), u16::from_be_bytes([start[2], start[3]])),
+        sequence: u32::from_be_bytes([start[4], start[5], start[6], start[7]]),
+    })
+}

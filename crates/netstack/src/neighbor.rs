@@ -1,0 +1,281 @@
+//! ARP: which hardware address a neighbour has, asked when it is needed.
+//!
+//! Learned only from what concerns us: a request for our address, or the answer to a question we asked. Announcements that
+//! nobody asked for change nothing. An entry is confirmed again, by a question to the known address, after a minute of use.
+
+use crate::ethernet::{self, Mac};
+use crate::outbox::Outbox;
+use crate::slab::Key;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress};
+
+const SECOND_NS: u64 = 1_000_000_000;
+const FRESH_NS: u64 = 60 * SECOND_NS;
+const CONFIRM_NS: u64 = 10 * SECOND_NS;
+const TRIES_MAX: u8 = 3;
+const HELD_PACKETS_MAX: usize = 4;
+const WAITING_MAX: usize = 64;
+const ARP_BYTES: usize = 28;
+
+#[derive(Debug)]
+enum Entry {
+    Known {
+        mac: Mac,
+        fresh_until_ns: u64,
+        /// A question about an entry that is no longer fresh is out; the address is used until then.
+        confirm_until_ns: Option<u64>,
+    },
+    Asked {
+        again_at_ns: u64,
+        tries: u8,
+        held: Vec<Vec<u8>>,
+        waiting: Vec<Key>,
+    },
+}
+
+/// Our own side of the link.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own {
+    pub(crate) mac: Mac,
+    pub(crate) ip: Ipv4Addr,
+}
+
+/// The neighbours of the link.
+#[derive(Debug)]
+pub(crate) struct Neighbors {
+    entries: BTreeMap<Ipv4Addr, Entry>,
+    entries_max: usize,
+    /// Changes whenever an address that somebody may have copied is no longer certain.
+    epoch: u32,
+    /// Copies are certain until then.
+    certain_until_ns: u64,
+    asked: usize,
+}
+
+/// What became of a question.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// Packets that can go now (or, after a failure, never).
+    pub(crate) held: Vec<Vec<u8>>,
+    /// Connections that waited.
+    pub(crate) waiting: Vec<Key>,
+}
+
+impl Neighbors {
+    pub(crate) fn new(entries_max: usize) -> Self {
+        Neighbors { entries: BTreeMap::new(), entries_max, epoch: 1, certain_until_ns: 0, asked: 0 }
+    }
+
+    /// A token under which a copied address is still certain, if `epoch` is it.
+    pub(crate) fn is_certain(&self, epoch: u32, now_ns: u64) -> bool {
+        epoch == self.epoch && now_ns < self.certain_until_ns
+    }
+
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The address of a neighbour; asks for it when it is not known.
+    pub(crate) fn resolve(&mut self, ip: Ipv4Addr, now_ns: u64, own: Own, outbox: &mut Outbox) -> Option<Mac> {
+        match self.entries.get_mut(&ip) {
+            Some(Entry::Known { mac, fresh_until_ns, .. }) if now_ns < *fresh_until_ns => {
+                let mac = *mac;
+                if now_ns >= self.certain_until_ns {
+                    self.recertify(now_ns);
+                }
+                Some(mac)
+            }
+            Some(Entry::Known { mac, confirm_until_ns, .. }) if confirm_until_ns.is_none_or(|until| now_ns < until) => {
+                let mac = *mac;
+                if confirm_until_ns.is_none() {
+                    *confirm_until_ns = Some(now_ns + CONFIRM_NS);
+                    request(own, ip, mac, outbox);
+                }
+                Some(mac)
+            }
+            Some(Entry::Asked { .. }) => None,
+            _ => {
+                self.ask(ip, now_ns, own, outbox);
+                None
+            }
+        }
+    }
+
+    fn ask(&mut self, ip: Ipv4Addr, now_ns: u64, own: Own, outbox: &mut Outbox) {
+        self.make_room();
+        let asked = Entry::Asked { again_at_ns: now_ns + SECOND_NS, tries: 1, held: Vec::new(), waiting: Vec::new() };
+        self.entries.insert(ip, asked);
+        self.asked += 1;
+        self.epoch = self.epoch.wrapping_add(1);
+        request(own, ip, ethernet::BROADCAST, outbox);
+    }
+
+    fn make_room(&mut self) {
+        while self.entries.len() >= self.entries_max {
+            // The one that was confirmed longest ago; unanswered questions before any answer.
+            let oldest = self.entries.iter().min_by_key(|(_, entry)| match entry {
+                Entry::Known { fresh_until_ns, .. } => *fresh_until_ns,
+                Entry::Asked { .. } => 0,
+            });
+            let Some(ip) = oldest.map(|(ip, _)| *ip) else { return };
+            self.forget(ip);
+        }
+    }
+
+    fn forget(&mut self, ip: Ipv4Addr) {
+        if let Some(Entry::Asked { .. }) = self.entries.remove(&ip) {
+            self.asked -= 1;
+        }
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// Keeps a packet until its neighbour answers; gives it back when no question is out or too many wait.
+    pub(crate) fn hold(&mut self, ip: Ipv4Addr, packet: Vec<u8>) -> Result<(), Vec<u8>> {
+        match self.entries.get_mut(&ip) {
+            Some(Entry::Asked { held, .. }) if held.len() < HELD_PACKETS_MAX => {
+                held.push(packet);
+                Ok(())
+            }
+            _ => Err(packet),
+        }
+    }
+
+    /// Notes that a connection waits for a neighbour.
+    pub(crate) fn wait(&mut self, ip: Ipv4Addr, connection: Key) {
+        if let Some(Entry::Asked { waiting, .. }) = self.entries.get_mut(&ip)
+            && waiting.len() < WAITING_MAX
+            && !waiting.contains(&connection)
+        {
+            waiting.push(connection);
+        }
+    }
+
+    /// Takes an ARP packet; returns what its answer sets free.
+    pub(crate) fn receive(&mut self, data: &[u8], now_ns: u64, own: Own, outbox: &mut Outbox) -> Result<Answer, ()> {
+        let packet = ArpPacket::new_checked(data).map_err(drop)?;
+        let Ok(ArpRepr::EthernetIpv4 {
+            operation,
+            source_hardware_addr: EthernetAddress(mac),
+            source_protocol_addr: ip,
+            target_protocol_addr: target,
+            ..
+        }) = ArpRepr::parse(&packet)
+        else {
+            return Err(());
+        };
+        if target != own.ip || ip == own.ip || ip.is_unspecified() || ip.is_multicast() || !ethernet::is_unicast(mac) {
+            return Ok(Answer::default());
+        }
+        match operation {
+            ArpOperation::Request => {
+                let answer = self.learn(ip, mac, now_ns);
+                write(own, ArpOperation::Reply, ip, mac, outbox);
+                Ok(answer)
+            }
+            ArpOperation::Reply => match self.entries.get(&ip) {
+                Some(Entry::Asked { .. } | Entry::Known { confirm_until_ns: Some(_), .. }) => {
+                    Ok(self.learn(ip, mac, now_ns))
+                }
+                _ => Ok(Answer::default()),
+            },
+            ArpOperation::Unknown(_) => Ok(Answer::default()),
+        }
+    }
+
+    fn learn(&mut self, ip: Ipv4Addr, mac: Mac, now_ns: u64) -> Answer {
+        let known = Entry::Known { mac, fresh_until_ns: now_ns + FRESH_NS, confirm_until_ns: None };
+        if !self.entries.contains_key(&ip) {
+            self.make_room();
+        }
+        let before = self.entries.insert(ip, known);
+        self.recertify(now_ns);
+        match before {
+            Some(Entry::Asked { held, waiting, .. }) => {
+                self.asked -= 1;
+                Answer { held, waiting }
+            }
+            _ => Answer::default(),
+        }
+    }
+
+    /// Makes every copy be looked up once more, and new copies good until the next entry needs confirmation.
+    fn recertify(&mut self, now_ns: u64) {
+        self.epoch = self.epoch.wrapping_add(1);
+        let fresh = self.entries.values().filter_map(|entry| match entry {
+            Entry::Known { fresh_until_ns, .. } if *fresh_until_ns > now_ns => Some(*fresh_until_ns),
+            _ => None,
+        });
+        self.certain_until_ns = fresh.min().unwrap_or(0);
+    }
+
+    /// When the next question must be repeated.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        if self.asked == 0 {
+            return None;
+        }
+        self.entries
+            .values()
+            .filter_map(|entry| match entry {
+                Entry::Asked { again_at_ns, .. } => Some(*again_at_ns),
+                Entry::Known { .. } => None,
+            })
+            .min()
+    }
+
+    /// Repeats questions that are due; returns what waited for neighbours that never answered.
+    pub(crate) fn run(&mut self, now_ns: u64, own: Own, outbox: &mut Outbox) -> Answer {
+        let mut failed = Answer::default();
+        if self.asked == 0 {
+            return failed;
+        }
+        let mut given_up = Vec::new();
+        for (ip, entry) in &mut self.entries {
+            if let Entry::Asked { again_at_ns, tries, held, waiting } = entry
+                && *again_at_ns <= now_ns
+            {
+                if *tries == TRIES_MAX {
+                    failed.held.append(held);
+                    failed.waiting.append(waiting);
+                    given_up.push(*ip);
+                } else {
+                    *tries += 1;
+                    *again_at_ns = now_ns + SECOND_NS;
+                    request(own, *ip, ethernet::BROADCAST, outbox);
+                }
+            }
+        }
+        for ip in given_up {
+            self.forget(ip);
+        }
+        failed
+    }
+
+    /// Forgets everything: our own address changed.
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+        self.asked = 0;
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+}
+
+fn request(own: Own, ip: Ipv4Addr, destination: Mac, outbox: &mut Outbox) {
+    write(own, ArpOperation::Request, ip, destination, outbox);
+}
+
+fn write(own: Own, operation: ArpOperation, ip: Ipv4Addr, destination: Mac, outbox: &mut Outbox) {
+    let target = if operation == ArpOperation::Request { [0; 6] } else { destination };
+    let arp = ArpRepr::EthernetIpv4 {
+        operation,
+        source_hardware_addr: EthernetAddress(own.mac),
+        source_protocol_addr: own.ip,
+        target_hardware_addr: EthernetAddress(target),
+        target_protocol_addr: ip,
+    };
+    outbox.frame(ethernet::HEADER_BYTES + ARP_BYTES, |frame| {
+        let (header, body) = frame.split_at_mut(ethernet::HEADER_BYTES);
+        header.copy_from_slice(&ethernet::header(destination, own.mac, ethernet::ARP));
+        arp.emit(&mut ArpPacket::new_unchecked(body));
+    });
+}

@@ -1,0 +1,234 @@
+//! TCP around the engine: the connection table, handshakes, listeners, TIME-WAIT, timers and limits.
+//!
+//! A segment's way: [`Tcp::receive`] finds its tuple in the table (`table.rs`) and hands it to the connection (`input.rs`),
+//! a handshake under way, a closed connection's memory, or a listener (this file). What connections have to say is written
+//! at the next flush (`output.rs`); programs come in through `sockets.rs` and `listener.rs`.
+
+mod connection;
+mod engine;
+mod handshake;
+mod input;
+mod isn;
+mod listener;
+mod options;
+mod output;
+mod pool;
+mod segment;
+mod smoltcp;
+mod sockets;
+mod table;
+mod time_wait;
+
+pub(crate) use segment::Tuple;
+pub use sockets::Ending;
+
+use crate::config::Config;
+use crate::device::Received;
+use crate::ipv4;
+use crate::shared::Shared;
+use crate::slab::{Key, Slab};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use connection::Connection;
+use engine::Handshake;
+use handshake::HalfOpens;
+use listener::Listener;
+use options::SynOptions;
+use segment::{ACK, Control, FIN, RST, SYN, Segment};
+use table::{Place, Table};
+use time_wait::TimeWaits;
+use toro_timers::TimerQueue;
+
+/// All of TCP.
+#[derive(Debug)]
+pub(crate) struct Tcp {
+    table: Table,
+    connections: Slab<Box<Connection>>,
+    listeners: Slab<Listener>,
+    half_open: HalfOpens,
+    time_waits: TimeWaits,
+    /// Connections that ended, with buffers to use again.
+    #[expect(clippy::vec_box, reason = "they come from the slab, and go back to it, in their boxes")]
+    spares: Vec<Box<Connection>>,
+    /// Connections that have a turn to send.
+    turns: Vec<u32>,
+    /// Connections that owe an acknowledgement, in the order it is due.
+    acknowledgements: VecDeque<(u64, Key)>,
+    /// Retransmissions, probes, patience.
+    timers: TimerQueue<u32>,
+}
+
+impl Tcp {
+    pub(crate) fn new(config: &Config) -> Self {
+        Tcp {
+            table: Table::new([config.secret[0], config.secret[1]]),
+            connections: Slab::new(),
+            listeners: Slab::new(),
+            half_open: HalfOpens::new(),
+            time_waits: TimeWaits::new(config.limits.time_wait_max),
+            spares: Vec::new(),
+            turns: Vec::new(),
+            acknowledgements: VecDeque::new(),
+            timers: TimerQueue::new(),
+        }
+    }
+
+    /// Takes a packet for one of our addresses.
+    pub(crate) fn receive(&mut self, packet: &ipv4::Packet<'_>, checksum: Received, now_ns: u64, shared: &mut Shared) {
+        let intact = checksum == Received::Verified || packet.pseudo_header().bytes(packet.payload).is_intact();
+        let Some(segment) = Segment::parse(packet).filter(|_| intact) else {
+            shared.statistics.malformed += 1;
+            return;
+        };
+        match self.table.find(&segment.tuple) {
+            Some(Place::Connection(index)) => self.input(index, packet.bytes, &segment, now_ns, shared),
+            Some(Place::HalfOpen(index)) => self.third_segment(index, packet.bytes, &segment, now_ns, shared),
+            Some(Place::TimeWait(number)) => self.late(number, &segment, now_ns, shared),
+            None => self.unknown(&segment, now_ns, shared),
+        }
+    }
+
+    /// A segment that belongs to nothing: a wish for a connection, or a mistake.
+    fn unknown(&mut self, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) {
+        let tuple = segment.tuple;
+        let listener = if segment.opens() { self.listener_for(tuple.local, tuple.local_port) } else { None };
+        match listener {
+            Some(listener) => self.first_segment(listener, segment, now_ns, shared),
+            None => refuse(segment, shared),
+        }
+    }
+
+    /// A peer wants a connection to one of our listeners.
+    fn first_segment(&mut self, listener: Key, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) {
+        let Some(peer_options) = SynOptions::parse(segment.options) else {
+            shared.statistics.malformed += 1;
+            return;
+        };
+        if self.listeners.get_key(listener).is_none_or(Listener::is_full) {
+            // The peer asks again in a second; perhaps there is room then.
+            shared.statistics.backlog_full += 1;
+            return;
+        }
+        if let Some(index) = self.half_open.crowded_out(shared)
+            && let Some(evicted) = self.half_open.remove(index)
+        {
+            self.table.remove(&evicted.handshake.tuple);
+            shared.statistics.half_open_evicted += 1;
+        }
+        let tuple = segment.tuple;
+        let handshake = Handshake {
+            tuple,
+            isn: handshake::initial_sequence(&tuple, now_ns, shared),
+            peer_isn: segment.sequence,
+            peer_window: segment.window,
+            peer_options,
+        };
+        match self.half_open.begin(handshake, listener, now_ns, shared) {
+            Some(index) if self.table.set(tuple, Place::HalfOpen(index)) => {}
+            Some(index) => {
+                self.half_open.remove(index);
+                shared.statistics.out_of_memory += 1;
+            }
+            None => shared.statistics.out_of_memory += 1,
+        }
+    }
+
+    /// A segment for a handshake under way: mostly the one that completes it.
+    fn third_segment(&mut self, index: u32, bytes: &[u8], segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) {
+        let Some(half_open) = self.half_open.get(index).copied() else { return };
+        let handshake = half_open.handshake;
+        if segment.opens() {
+            if segment.sequence == handshake.peer_isn {
+                self.half_open.repeat(index, shared);
+            } else {
+                // The peer started anew; so do we.
+                self.forget_half_open(index, &handshake.tuple);
+                self.unknown(segment, now_ns, shared);
+            }
+            return;
+        }
+        let in_order = segment.sequence == handshake.peer_isn.wrapping_add(1);
+        if segment.has(RST) {
+            if in_order {
+                self.forget_half_open(index, &handshake.tuple);
+            }
+            return;
+        }
+        if !segment.has(ACK) || segment.has(SYN) {
+            return;
+        }
+        if segment.acknowledgement != handshake.isn.wrapping_add(1) {
+            refuse(segment, shared);
+            return;
+        }
+        if !in_order {
+            // Data overtook the bare acknowledgement. Without room to keep it, it must come again.
+            return;
+        }
+        if self.listeners.get_key(half_open.listener).is_none_or(Listener::is_full) {
+            shared.statistics.backlog_full += 1;
+            return;
+        }
+        let Some(key) = self.open_accepted(&handshake, now_ns, shared) else { return };
+        self.half_open.remove(index);
+        if let Some(connection) = self.connections.get_mut(key.index) {
+            connection.listener = Some(half_open.listener);
+        }
+        shared.statistics.connections_opened += 1;
+        self.input(key.index, bytes, segment, now_ns, shared);
+        if self.connections.get_key(key).is_some()
+            && let Some(listener) = self.listeners.get_key_mut(half_open.listener)
+            && listener.push(key)
+        {
+            shared.events.push(crate::Event::Acceptable(crate::ListenerId(half_open.listener)));
+        }
+    }
+
+    fn forget_half_open(&mut self, index: u32, tuple: &Tuple) {
+        self.half_open.remove(index);
+        self.table.remove(tuple);
+    }
+
+    /// A segment for a connection that ended in order.
+    fn late(&mut self, number: u32, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) {
+        let Some(closed) = self.time_waits.get(number).copied() else {
+            self.table.remove(&segment.tuple);
+            return self.unknown(segment, now_ns, shared);
+        };
+        let over = closed.until_ns <= now_ns;
+        if over || (segment.opens() && segment::after(segment.sequence, closed.expected)) {
+            // A new connection between the same ends, told apart from the old one by its numbers.
+            self.time_waits.remove(number);
+            self.table.remove(&segment.tuple);
+            return self.unknown(segment, now_ns, shared);
+        }
+        // RFC 1337: a reset does not end the watch. The peer's last segment again means that our answer was lost.
+        if !segment.has(RST) && (segment.has(FIN) || segment.has(SYN) || segment.payload_bytes > 0) {
+            let control = Control {
+                tuple: closed.tuple,
+                sequence: closed.next,
+                acknowledgement: closed.expected,
+                flags: ACK,
+                window: 0,
+                options: &[],
+            };
+            shared.send(closed.tuple.remote, control.packet_bytes(), &mut |packet| control.write(packet));
+        }
+    }
+}
+
+/// Answers that there is no such connection.
+fn refuse(segment: &Segment<'_>, shared: &mut Shared) {
+    if let Some(control) = Control::reset_for(segment) {
+        shared.statistics.resets_sent += 1;
+        shared.send(segment.tuple.remote, control.packet_bytes(), &mut |packet| control.write(packet));
+    }
+}
+
+/// All ports a program did not choose itself, from a random one on.
+pub(crate) fn ephemeral_ports(random: u64) -> impl Iterator<Item = u16> {
+    const FIRST: u64 = 32768;
+    const COUNT: u64 = 28232;
+    (0..COUNT).map(move |step| (FIRST + (random % COUNT + step) % COUNT) as u16)
+}

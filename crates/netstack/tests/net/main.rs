@@ -1,0 +1,8 @@
+//! The stack from outside: conversations, limits, hostile packets, the protocols of the link, and a real Linux at the other end.
+
+mod conversations;
+mod frames;
+mod hostile;
+mod limits;
+mod link;
+mod world;

@@ -1,0 +1,270 @@
+//! Two stacks on a wire in memory, in virtual time: what the wire loses, repeats and delays is what a seed says.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use toro_netstack::{
+    Address, Checksum, Config, ConnectionId, Device, Ending, Error, Full, ListenerId, Received, Stack,
+};
+
+pub(crate) const MILLISECOND_NS: u64 = 1_000_000;
+pub(crate) const SECOND_NS: u64 = 1_000_000_000;
+pub(crate) const CLIENT: usize = 0;
+pub(crate) const SERVER: usize = 1;
+
+/// A device that keeps frames, as many as it has room for.
+pub(crate) struct Port {
+    pub(crate) sent: VecDeque<Vec<u8>>,
+    pub(crate) room: usize,
+}
+
+impl Device for Port {
+    fn ready(&mut self) -> bool {
+        self.sent.len() < self.room
+    }
+
+    fn transmit(&mut self, len: usize, checksum: Checksum, fill: impl FnOnce(&mut [u8])) -> Result<(), Full> {
+        if !self.ready() {
+            return Err(Full);
+        }
+        let mut frame = vec![0xa5; len];
+        fill(&mut frame);
+        if let Checksum::Partial { start_bytes, offset_bytes } = checksum {
+            complete(&mut frame, start_bytes.into(), offset_bytes.into());
+        }
+        self.sent.push_back(frame);
+        Ok(())
+    }
+}
+
+/// What a device with checksum offload does.
+fn complete(frame: &mut [u8], start: usize, offset: usize) {
+    let sum = frame[start..]
+        .chunks(2)
+        .fold(0u32, |sum, pair| sum + u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])));
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    frame[start + offset..start + offset + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+}
+
+/// A frame on its way: arrival, number, destination, bytes.
+type Flight = (u64, u64, usize, Vec<u8>);
+
+/// How bad the wire is, in frames of a thousand.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Weather {
+    pub(crate) lost: u64,
+    pub(crate) repeated: u64,
+    pub(crate) delayed: u64,
+}
+
+pub(crate) struct World {
+    pub(crate) stacks: [Stack; 2],
+    pub(crate) ports: [Port; 2],
+    pub(crate) now_ns: u64,
+    pub(crate) weather: Weather,
+    pub(crate) latency_ns: u64,
+    in_flight: BinaryHeap<Reverse<Flight>>,
+    frames: u64,
+    random: u64,
+}
+
+pub(crate) fn mac(host: usize) -> [u8; 6] {
+    [0x52, 0x54, 0, 0, 0, host as u8 + 1]
+}
+
+pub(crate) fn ip(host: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, host as u8 + 1)
+}
+
+pub(crate) fn at(host: usize, port: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(ip(host), port)
+}
+
+pub(crate) fn config(host: usize) -> Config {
+    Config::new(mac(host), [0x1234_5678 + host as u64, 0x9abc, 0xdef0, 77 + host as u64])
+}
+
+pub(crate) fn address(host: usize) -> Address {
+    Address { ip: ip(host), prefix_bits: 24, gateway: None, dns: None }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        World::with(config(CLIENT), config(SERVER))
+    }
+
+    pub(crate) fn with(client: Config, server: Config) -> Self {
+        let mut stacks = [Stack::new(client), Stack::new(server)];
+        for (host, stack) in stacks.iter_mut().enumerate() {
+            assert!(stack.set_address(address(host)));
+        }
+        let port = || Port { sent: VecDeque::new(), room: 64 };
+        World {
+            stacks,
+            ports: [port(), port()],
+            now_ns: SECOND_NS,
+            weather: Weather::default(),
+            latency_ns: 100_000,
+            in_flight: BinaryHeap::new(),
+            frames: 0,
+            random: 1,
+        }
+    }
+
+    pub(crate) fn seed(mut self, seed: u64, weather: Weather) -> Self {
+        self.random = seed | 1;
+        self.weather = weather;
+        self
+    }
+
+    pub(crate) fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    fn happens(&mut self, per_mille: u64) -> bool {
+        self.random() % 1000 < per_mille
+    }
+
+    fn put(&mut self, to: usize, frame: Vec<u8>) {
+        if self.happens(self.weather.lost) {
+            return;
+        }
+        let copies = 1 + u64::from(self.happens(self.weather.repeated));
+        for _ in 0..copies {
+            let extra = if self.happens(self.weather.delayed) { self.random() % (5 * MILLISECOND_NS) } else { 0 };
+            self.frames += 1;
+            let arrival = self.now_ns + self.latency_ns + extra;
+            self.in_flight.push(Reverse((arrival, self.frames, to, frame.clone())));
+        }
+    }
+
+    /// Puts a frame on the wire to `to`, arriving now.
+    pub(crate) fn inject(&mut self, to: usize, frame: &[u8]) {
+        self.stacks[to].receive(frame, Received::Unverified, self.now_ns);
+    }
+
+    /// Lets both stacks speak and takes what arrives now. `true` when something moved.
+    pub(crate) fn turn(&mut self) -> bool {
+        let mut moved = false;
+        for host in 0..2 {
+            while self.stacks[host].flush(&mut self.ports[host], self.now_ns) && !self.ports[host].sent.is_empty() {
+                self.carry(host);
+            }
+            moved |= self.carry(host);
+        }
+        while let Some(Reverse((arrival, ..))) = self.in_flight.peek()
+            && *arrival <= self.now_ns
+        {
+            let Some(Reverse((_, _, to, frame))) = self.in_flight.pop() else { break };
+            self.stacks[to].receive(&frame, Received::Unverified, self.now_ns);
+            moved = true;
+        }
+        moved
+    }
+
+    fn carry(&mut self, host: usize) -> bool {
+        let moved = !self.ports[host].sent.is_empty();
+        while let Some(frame) = self.ports[host].sent.pop_front() {
+            self.put(1 - host, frame);
+        }
+        moved
+    }
+
+    /// Goes to the next moment at which anything happens; `false` when nothing ever will.
+    pub(crate) fn advance(&mut self) -> bool {
+        let arrival = self.in_flight.peek().map(|Reverse((arrival, ..))| *arrival);
+        let deadlines = [self.stacks[0].next_deadline(), self.stacks[1].next_deadline()];
+        let Some(next) = deadlines.into_iter().chain([arrival]).flatten().min() else { return false };
+        self.now_ns = self.now_ns.max(next);
+        true
+    }
+
+    /// Runs until `done`, for at most this much virtual time.
+    pub(crate) fn run_until(&mut self, limit_ns: u64, mut done: impl FnMut(&mut World) -> bool) {
+        let end = self.now_ns + limit_ns;
+        loop {
+            while self.turn() {}
+            if done(self) {
+                return;
+            }
+            if !self.turn() && (!self.advance() || self.now_ns > end) {
+                panic!("still waiting at {} ns (limit {end} ns)", self.now_ns);
+            }
+        }
+    }
+
+    /// Runs for this much virtual time.
+    pub(crate) fn run_for(&mut self, time_ns: u64) {
+        let end = self.now_ns + time_ns;
+        loop {
+            while self.turn() {}
+            let before = self.now_ns;
+            if !self.advance() || self.now_ns > end {
+                self.now_ns = end;
+                while self.turn() {}
+                return;
+            }
+            assert!(self.now_ns > before || self.turn() || self.now_ns == before, "time stands still");
+        }
+    }
+
+    /// A connection from the client to the server, open on both sides.
+    pub(crate) fn connect(&mut self, listener: ListenerId, port: u16) -> (ConnectionId, ConnectionId) {
+        let client = self.stacks[CLIENT].tcp_connect(at(SERVER, port), self.now_ns).unwrap();
+        let mut server = None;
+        self.run_until(60 * SECOND_NS, |world| {
+            if server.is_none() {
+                server = world.stacks[SERVER].tcp_accept(listener).ok().map(|(id, _)| id);
+            }
+            world.stacks[CLIENT].tcp_connected(client) == Ok(()) && server.is_some()
+        });
+        (client, server.unwrap())
+    }
+
+    /// Listens at the server.
+    pub(crate) fn listen(&mut self, port: u16, backlog: usize) -> ListenerId {
+        self.stacks[SERVER].tcp_listen(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port), backlog).unwrap()
+    }
+
+    /// Sends all of `data` one way, reading it at the other end.
+    pub(crate) fn transfer(&mut self, from: (usize, ConnectionId), to: (usize, ConnectionId), data: &[u8]) -> Vec<u8> {
+        let mut written = 0;
+        let mut read = Vec::new();
+        self.run_until(3600 * SECOND_NS, |world| {
+            while written < data.len() {
+                match world.stacks[from.0].tcp_write(from.1, &data[written..]) {
+                    Ok(bytes) => written += bytes,
+                    Err(Error::WouldBlock) => break,
+                    Err(error) => panic!("write: {error}"),
+                }
+            }
+            let mut buffer = [0; 4096];
+            loop {
+                match world.stacks[to.0].tcp_read(to.1, &mut buffer) {
+                    Ok(0) => panic!("end of stream after {} bytes", read.len()),
+                    Ok(bytes) => read.extend_from_slice(&buffer[..bytes]),
+                    Err(Error::WouldBlock) => break,
+                    Err(error) => panic!("read: {error}"),
+                }
+            }
+            read.len() >= data.len()
+        });
+        read
+    }
+
+    /// Closes both ends in order and lets everything settle.
+    pub(crate) fn close(&mut self, client: ConnectionId, server: ConnectionId) {
+        self.stacks[SERVER].tcp_close(server, Ending::Orderly);
+        self.stacks[CLIENT].tcp_close(client, Ending::Orderly);
+        self.run_until(120 * SECOND_NS, |world| world.stacks.iter().all(|stack| stack.statistics().connections == 0));
+    }
+}
+
+/// Bytes that tell where they belong.
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u32).map(|index| (index ^ (index >> 8) ^ (index >> 16)) as u8).collect()
+}
