@@ -1,11 +1,7 @@
 //! What is fuzzed: each target is a function of bytes that must neither panic nor break what it promises.
 //!
-//! The inputs worth keeping are in `corpus/<target>`; `cargo test` replays them all, on stable. To look for more
-//! (nightly, a C++ compiler, `cargo install cargo-fuzz`):
-//!
-//! ```text
-//! TORO_FUZZ_TARGET=virtqueue cargo +nightly fuzz run --features libfuzzer fuzz corpus/virtqueue
-//! ```
+//! The inputs worth keeping are in `corpus/<target>`; `cargo test` replays them all, on stable. To look for more, with
+//! a nightly compiler: `fuzz/run virtqueue -max_total_time=60`.
 
 mod acpi;
 mod input;
