@@ -12,7 +12,9 @@ use toro_virtqueue::{Broken, Direction, Interrupts, Notify, Options, Queue};
 const RECEIVE_QUEUE: u16 = 0;
 const TRANSMIT_QUEUE: u16 = 1;
 const CONFIG_MAC: usize = 0;
+const CONFIG_STATUS: usize = 6;
 const CONFIG_MTU: usize = 10;
+const LINK_UP: u16 = 1;
 const ETHERNET_HEADER_BYTES: usize = 14;
 const ETHERNET_MTU_BYTES: usize = 1500;
 /// A queue's buffers take at most this part of RAM: 16 slots up to 4 MiB. Firecracker passes frames on only when
@@ -36,6 +38,7 @@ pub struct NetDevice {
     acknowledged: u64,
     mac: [u8; 6],
     mtu_bytes: usize,
+    says_link: bool,
     offloads: Offloads,
     reported: bool,
 }
@@ -60,6 +63,11 @@ impl NetDevice {
     /// The largest IP packet, in bytes.
     pub fn mtu(&self) -> usize {
         self.mtu_bytes
+    }
+
+    /// Is the cable plugged in? Cards that do not say so always are. Asks the device.
+    pub fn link_is_up(&self) -> bool {
+        !self.says_link || self.transport.config_u16(CONFIG_STATUS) & LINK_UP != 0
     }
 
     /// Who does the checksums.
@@ -167,6 +175,7 @@ struct Setup {
     vector: Vector,
     mac: [u8; 6],
     mtu_bytes: usize,
+    says_link: bool,
     offloads: Offloads,
 }
 
@@ -198,7 +207,17 @@ impl Setup {
         let receive = net::Receive::new(queue, buffers, offloads);
         let (queue, buffers, transmit_doorbell) = start(TRANSMIT_QUEUE, Direction::ToDevice)?;
         let transmit = net::Transmit::new(queue, buffers, offloads);
-        Ok(Setup { receive, transmit, receive_doorbell, transmit_doorbell, vector, mac, mtu_bytes, offloads })
+        Ok(Setup {
+            receive,
+            transmit,
+            receive_doorbell,
+            transmit_doorbell,
+            vector,
+            mac,
+            mtu_bytes,
+            says_link: has(STATUS),
+            offloads,
+        })
     }
 
     fn finish(mut self, transport: Transport) -> NetDevice {
@@ -218,6 +237,7 @@ impl Setup {
             acknowledged: u64::MAX, // whatever raised the line before
             mac: self.mac,
             mtu_bytes: self.mtu_bytes,
+            says_link: self.says_link,
             offloads: self.offloads,
             reported: false,
         }

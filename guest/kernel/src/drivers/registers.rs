@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "registers are mapped")]
 
 use super::DeviceError;
+use crate::arch::paging;
 use crate::mm::{self, Caching, PhysAddr};
 use core::ptr::NonNull;
 
@@ -37,7 +38,7 @@ impl Registers {
     pub(super) fn map(address: u64, bytes: u64) -> Result<Registers, DeviceError> {
         let end = address.checked_add(bytes).ok_or(DeviceError::Place(address))?;
         let ram = crate::start::boot_info().map_or(&[][..], |boot| boot.memory.ranges());
-        if ram.iter().any(|ram| address < ram.end && ram.start < end) {
+        if ram.iter().chain([&paging::image()]).any(|ram| address < ram.end && ram.start < end) {
             return Err(DeviceError::Place(address));
         }
         let mapping = mm::map_device(PhysAddr(address), bytes as usize, Caching::Uncached)?;
