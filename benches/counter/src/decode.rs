@@ -15,9 +15,7 @@ pub(crate) struct Class {
 /// In 32-bit code 0x40..0x4f is `inc`/`dec`, never followed by more bytes, so it is not mistaken for REX.
 pub(crate) fn classify(bytes: &[u8]) -> Class {
     let prefixes = bytes.iter().take_while(|&&byte| is_prefix(byte)).count();
-    let repeated = bytes[..prefixes]
-        .iter()
-        .any(|&byte| matches!(byte, 0xf2 | 0xf3));
+    let repeated = bytes[..prefixes].iter().any(|&byte| matches!(byte, 0xf2 | 0xf3));
     let mut rest = &bytes[prefixes..];
     if let [0x40..=0x4f, tail @ ..] = rest
         && !tail.is_empty()
@@ -28,17 +26,11 @@ pub(crate) fn classify(bytes: &[u8]) -> Class {
         [0xe6 | 0xe7, port, ..] => Some(*port),
         _ => None,
     };
-    Class {
-        counter: counter_of(rest, repeated),
-        out_port,
-    }
+    Class { counter: counter_of(rest, repeated), out_port }
 }
 
 fn is_prefix(byte: u8) -> bool {
-    matches!(
-        byte,
-        0xf2 | 0xf3 | 0x66 | 0x67 | 0xf0 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65
-    )
+    matches!(byte, 0xf2 | 0xf3 | 0x66 | 0x67 | 0xf0 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65)
 }
 
 fn counter_of(opcode: &[u8], repeated: bool) -> Option<Counter> {
@@ -115,13 +107,7 @@ mod tests {
 
     #[test]
     fn an_immediate_port_is_reported() {
-        assert_eq!(
-            classify(&[0xe6, 0xf4]),
-            Class {
-                counter: Some(Counter::PortOut),
-                out_port: Some(0xf4)
-            }
-        );
+        assert_eq!(classify(&[0xe6, 0xf4]), Class { counter: Some(Counter::PortOut), out_port: Some(0xf4) });
         assert_eq!(classify(&[0xee]).out_port, None);
         assert_eq!(classify(&[0xe6]).out_port, None);
     }

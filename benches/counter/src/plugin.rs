@@ -1,8 +1,5 @@
 //! The plugin QEMU loads: instruments each translated block, adds to the mapped counters.
-#![expect(
-    unsafe_code,
-    reason = "exports the symbols that QEMU looks for, and maps the counter file"
-)]
+#![expect(unsafe_code, reason = "exports the symbols that QEMU looks for, and maps the counter file")]
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::fs::OpenOptions;
@@ -11,10 +8,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Instant;
 
 use crate::decode::classify;
-use crate::layout::{
-    Counter, DEVICES_MAX, MAGIC, MARKERS_MAX, MarkerSlot, Shared, WATCHES_MAX, load_name,
-    store_name,
-};
+use crate::layout::{Counter, DEVICES_MAX, MAGIC, MARKERS_MAX, MarkerSlot, Shared, WATCHES_MAX, load_name, store_name};
 use crate::qemu::{self, Api, Info, PluginId};
 
 /// The API version we ask for, read by QEMU before it installs us. Chosen when the object is loaded.
@@ -58,12 +52,7 @@ const BASE_STEP_BYTES: u64 = 2 << 20;
 
 impl Options {
     fn parse(arguments: &[&str]) -> Result<(Options, String), String> {
-        let mut options = Options {
-            devices: false,
-            blocks: false,
-            marker_port: 0xf4,
-            watches: Vec::new(),
-        };
+        let mut options = Options { devices: false, blocks: false, marker_port: 0xf4, watches: Vec::new() };
         let mut out = None;
         for argument in arguments {
             match argument.split_once('=') {
@@ -72,13 +61,10 @@ impl Options {
                 Some(("blocks", value)) => options.blocks = is_on(value),
                 Some(("marker", value)) => {
                     let port = hexadecimal(value).and_then(|port| u8::try_from(port).ok());
-                    options.marker_port =
-                        port.ok_or(format!("marker={value}: not a port 0x00..0xff"))?;
+                    options.marker_port = port.ok_or(format!("marker={value}: not a port 0x00..0xff"))?;
                 }
                 Some(("watch", value)) if options.watches.len() < WATCHES_MAX => {
-                    options.watches.push(
-                        hexadecimal(value).ok_or(format!("watch={value}: not an address 0x.."))?,
-                    );
+                    options.watches.push(hexadecimal(value).ok_or(format!("watch={value}: not an address 0x.."))?);
                 }
                 _ => {
                     return Err(format!(
@@ -97,8 +83,7 @@ fn hexadecimal(text: &str) -> Option<u64> {
 
 /// True for the watched address itself, and for where the kernel's random base moved it.
 fn is_watched(watched: u64, address: u64) -> bool {
-    address == watched
-        || (address >> 63 == 1 && address % BASE_STEP_BYTES == watched % BASE_STEP_BYTES)
+    address == watched || (address >> 63 == 1 && address % BASE_STEP_BYTES == watched % BASE_STEP_BYTES)
 }
 
 fn is_on(value: &str) -> bool {
@@ -121,13 +106,7 @@ pub(crate) unsafe extern "C" fn qemu_plugin_install(
         let count = usize::try_from(count).unwrap_or(0);
         (
             &*info,
-            (0..count)
-                .map(|index| {
-                    CStr::from_ptr(*arguments.add(index))
-                        .to_str()
-                        .unwrap_or("?")
-                })
-                .collect::<Vec<_>>(),
+            (0..count).map(|index| CStr::from_ptr(*arguments.add(index)).to_str().unwrap_or("?")).collect::<Vec<_>>(),
         )
     };
     match install(info, &arguments) {
@@ -148,21 +127,11 @@ fn install(info: &Info, arguments: &[&str]) -> Result<Plugin, String> {
     let (options, out) = Options::parse(arguments)?;
     let api = Api::load(info)?;
     let shared = map(&out).map_err(|error| format!("{out}: {error}"))?;
-    Ok(Plugin {
-        api,
-        shared,
-        options,
-        started: Instant::now(),
-    })
+    Ok(Plugin { api, shared, options, started: Instant::now() })
 }
 
 fn map(path: &str) -> std::io::Result<&'static Shared> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)?;
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
     file.set_len(size_of::<Shared>() as u64)?;
     // SAFETY: the file is ours, as long as `Shared`, and nobody shortens it while QEMU runs.
     let mapping = Box::leak(Box::new(unsafe { memmap2::MmapMut::map_mut(&file) }?));
@@ -192,11 +161,7 @@ extern "C" fn block_translated(_id: PluginId, block: *mut c_void) {
         let address = api.address(instruction);
         for (slot, &watched) in shared.watches.iter().zip(&plugin.options.watches) {
             if is_watched(watched, address) {
-                api.call(
-                    instruction,
-                    watch_reached,
-                    std::ptr::from_ref(slot).cast_mut().cast(),
-                );
+                api.call(instruction, watch_reached, std::ptr::from_ref(slot).cast_mut().cast());
             }
         }
         if plugin.options.devices {
@@ -204,30 +169,19 @@ extern "C" fn block_translated(_id: PluginId, block: *mut c_void) {
         }
     }
     if plugin.options.blocks {
-        api.count_block(
-            block,
-            shared.counter(Counter::Instructions),
-            length,
-            block_executed,
-        );
+        api.count_block(block, shared.counter(Counter::Instructions), length, block_executed);
     }
 }
 
 extern "C" fn block_executed(_cpu: c_uint, length: *mut c_void) {
     if let Some(plugin) = PLUGIN.get() {
-        plugin
-            .shared
-            .counter(Counter::Instructions)
-            .fetch_add(length.addr() as u64, Ordering::Relaxed);
+        plugin.shared.counter(Counter::Instructions).fetch_add(length.addr() as u64, Ordering::Relaxed);
     }
 }
 
 extern "C" fn processor_idle(_id: PluginId, _cpu: c_uint) {
     if let Some(plugin) = PLUGIN.get() {
-        plugin
-            .shared
-            .counter(Counter::Idle)
-            .fetch_add(1, Ordering::Relaxed);
+        plugin.shared.counter(Counter::Idle).fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -253,65 +207,37 @@ extern "C" fn watch_reached(_cpu: c_uint, slot: *mut c_void) {
 fn stamp(plugin: &Plugin, slot: &MarkerSlot) {
     let host_ns = u64::try_from(plugin.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
     slot.host_ns.store(host_ns, Ordering::Relaxed);
-    let instructions = plugin
-        .shared
-        .counter(Counter::Instructions)
-        .load(Ordering::Relaxed);
-    slot.instructions
-        .store(instructions.max(1), Ordering::Release);
+    let instructions = plugin.shared.counter(Counter::Instructions).load(Ordering::Relaxed);
+    slot.instructions.store(instructions.max(1), Ordering::Release);
 }
 
 extern "C" fn memory_accessed(_cpu: c_uint, access: u32, address: u64, _user_data: *mut c_void) {
     let Some(plugin) = PLUGIN.get() else { return };
-    plugin
-        .api
-        .device_access(access, address, |name, physical, is_store| {
-            let shared = plugin.shared;
-            let total = if is_store {
-                Counter::DeviceWrite
-            } else {
-                Counter::DeviceRead
-            };
-            shared.counter(total).fetch_add(1, Ordering::Relaxed);
-            let name = name
-                .map(CStr::to_bytes)
-                .filter(|name| !name.is_empty() && !name.starts_with(b"anon"));
-            // A region without a name is told by its page.
-            let name = name.map_or_else(
-                || format!("device@{:#x}", physical & !0xfff).into_bytes(),
-                <[u8]>::to_vec,
-            );
-            if let Some(slot) = device_slot(shared, &name) {
-                let word = if is_store {
-                    &shared.devices[slot].writes
-                } else {
-                    &shared.devices[slot].reads
-                };
-                word.fetch_add(1, Ordering::Relaxed);
-            }
-        });
+    plugin.api.device_access(access, address, |name, physical, is_store| {
+        let shared = plugin.shared;
+        let total = if is_store { Counter::DeviceWrite } else { Counter::DeviceRead };
+        shared.counter(total).fetch_add(1, Ordering::Relaxed);
+        let name = name.map(CStr::to_bytes).filter(|name| !name.is_empty() && !name.starts_with(b"anon"));
+        // A region without a name is told by its page.
+        let name = name.map_or_else(|| format!("device@{:#x}", physical & !0xfff).into_bytes(), <[u8]>::to_vec);
+        if let Some(slot) = device_slot(shared, &name) {
+            let word = if is_store { &shared.devices[slot].writes } else { &shared.devices[slot].reads };
+            word.fetch_add(1, Ordering::Relaxed);
+        }
+    });
 }
 
 /// The table entry of a device, made when it is new and there is room.
 fn device_slot(shared: &Shared, name: &[u8]) -> Option<usize> {
     let used = usize::try_from(shared.devices_used.load(Ordering::Relaxed)).unwrap_or(DEVICES_MAX);
     let name_text = String::from_utf8_lossy(name);
-    let cut = |text: &str| {
-        text.chars()
-            .take(crate::layout::NAME_WORDS * 8)
-            .collect::<String>()
-    };
-    if let Some(slot) = shared.devices[..used]
-        .iter()
-        .position(|device| load_name(&device.name) == cut(&name_text))
-    {
+    let cut = |text: &str| text.chars().take(crate::layout::NAME_WORDS * 8).collect::<String>();
+    if let Some(slot) = shared.devices[..used].iter().position(|device| load_name(&device.name) == cut(&name_text)) {
         return Some(slot);
     }
     let slot = shared.devices.get(used)?;
     store_name(&slot.name, name);
-    shared
-        .devices_used
-        .store(used as u64 + 1, Ordering::Release);
+    shared.devices_used.store(used as u64 + 1, Ordering::Release);
     Some(used)
 }
 
@@ -322,14 +248,9 @@ mod tests {
     #[test]
     fn options_name_what_is_wrong() {
         let (options, out) = Options::parse(&["out=/tmp/x", "devices=on", "marker=0xe9"]).unwrap();
-        assert_eq!(
-            (out.as_str(), options.devices, options.marker_port),
-            ("/tmp/x", true, 0xe9)
-        );
+        assert_eq!((out.as_str(), options.devices, options.marker_port), ("/tmp/x", true, 0xe9));
         assert!(Options::parse(&["devices=on"]).is_err_and(|message| message.contains("out=FILE")));
-        assert!(
-            Options::parse(&["out=x", "speed=9"]).is_err_and(|message| message.contains("speed=9"))
-        );
+        assert!(Options::parse(&["out=x", "speed=9"]).is_err_and(|message| message.contains("speed=9")));
         assert!(Options::parse(&["out=x", "marker=0xzz"]).is_err());
         assert!(Options::parse(&["out=x", "watch=12"]).is_err());
     }

@@ -2,10 +2,7 @@
 //!
 //! Looked up rather than linked, so that one shared object suits QEMU 7.2 to 10: API version 2
 //! (QEMU 9.0) dropped the inline additions of version 1, and version 3 changed how bytes are read.
-#![expect(
-    unsafe_code,
-    reason = "calls into QEMU through the plugin API's C functions"
-)]
+#![expect(unsafe_code, reason = "calls into QEMU through the plugin API's C functions")]
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
@@ -94,10 +91,7 @@ macro_rules! optional_function {
 
 impl Api {
     /// Finds every function, or says which one is missing.
-    #[expect(
-        clippy::missing_transmute_annotations,
-        reason = "the field that it is stored in names the type"
-    )]
+    #[expect(clippy::missing_transmute_annotations, reason = "the field that it is stored in names the type")]
     pub(crate) fn load(info: &Info) -> Result<Api, &'static str> {
         Ok(Api {
             copies_bytes: info.version_now >= COPIES_BYTES_SINCE,
@@ -105,8 +99,7 @@ impl Api {
             on_idle: function!(c"qemu_plugin_register_vcpu_idle_cb"),
             block_length: function!(c"qemu_plugin_tb_n_insns"),
             block_instruction: function!(c"qemu_plugin_tb_get_insn"),
-            instruction_bytes: symbol(c"qemu_plugin_insn_data")
-                .ok_or("qemu_plugin_insn_data is not in this QEMU")?,
+            instruction_bytes: symbol(c"qemu_plugin_insn_data").ok_or("qemu_plugin_insn_data is not in this QEMU")?,
             instruction_address: function!(c"qemu_plugin_insn_vaddr"),
             instruction_size: function!(c"qemu_plugin_insn_size"),
             add_on_block: optional_function!(c"qemu_plugin_register_vcpu_tb_exec_inline"),
@@ -163,8 +156,7 @@ impl Api {
         } else {
             // SAFETY: before version 3 it returned a pointer to `size` bytes that live as long as the callback.
             unsafe {
-                let point: unsafe extern "C" fn(Instruction) -> *const u8 =
-                    std::mem::transmute(self.instruction_bytes);
+                let point: unsafe extern "C" fn(Instruction) -> *const u8 = std::mem::transmute(self.instruction_bytes);
                 bytes[..size].copy_from_slice(std::slice::from_raw_parts(point(instruction), size));
             }
         }
@@ -172,11 +164,7 @@ impl Api {
     }
 
     /// Adds one to `word` each time the instruction runs.
-    pub(crate) fn count(
-        &self,
-        instruction: Instruction,
-        word: &'static std::sync::atomic::AtomicU64,
-    ) {
+    pub(crate) fn count(&self, instruction: Instruction, word: &'static std::sync::atomic::AtomicU64) {
         let address: *mut c_void = word.as_ptr().cast();
         match self.add_on_instruction {
             // SAFETY: the word lives for ever, and is eight aligned bytes as the addition needs.
@@ -209,12 +197,7 @@ impl Api {
     }
 
     /// Calls `callback` each time the instruction runs.
-    pub(crate) fn call(
-        &self,
-        instruction: Instruction,
-        callback: ExecCallback,
-        user_data: *mut c_void,
-    ) {
+    pub(crate) fn call(&self, instruction: Instruction, callback: ExecCallback, user_data: *mut c_void) {
         // SAFETY: the callback is a function of this object and knows what `user_data` is.
         unsafe { (self.call_on_instruction)(instruction, callback, NO_REGISTERS, user_data) }
     }
@@ -223,13 +206,7 @@ impl Api {
     pub(crate) fn call_on_memory(&self, instruction: Instruction, callback: MemoryCallback) {
         // SAFETY: as for `call`, without user data.
         unsafe {
-            (self.call_on_memory)(
-                instruction,
-                callback,
-                NO_REGISTERS,
-                MEMORY_READ_WRITE,
-                std::ptr::null_mut(),
-            );
+            (self.call_on_memory)(instruction, callback, NO_REGISTERS, MEMORY_READ_WRITE, std::ptr::null_mut());
         }
     }
 
@@ -249,11 +226,7 @@ impl Api {
             }
             let name = (self.address_device_name)(handle);
             let name = (!name.is_null()).then(|| CStr::from_ptr(name));
-            Some(then(
-                name,
-                (self.address_physical)(handle),
-                (self.access_is_store)(access),
-            ))
+            Some(then(name, (self.address_physical)(handle), (self.access_is_store)(access)))
         }
     }
 }

@@ -86,26 +86,14 @@ impl Reader {
     /// All counters now.
     pub fn snapshot(&self) -> Snapshot {
         let shared = self.shared();
-        let used = usize::try_from(shared.devices_used.load(Ordering::Acquire))
-            .unwrap_or(0)
-            .min(DEVICES_MAX);
+        let used = usize::try_from(shared.devices_used.load(Ordering::Acquire)).unwrap_or(0).min(DEVICES_MAX);
         Snapshot {
-            counters: shared
-                .counters
-                .iter()
-                .map(|word| word.load(Ordering::Relaxed))
-                .collect(),
+            counters: shared.counters.iter().map(|word| word.load(Ordering::Relaxed)).collect(),
             devices: shared.devices[..used]
                 .iter()
                 .map(|device| {
                     let reads = device.reads.load(Ordering::Relaxed);
-                    (
-                        load_name(&device.name),
-                        DeviceAccesses {
-                            reads,
-                            writes: device.writes.load(Ordering::Relaxed),
-                        },
-                    )
+                    (load_name(&device.name), DeviceAccesses { reads, writes: device.writes.load(Ordering::Relaxed) })
                 })
                 .collect(),
         }
@@ -114,12 +102,8 @@ impl Reader {
     /// The markers passed so far; the first sixteen.
     pub fn markers(&self) -> Vec<Marker> {
         let shared = self.shared();
-        let passed =
-            usize::try_from(shared.counter(Counter::Markers).load(Ordering::Acquire)).unwrap_or(0);
-        shared.markers[..passed.min(MARKERS_MAX)]
-            .iter()
-            .map(marker)
-            .collect()
+        let passed = usize::try_from(shared.counter(Counter::Markers).load(Ordering::Acquire)).unwrap_or(0);
+        shared.markers[..passed.min(MARKERS_MAX)].iter().map(marker).collect()
     }
 
     /// The first execution of the `index`th address given by `watch=`, once it happened.
@@ -130,10 +114,7 @@ impl Reader {
 }
 
 fn marker(slot: &MarkerSlot) -> Marker {
-    Marker {
-        instructions: slot.instructions.load(Ordering::Relaxed),
-        host_ns: slot.host_ns.load(Ordering::Relaxed),
-    }
+    Marker { instructions: slot.instructions.load(Ordering::Relaxed), host_ns: slot.host_ns.load(Ordering::Relaxed) }
 }
 
 impl Snapshot {
@@ -154,33 +135,20 @@ impl Snapshot {
 
     /// Accesses to the local and I/O interrupt controllers, with `devices=on`.
     pub fn apic_accesses(&self) -> u64 {
-        let apics = self
-            .devices
-            .iter()
-            .filter(|(name, _)| name.contains("apic"));
-        apics
-            .map(|(_, accesses)| accesses.reads + accesses.writes)
-            .sum()
+        let apics = self.devices.iter().filter(|(name, _)| name.contains("apic"));
+        apics.map(|(_, accesses)| accesses.reads + accesses.writes).sum()
     }
 
     /// What would leave the guest for the VMM process: ports and device memory, interrupt controllers
     /// apart (they are the host kernel's).
     pub fn vmm_exits(&self) -> u64 {
-        let memory =
-            self.get(Counter::DeviceRead) + self.get(Counter::DeviceWrite) - self.apic_accesses();
+        let memory = self.get(Counter::DeviceRead) + self.get(Counter::DeviceWrite) - self.apic_accesses();
         self.get(Counter::PortIn) + self.get(Counter::PortOut) + memory
     }
 
     /// What would leave the guest for the host kernel: processor instructions that a hypervisor intercepts.
     pub fn processor_exits(&self) -> u64 {
-        let classes = [
-            Counter::Hlt,
-            Counter::Mwait,
-            Counter::Cpuid,
-            Counter::Wrmsr,
-            Counter::Wbinvd,
-            Counter::Vmcall,
-        ];
+        let classes = [Counter::Hlt, Counter::Mwait, Counter::Cpuid, Counter::Wrmsr, Counter::Wbinvd, Counter::Vmcall];
         classes.into_iter().map(|counter| self.get(counter)).sum()
     }
 }
@@ -191,21 +159,13 @@ impl Sub<&Snapshot> for Snapshot {
     fn sub(self, earlier: &Snapshot) -> Snapshot {
         let counters = self.counters.iter().enumerate();
         Snapshot {
-            counters: counters
-                .map(|(i, now)| now - earlier.counters.get(i).copied().unwrap_or(0))
-                .collect(),
+            counters: counters.map(|(i, now)| now - earlier.counters.get(i).copied().unwrap_or(0)).collect(),
             devices: self
                 .devices
                 .into_iter()
                 .map(|(name, now)| {
                     let before = earlier.devices.get(&name).copied().unwrap_or_default();
-                    (
-                        name,
-                        DeviceAccesses {
-                            reads: now.reads - before.reads,
-                            writes: now.writes - before.writes,
-                        },
-                    )
+                    (name, DeviceAccesses { reads: now.reads - before.reads, writes: now.writes - before.writes })
                 })
                 .collect(),
         }
@@ -218,18 +178,10 @@ mod tests {
 
     #[test]
     fn a_difference_has_only_what_happened_between() {
-        let apic = |reads, writes| {
-            BTreeMap::from([("apic-msi".to_owned(), DeviceAccesses { reads, writes })])
-        };
-        let mut before = Snapshot {
-            counters: vec![0; Counter::ALL.len()],
-            devices: BTreeMap::new(),
-        };
+        let apic = |reads, writes| BTreeMap::from([("apic-msi".to_owned(), DeviceAccesses { reads, writes })]);
+        let mut before = Snapshot { counters: vec![0; Counter::ALL.len()], devices: BTreeMap::new() };
         before.counters[Counter::Instructions as usize] = 100;
-        let mut after = Snapshot {
-            counters: before.counters.clone(),
-            devices: apic(1, 4),
-        };
+        let mut after = Snapshot { counters: before.counters.clone(), devices: apic(1, 4) };
         after.counters[Counter::Instructions as usize] = 350;
         after.counters[Counter::DeviceWrite as usize] = 6;
         after.counters[Counter::DeviceRead as usize] = 1;
@@ -243,15 +195,9 @@ mod tests {
     fn a_file_of_another_layout_is_refused() {
         let path = std::env::temp_dir().join(format!("toro-counter-layout-{}", std::process::id()));
         std::fs::write(&path, b"short").unwrap();
-        assert!(matches!(
-            Reader::open(&path),
-            Err(OpenError::OtherLayout(_))
-        ));
+        assert!(matches!(Reader::open(&path), Err(OpenError::OtherLayout(_))));
         std::fs::write(&path, vec![0; size_of::<Shared>()]).unwrap();
-        assert!(matches!(
-            Reader::open(&path),
-            Err(OpenError::OtherLayout(_))
-        ));
+        assert!(matches!(Reader::open(&path), Err(OpenError::OtherLayout(_))));
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(Reader::open(&path), Err(OpenError::Io(..))));
     }
