@@ -33,6 +33,16 @@ fn curl_fetches_a_page() {
 }
 
 #[test]
+fn an_address_comes_by_dhcp() {
+    for machine in MACHINES {
+        let running = server().machine(machine).command_line("ip=dhcp").start();
+        let mut client = running.connect(HTTP);
+        assert_eq!(running.address(), "10.0.2.15");
+        assert_eq!(client.get("/").0, 200);
+    }
+}
+
+#[test]
 fn nc_gets_its_answer_and_the_end() {
     let running = server().start();
     let address = running.listening(HTTP);

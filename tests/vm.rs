@@ -2,6 +2,7 @@
 
 mod boot;
 mod console;
+mod devices;
 mod examples;
 mod hostile;
 mod malformed;

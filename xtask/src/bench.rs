@@ -8,13 +8,15 @@ pub(crate) fn bench(options: &[&str]) -> Result<()> {
     if !options.is_empty() {
         packages::ensure_qemu()?;
     }
-    run::check(&mut benches(options))
+    run::check(&mut benches(&["--release"], options))
 }
 
-/// The command that runs the benchmarks with `options`.
-pub(crate) fn benches(options: &[&str]) -> std::process::Command {
-    let mut command =
-        run::cargo("", &["run", "--quiet", "--release", "-p", "toro-benches", "--bin", "toro-benches", "--"]);
-    command.args(options);
-    command
+/// The check of the counts, for which a build without optimisation will do: counts do not depend on the client's speed.
+pub(crate) fn check_counts() -> Result<()> {
+    run::check(&mut benches(&[], &["quick", "--counts", "--check"]))
+}
+
+fn benches(profile: &[&str], options: &[&str]) -> std::process::Command {
+    let program = ["-p", "toro-benches", "--bin", "toro-benches", "--"];
+    run::cargo("", &[&["run", "--quiet"], profile, &program, options].concat())
 }
