@@ -1,8 +1,8 @@
 //! Where devices are. Each way costs something, so the first that says anything ends the search:
 //!
 //! 1. `virtio_mmio.device=` on the command line (QEMU's microvm without ACPI, Firecracker);
-//! 2. PCI by the memory window that ACPI's MCFG tells (q35, Cloud Hypervisor, Firecracker);
-//! 3. QEMU's microvm with ACPI, known by its tables: its 24 slots, and the PCI window that no table tells;
+//! 2. QEMU's microvm with ACPI, known by its tables: its 24 slots, and the PCI window that no table tells;
+//! 3. PCI by the memory window that ACPI's MCFG tells (q35, Cloud Hypervisor, Firecracker);
 //! 4. PCI by ports (pc).
 
 use super::DeviceError;
@@ -41,17 +41,17 @@ pub(super) fn each(boot: &BootInfo, found: Found<'_>) {
         return;
     }
     match machine(boot) {
-        Machine::PciWindow(segment) => pci(&MemoryWindow::new(segment), window_beside(segment), found),
-        Machine::Microvm => {
+        Machine::Microvm(segment) => {
             for slot in 0..MICROVM_SLOTS {
                 let address = MICROVM_SLOTS_BASE + u64::from(slot) * MICROVM_SLOT_BYTES;
                 mmio(address, MICROVM_GSI_BASE + slot, found);
             }
-            let config = MemoryWindow::new(MICROVM_PCI);
+            let config = MemoryWindow::new(segment);
             if config.read(Address { bus: 0, device: 0, function: 0 }, 0) == MICROVM_HOST_BRIDGE {
-                pci(&config, window_beside(MICROVM_PCI), found);
+                pci(&config, window_beside(segment), found);
             }
         }
+        Machine::PciWindow(segment) => pci(&MemoryWindow::new(segment), window_beside(segment), found),
         Machine::Plain => {
             if let Some(ports) = Ports::present() {
                 pci(&ports, Window::new(0xe000_0000..0xfe00_0000), found);
@@ -61,8 +61,8 @@ pub(super) fn each(boot: &BootInfo, found: Found<'_>) {
 }
 
 enum Machine {
+    Microvm(Segment),
     PciWindow(Segment),
-    Microvm,
     Plain,
 }
 
@@ -80,14 +80,12 @@ fn machine(boot: &BootInfo) -> Machine {
         }
     };
     let segment = tables.find(Mcfg::SIGNATURE).ok().and_then(|table| Mcfg::new(table).segments().next());
-    if let Some(segment) = segment {
-        return Machine::PciWindow(segment);
-    }
     let is_qemu = tables.rsdp().oem_id == *b"BOCHS ";
     let fadt = if is_qemu { tables.find(Fadt::SIGNATURE).and_then(Fadt::new).ok() } else { None };
-    match fadt {
-        Some(fadt) if fadt.hardware_reduced() => Machine::Microvm,
-        _ => Machine::Plain,
+    match (segment, fadt.is_some_and(|fadt| fadt.hardware_reduced())) {
+        (segment, true) => Machine::Microvm(segment.unwrap_or(MICROVM_PCI)),
+        (Some(segment), false) => Machine::PciWindow(segment),
+        (None, false) => Machine::Plain,
     }
 }
 
