@@ -14,6 +14,9 @@ pub const CARGO_CONFIG: &str = include_str!("../../guest/.cargo/config.toml");
 /// What images are built for.
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// Packages that bring the kernel with them.
+const LIBRARIES: [&str; 2] = ["toro-unikernel", "toro-kernel"];
+
 /// Something to boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
@@ -86,6 +89,8 @@ pub struct Package {
     pub program: String,
     /// `[package.metadata.toro]`, or null.
     pub metadata: Value,
+    /// Whether it depends on the library; one that does not needs another crate that does.
+    uses_library: bool,
     target_folder: PathBuf,
 }
 
@@ -158,6 +163,9 @@ impl Package {
             name,
             program,
             metadata: package["metadata"]["toro"].clone(),
+            uses_library: list(&package["dependencies"])
+                .iter()
+                .any(|dependency| LIBRARIES.iter().any(|library| dependency["name"] == *library)),
             target_folder: PathBuf::from(metadata["target_directory"].as_str().unwrap_or("target")),
         })
     }
@@ -173,7 +181,7 @@ impl Package {
         let mut command = self.build_command(profile)?;
         let status = command.status().map_err(no_cargo)?;
         if !status.success() {
-            return Err(Error::new(format!("cannot build {}: cargo failed, as told above", self.name)));
+            return Err(self.build_failed());
         }
         let image = self.image(profile);
         let bytes = elf::read(&image.symbols)?;
@@ -181,6 +189,14 @@ impl Package {
             elf::strip(&bytes).map_err(|why| Error::new(format!("cannot use {}: {why}", image.symbols.display())))?;
         write_if_changed(&image.boot, &stripped)?;
         Ok(image)
+    }
+
+    fn build_failed(&self) -> Error {
+        let error = Error::new(format!("cannot build {}: cargo failed, as told above", self.name));
+        if self.uses_library {
+            return error;
+        }
+        error.help("the package does not depend on the library `toro`; `toro new NAME` makes one that does")
     }
 
     fn build_command(&self, profile: Profile) -> Result<Command, Error> {
