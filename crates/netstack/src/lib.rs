@@ -41,5 +41,5 @@ pub use config::{Config, Limits};
 pub use device::{Checksum, Device, Full, NoDevice, Received};
 pub use error::Error;
 pub use event::{ConnectionId, Event, ListenerId, Statistics, UdpId};
-pub use stack::Stack;
+pub use stack::{Flushed, Stack};
 pub use tcp::Ending;

@@ -32,6 +32,17 @@ pub struct Stack {
     dhcp: Option<Dhcp>,
 }
 
+/// What a flush has achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// There is nothing more to send.
+    Whole,
+    /// The rest has to wait until the device has room.
+    DeviceFull,
+    /// This machine has more to say to itself: flush again before sleeping.
+    Partly,
+}
+
 /// Where a packet came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
@@ -189,20 +200,22 @@ impl Stack {
         Some(Own { mac: self.shared.config.mac, ip: self.shared.addresses.own_ip()? })
     }
 
-    /// Runs what is due and hands the device what is to be sent. `true` when something is left: the device was full, or
-    /// this machine still talks to itself.
-    pub fn flush<D: Device>(&mut self, device: &mut D, now_ns: u64) -> bool {
+    /// Runs what is due and hands the device what is to be sent.
+    pub fn flush<D: Device>(&mut self, device: &mut D, now_ns: u64) -> Flushed {
         self.run(now_ns);
         loop {
             // Answers first: they are older than what programs have written since.
             let sent = self.send_outbox(device, now_ns)
                 && self.tcp.flush(device, &mut self.neighbors, now_ns, &mut self.shared)
                 && self.send_outbox(device, now_ns);
-            if self.shared.loopback.is_empty() {
-                return !sent;
+            if !self.receive_loopback(now_ns) {
+                return Flushed::Partly;
             }
-            if !self.receive_loopback(now_ns) || !sent {
-                return true;
+            if !sent {
+                return Flushed::DeviceFull;
+            }
+            if !self.has_work() {
+                return Flushed::Whole;
             }
         }
     }
@@ -294,7 +307,7 @@ impl Stack {
         self.shared.loopback.is_empty()
     }
 
-    /// Whether a flush would do something although no deadline has come.
+    /// Whether there is something that a flush has not sent.
     #[must_use]
     pub fn has_work(&self) -> bool {
         self.tcp.has_turns() || !self.shared.outbox.is_empty() || !self.shared.loopback.is_empty()

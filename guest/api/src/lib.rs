@@ -38,6 +38,7 @@ pub mod collections;
 pub mod env;
 pub mod fault;
 pub mod io;
+pub mod net;
 pub mod prelude;
 pub mod process;
 pub mod random;

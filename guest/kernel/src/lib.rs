@@ -24,6 +24,7 @@ pub mod drivers;
 pub mod fault;
 pub mod log;
 pub mod mm;
+pub mod net;
 pub mod random;
 pub mod sched;
 pub mod start;

@@ -4,7 +4,7 @@
 
 use crate::arch::{CoreLocal, interrupt, time};
 use crate::boot::{BootError, BootInfo};
-use crate::{console, drivers, fault, log, mm, random, sched};
+use crate::{console, drivers, fault, log, mm, net, random, sched};
 use alloc::boxed::Box;
 use toro_abi::embedded;
 
@@ -41,6 +41,7 @@ pub(crate) fn start(info: BootInfo, entropy: u64) -> ! {
     }
     let devices = drivers::discover(boot); // the console too, where there is no UART
     random::init(devices.rng);
+    net::init(devices.net, boot); // the network asks for an address in the background
     console::input::init(command_line.get(toro_abi::cmdline::STDIN).is_some());
     let builder = sched::Builder { name: Some("main".into()), ..sched::Builder::new() };
     match sched::run(builder, Box::new(|| fault::exit(toro_main()))) {

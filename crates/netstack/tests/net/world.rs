@@ -4,7 +4,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use toro_netstack::{
-    Address, Checksum, Config, ConnectionId, Device, Ending, Error, Full, ListenerId, Received, Stack,
+    Address, Checksum, Config, ConnectionId, Device, Ending, Error, Flushed, Full, ListenerId, Received, Stack,
 };
 
 pub(crate) const MILLISECOND_NS: u64 = 1_000_000;
@@ -151,7 +151,7 @@ impl World {
     pub(crate) fn turn(&mut self) -> bool {
         let mut moved = false;
         for host in 0..2 {
-            while self.stacks[host].flush(&mut self.ports[host], self.now_ns) && !self.ports[host].sent.is_empty() {
+            while self.stacks[host].flush(&mut self.ports[host], self.now_ns) != Flushed::Whole {
                 self.carry(host);
             }
             moved |= self.carry(host);

@@ -1,0 +1,181 @@
+//! TCP for threads: each call waits until the stack has an answer, or until its deadline.
+
+use super::sockets::Queues;
+use super::{wait_for_address, with};
+use crate::arch::{depth, time};
+use crate::console;
+use crate::sched::{WaitOutcome, WaitQueue};
+use alloc::sync::Arc;
+use core::net::SocketAddrV4;
+use toro_abi::control::{Control, Protocol};
+use toro_netstack::{ConnectionId, Ending, Error, ListenerId, Stack};
+
+/// How long a connection waits for an address of our own, when nobody sets a limit.
+const ADDRESS_WAIT_NS: u64 = 15_000_000_000;
+
+/// A listener; dropped, it listens no more.
+#[derive(Debug)]
+pub struct Listener {
+    id: ListenerId,
+    queues: Arc<Queues>,
+}
+
+/// A connection; dropped, it is brought to its end in the background.
+#[derive(Debug)]
+pub struct Connection {
+    id: ConnectionId,
+    queues: Arc<Queues>,
+}
+
+/// Asks the stack until it has an answer.
+fn wait<R>(
+    queue: &WaitQueue,
+    deadline_ns: Option<u64>,
+    mut ask: impl FnMut(&mut Stack) -> Result<R, Error>,
+) -> Result<R, Error> {
+    loop {
+        match with(|network| ask(&mut network.stack)) {
+            Err(Error::WouldBlock) => {}
+            answer => return answer,
+        }
+        if queue.wait(deadline_ns) == WaitOutcome::TimedOut {
+            return Err(Error::TimedOut);
+        }
+    }
+}
+
+impl Listener {
+    /// Listens on an address of ours, or on all; port 0 picks a free one. Waits for nothing, not even an address.
+    ///
+    /// # Errors
+    /// The port is taken, the address is not ours, or there is no memory.
+    pub fn bind(address: SocketAddrV4, backlog: usize) -> Result<Self, Error> {
+        let _kernel = depth::enter();
+        let listener = with(|network| {
+            let id = network.stack.tcp_listen(address, backlog)?;
+            Ok(Listener { id, queues: network.sockets.listeners.queues(id.index()) })
+        })?;
+        console::control(&Control::Listen { protocol: Protocol::Tcp, port: listener.address()?.port() });
+        Ok(listener)
+    }
+
+    /// Waits for the next connection; with it comes its peer.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] at the deadline.
+    pub fn accept(&self, deadline_ns: Option<u64>) -> Result<(Connection, SocketAddrV4), Error> {
+        let _kernel = depth::enter();
+        let (id, peer) = wait(&self.queues.readers, deadline_ns, |stack| stack.tcp_accept(self.id))?;
+        Ok((Connection::new(id), peer))
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// None, while it exists.
+    pub fn address(&self) -> Result<SocketAddrV4, Error> {
+        let _kernel = depth::enter();
+        with(|network| network.stack.tcp_listener_address(self.id))
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _kernel = depth::enter();
+        with(|network| network.stack.tcp_close_listener(self.id));
+    }
+}
+
+impl Connection {
+    fn new(id: ConnectionId) -> Self {
+        Connection { id, queues: with(|network| network.sockets.connections.queues(id.index())) }
+    }
+
+    /// Connects, waiting first for an address of our own if one may still come.
+    ///
+    /// # Errors
+    /// Why it did not come about; [`Error::TimedOut`] at the deadline.
+    pub fn connect(remote: SocketAddrV4, deadline_ns: Option<u64>) -> Result<Self, Error> {
+        let _kernel = depth::enter();
+        if !remote.ip().is_loopback() {
+            let limit_ns = deadline_ns.unwrap_or_else(|| time::now_ns() + ADDRESS_WAIT_NS);
+            if !wait_for_address(Some(limit_ns)) {
+                return Err(Error::NetworkUnreachable);
+            }
+        }
+        let id = with(|network| network.stack.tcp_connect(remote, time::now_ns()))?;
+        let connection = Connection::new(id);
+        wait(&connection.queues.writers, deadline_ns, |stack| stack.tcp_connected(id))?;
+        Ok(connection)
+    }
+
+    /// Reads what has come, waiting until something has; 0 at the end of the peer's stream.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] at the deadline, else why the stream broke off.
+    #[inline]
+    pub fn read(&self, buffer: &mut [u8], deadline_ns: Option<u64>) -> Result<usize, Error> {
+        let _kernel = depth::enter();
+        wait(&self.queues.readers, deadline_ns, |stack| stack.tcp_read(self.id, buffer))
+    }
+
+    /// Takes as much of `data` as there is room for, waiting until there is some. It is sent when the thread next waits
+    /// or yields.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] at the deadline, else why nothing can be sent.
+    #[inline]
+    pub fn write(&self, data: &[u8], deadline_ns: Option<u64>) -> Result<usize, Error> {
+        let _kernel = depth::enter();
+        wait(&self.queues.writers, deadline_ns, |stack| stack.tcp_write(self.id, data))
+    }
+
+    /// Ends the sending half after what was written; reading goes on.
+    ///
+    /// # Errors
+    /// None, while the connection exists.
+    pub fn shutdown_write(&self) -> Result<(), Error> {
+        let _kernel = depth::enter();
+        with(|network| network.stack.tcp_shutdown_write(self.id))
+    }
+
+    /// Wakes those who read, because somebody on this side has decided that there is nothing more to read.
+    pub fn wake_readers(&self) {
+        let _kernel = depth::enter();
+        self.queues.readers.wake_all();
+    }
+
+    /// Our end, and the peer's.
+    ///
+    /// # Errors
+    /// None, while the connection exists.
+    pub fn ends(&self) -> Result<(SocketAddrV4, SocketAddrV4), Error> {
+        let _kernel = depth::enter();
+        with(|network| network.stack.tcp_ends(self.id))
+    }
+
+    /// Sends small writes at once instead of gathering them while others are under way.
+    ///
+    /// # Errors
+    /// None, while the connection exists.
+    pub fn set_no_delay(&self, on: bool) -> Result<(), Error> {
+        let _kernel = depth::enter();
+        with(|network| network.stack.tcp_set_no_delay(self.id, on))
+    }
+
+    /// Probes a silent peer at that interval, and gives it up after four; `None` switches it off.
+    ///
+    /// # Errors
+    /// None, while the connection exists.
+    pub fn set_keep_alive(&self, interval_ns: Option<u64>) -> Result<(), Error> {
+        let _kernel = depth::enter();
+        with(|network| network.stack.tcp_set_keep_alive(self.id, interval_ns, time::now_ns()))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let _kernel = depth::enter();
+        with(|network| network.stack.tcp_close(self.id, Ending::Orderly));
+    }
+}
