@@ -3,3 +3,4 @@
 mod fake;
 mod net;
 mod queue;
+mod threads;
