@@ -178,6 +178,8 @@ struct News {
     seen: usize,
     ready_after: Option<Duration>,
     address: Option<Ipv4>,
+    /// Ports that wait for an address, on a network where the guest is reached by its own.
+    unannounced: Vec<(Protocol, u16)>,
 }
 
 impl News {
@@ -185,16 +187,14 @@ impl News {
         self.seen += controls.len();
         for (after, control) in controls {
             match *control {
+                Control::Listen { protocol, port } if matches!(network, Network::Tap(_)) => {
+                    self.unannounced.push((protocol, port));
+                }
                 Control::Listen { protocol, port } => {
-                    let ms = after.as_millis();
-                    let published = guest.ports().iter().filter(|p| p.guest == port && p.protocol == protocol);
-                    for Port { host, .. } in published {
-                        ui::ready(format_args!("{} -> guest :{port} ({ms} ms)", url(protocol, port, host)));
-                        self.ready_after.get_or_insert(*after);
-                    }
-                    if let (Network::Tap(_), Some(ip)) = (network, self.address) {
-                        ui::ready(format_args!("{} ({ms} ms)", url(protocol, port, &format_args!("{ip}:{port}"))));
-                        self.ready_after.get_or_insert(*after);
+                    let is_wanted = |p: &&Port| p.guest == port && p.protocol == protocol;
+                    for Port { host, .. } in guest.ports().iter().filter(is_wanted) {
+                        let url = url(protocol, port, host);
+                        self.ready(*after, format_args!("{url} -> guest :{port}"));
                     }
                 }
                 Control::Address { ip, .. } => self.address = Some(ip),
@@ -206,7 +206,17 @@ impl News {
                     }
                 }
             }
+            if let Some(ip) = self.address {
+                for (protocol, port) in std::mem::take(&mut self.unannounced) {
+                    self.ready(*after, url(protocol, port, &format_args!("{ip}:{port}")));
+                }
+            }
         }
+    }
+
+    fn ready(&mut self, after: Duration, what: impl std::fmt::Display) {
+        ui::ready(format_args!("{what} ({} ms)", after.as_millis()));
+        self.ready_after.get_or_insert(after);
     }
 }
 
