@@ -10,7 +10,7 @@ use core::arch::asm;
 pub fn from(frame_pointer: usize) -> impl Iterator<Item = usize> {
     let mut frame = frame_pointer;
     core::iter::from_fn(move || {
-        if frame == 0 || frame % 8 != 0 || !paging::is_mapped(frame) || !paging::is_mapped(frame + 15) {
+        if frame == 0 || !frame.is_multiple_of(8) || !paging::is_mapped(frame) || !paging::is_mapped(frame + 15) {
             return None;
         }
         let words = core::ptr::with_exposed_provenance::<[usize; 2]>(frame);

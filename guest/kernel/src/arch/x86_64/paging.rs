@@ -131,9 +131,9 @@ pub fn init(entropy: u64) {
 pub(super) fn early_window(physical: u64) -> *const u8 {
     let directory = symbol!(boot_image_pd) as *mut u64;
     let first_slot = 512 - super::boot::WINDOW_SLOTS;
-    let base = image_base() & !(BLOCK * 512 - 1) | first_slot as u64 * BLOCK;
+    let base = image_base() & !(BLOCK * 512 - 1) | (first_slot as u64 * BLOCK);
     for index in 0..super::boot::WINDOW_SLOTS {
-        let entry = (physical & !(BLOCK - 1)) + index as u64 * BLOCK | LARGE | Access::ReadOnly.bits();
+        let entry = ((physical & !(BLOCK - 1)) + index as u64 * BLOCK) | LARGE | Access::ReadOnly.bits();
         // SAFETY: the last entries of this table are the window's; nothing else uses them.
         unsafe {
             directory.add(first_slot + index).write_volatile(entry);
@@ -284,7 +284,7 @@ pub fn map_direct_pages(
     let first = entry(direct(physical) as u64, 0, Some(new_table))?;
     for page in 0..bytes / PAGE {
         // SAFETY: the entries of one block lie in one table; the frames are RAM outside the image.
-        unsafe { first.add(page as usize).write_volatile(physical.0 + page * PAGE | Access::ReadWrite.bits()) };
+        unsafe { first.add(page as usize).write_volatile((physical.0 + page * PAGE) | Access::ReadWrite.bits()) };
     }
     Ok(())
 }

@@ -103,7 +103,7 @@ pub fn now_ns() -> u64 {
 
 #[inline]
 fn to_ns(ticks: u64, ns_per_tick: u64) -> u64 {
-    (u128::from(ticks) * u128::from(ns_per_tick) >> 32) as u64
+    ((u128::from(ticks) * u128::from(ns_per_tick)) >> 32) as u64
 }
 
 /// Nanoseconds since 1970 UTC: the VMM's hint, else KVM's clock, else the CMOS clock; `None` when nobody knows.
