@@ -120,8 +120,8 @@ impl Slabs {
         // SAFETY: by this function's contract the object lies in a live slab page of ours.
         unsafe {
             let header = &mut *page;
-            let was_full = header.free.is_null()
-                && u64::from(header.fresh + CLASSES[usize::from(header.class)]) > PAGE_BYTES;
+            let was_full =
+                header.free.is_null() && u64::from(header.fresh + CLASSES[usize::from(header.class)]) > PAGE_BYTES;
             let object = object.as_ptr().cast::<Free>();
             (*object).next = header.free;
             header.free = object;
