@@ -7,7 +7,7 @@ use crate::{signals, ui};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Read};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use toro_abi::FIXED_BASE;
 use toro_abi::control::{Control, Protocol};
@@ -70,6 +70,15 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
         }
         machine.accelerator = choice.accelerator;
     }
+    let started = Arc::new(OnceLock::<Weak<Guest>>::new());
+    let requests = signals::listen({
+        let started = started.clone();
+        move || {
+            if let Some(guest) = started.get().and_then(Weak::upgrade) {
+                guest.wake();
+            }
+        }
+    })?;
     if args.gdb {
         let symbols = machine.image.symbols.display();
         let commands = format!("-ex 'symbol-file {symbols} -o {FIXED_BASE:#x}' -ex 'target remote :{GDB_PORT}'");
@@ -83,14 +92,8 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
     };
     let (forwards_stdin, symbols) = (machine.stdin, machine.image.symbols.clone());
     let guest = Arc::new(machine.start()?);
-    let requests = signals::listen({
-        let guest = Arc::downgrade(&guest);
-        move || {
-            if let Some(guest) = guest.upgrade() {
-                guest.wake();
-            }
-        }
-    })?;
+    // A signal from before is still counted, and seen by the first wait.
+    started.set(Arc::downgrade(&guest)).unwrap_or_default();
     if forwards_stdin {
         forward_stdin(&guest)?;
     }
@@ -114,9 +117,9 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
         match step {
             Ok(Step::Said(controls)) => news.tell(&controls, &guest, &config.network, args.gdb.then_some(&*symbols)),
             Ok(Step::Signal) if handled == 0 => {
-                handled = requests.count();
+                handled = 1;
                 guest.request_stop();
-                if handled == 1 && std::io::stderr().is_terminal() {
+                if std::io::stderr().is_terminal() {
                     ui::note("stopping; Ctrl-C again ends the guest at once", None);
                 }
             }
