@@ -74,10 +74,13 @@ impl Guest {
                 eprintln!("qemu: it broke");
                 std::process::exit(1);
             }
-            // Neither ends nor listens.
-            _ => loop {
-                std::thread::park();
-            },
+            // Says that it is there, and then neither ends nor listens.
+            _ => {
+                self.say(Stream::Log, b"deaf\n");
+                loop {
+                    std::thread::park();
+                }
+            }
         }
     }
 
