@@ -164,7 +164,8 @@ pub(super) fn arm(deadline_ns: u64) -> bool {
     let ns = ns + (ns >> 12) + 64;
     let (divide, shift) = if ns <= u64::from(u32::MAX) { (0b1011, 0) } else { (0b1010, 7) };
     let count = ((ns >> shift) + 1).min(u64::from(u32::MAX));
-    ARMED_NS.store(now_ns + (count << shift), Relaxed);
+    // What was asked for, not when it fires: the same deadline, asked for again, must find the timer armed.
+    ARMED_NS.store(deadline_ns.min(now_ns + (count << shift)), Relaxed);
     interrupt::enable_timer();
     apic_write(APIC_TIMER_DIVIDE, divide);
     apic_write(APIC_TIMER_INITIAL, count as u32);
