@@ -29,15 +29,19 @@ pub fn register(poller: &'static dyn Poller) {
 /// about as much as a switch.
 const TURNS_PER_POLL_MIN: usize = 8;
 
-/// The registered pollers. The list is not borrowed while one of them runs.
-fn pollers() -> impl Iterator<Item = &'static dyn Poller> {
-    (0..).map_while(|index| POLLERS.with(|pollers| pollers.get(index).copied()))
+/// Calls `visit` with each registered poller. The list is not borrowed meanwhile.
+fn for_each(mut visit: impl FnMut(&'static dyn Poller)) {
+    let mut index = 0;
+    while let Some(poller) = POLLERS.with(|pollers| pollers.get(index).copied()) {
+        visit(poller);
+        index += 1;
+    }
 }
 
 /// Makes ready whom a device or the clock has made ready.
 #[inline(never)] // keeps the way from thread to thread short
 pub(super) fn poll() {
-    pollers().for_each(Poller::poll);
+    for_each(|poller| poller.poll());
     CORE.with(|core| {
         if core.threads.next_deadline().is_some() {
             core.threads.expire(time::now_ns());
@@ -53,15 +57,20 @@ pub(super) fn poll() {
 #[inline(never)]
 pub(super) fn find_work() {
     poll();
-    if CORE.with(|core| core.threads.ready()) > 0 {
+    let (ready, mut deadline) = CORE.with(|core| (core.threads.ready(), core.threads.next_deadline()));
+    if ready > 0 {
         return;
     }
-    // Not `any`: each must be asked, or the devices behind it stay silent.
-    let pending = pollers().fold(false, |pending, poller| poller.prepare_idle() | pending);
-    if pending {
-        return;
+    let mut pending = false;
+    // Each is asked, whatever the others say, or the devices behind it stay silent.
+    for_each(|poller| {
+        pending |= poller.prepare_idle();
+        deadline = match (deadline, poller.next_deadline()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    });
+    if !pending {
+        power::idle_until(deadline);
     }
-    let sleeping = CORE.with(|core| core.threads.next_deadline());
-    let deadline = pollers().filter_map(|poller| poller.next_deadline()).chain(sleeping).min();
-    power::idle_until(deadline);
 }
