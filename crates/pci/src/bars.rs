@@ -87,7 +87,7 @@ pub struct Bars {
 impl Bars {
     /// Sizes the BARs whose bit is set in `wanted`. The function answers to no address until
     /// [`enable`](Self::enable).
-    pub fn probe(config: &impl ConfigSpace, function: Address, wanted: u8) -> Bars {
+    pub fn probe(config: &dyn ConfigSpace, function: Address, wanted: u8) -> Bars {
         let command = config.read(function, COMMAND) & 0xffff;
         config.write(function, COMMAND, command & !(COMMAND_MEMORY | 1));
         let mut bars = [None; BARS as usize];
@@ -112,7 +112,7 @@ impl Bars {
     ///
     /// # Errors
     /// [`NoSpace`] when one does not fit.
-    pub fn assign(&mut self, config: &impl ConfigSpace, window: &mut Window) -> Result<(), NoSpace> {
+    pub fn assign(&mut self, config: &dyn ConfigSpace, window: &mut Window) -> Result<(), NoSpace> {
         for (index, slot) in (0..).zip(&mut self.bars) {
             let Some(bar) = slot.as_mut().filter(|bar| bar.address == 0 && bar.kind != BarKind::Port) else {
                 continue;
@@ -130,7 +130,7 @@ impl Bars {
     }
 
     /// Lets the function answer to its addresses and read and write memory, and not raise its interrupt line.
-    pub fn enable(&self, config: &impl ConfigSpace) {
+    pub fn enable(&self, config: &dyn ConfigSpace) {
         let command = config.read(self.function, COMMAND) & 0xffff;
         config.write(self.function, COMMAND, command | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX);
     }
@@ -153,7 +153,7 @@ const fn register(index: u8) -> u8 {
 }
 
 /// Finds the size of a BAR: the address bits that can be set. Leaves the register as it was.
-fn size(config: &impl ConfigSpace, function: Address, index: u8, low: u32, is_wide: bool) -> Option<Bar> {
+fn size(config: &dyn ConfigSpace, function: Address, index: u8, low: u32, is_wide: bool) -> Option<Bar> {
     let mask_of = |register: u8, value: u32| {
         config.write(function, register, u32::MAX);
         let mask = config.read(function, register);

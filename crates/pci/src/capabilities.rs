@@ -51,7 +51,7 @@ impl<C: ConfigSpace> Iterator for Capabilities<C> {
 }
 
 /// Reads `N` registers from `offset` on; `None` when they do not fit into configuration space.
-pub(crate) fn registers<const N: usize>(config: &impl ConfigSpace, function: Address, offset: u8) -> Option<[u32; N]> {
+pub(crate) fn registers<const N: usize>(config: &dyn ConfigSpace, function: Address, offset: u8) -> Option<[u32; N]> {
     if usize::from(offset) + 4 * N > 256 {
         return None;
     }

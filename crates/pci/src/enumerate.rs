@@ -19,7 +19,7 @@ pub struct Function {
 }
 
 /// Shows `found` each function, parents before what is behind them.
-pub fn enumerate(config: &impl ConfigSpace, mut found: impl FnMut(Function)) {
+pub fn enumerate(config: &dyn ConfigSpace, found: &mut dyn FnMut(Function)) {
     let mut waiting = Buses::default();
     waiting.insert(0);
     let mut seen = waiting;

@@ -24,7 +24,7 @@ impl Msix {
     pub const ENTRY_BYTES: u32 = 16;
 
     /// Reads the capability; `None` when it is another one, or is cut off.
-    pub fn read(config: &impl ConfigSpace, function: Address, capability: Capability) -> Option<Msix> {
+    pub fn read(config: &dyn ConfigSpace, function: Address, capability: Capability) -> Option<Msix> {
         if capability.id != Msix::ID {
             return None;
         }
@@ -36,7 +36,7 @@ impl Msix {
     }
 
     /// Turns MSI-X on. Entries of the table that were not written are masked.
-    pub fn enable(&self, config: &impl ConfigSpace) {
+    pub fn enable(&self, config: &dyn ConfigSpace) {
         let head = config.read(self.function, self.offset);
         config.write(self.function, self.offset, head & !CONTROL_MASK_ALL | CONTROL_ENABLE);
     }

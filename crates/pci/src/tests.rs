@@ -9,7 +9,7 @@ const fn at(bus: u8, device: u8, function: u8) -> Address {
 
 fn found(config: &FakeConfig) -> Vec<Address> {
     let mut addresses = Vec::new();
-    enumerate(config, |function| addresses.push(function.address));
+    enumerate(config, &mut |function| addresses.push(function.address));
     addresses
 }
 

@@ -35,7 +35,7 @@ pub struct VirtioStructures {
 /// The virtio device type of a PCI function: 1 net, 3 console, 4 rng... `None` when it is not virtio.
 ///
 /// Transitional functions (0x1000 to 0x103f) are virtio too: their modern structures are used.
-pub fn virtio_device_type(config: &impl ConfigSpace, function: &Function) -> Option<u16> {
+pub fn virtio_device_type(config: &dyn ConfigSpace, function: &Function) -> Option<u16> {
     match (function.vendor, function.device) {
         (VENDOR, 0x1040..=0x107f) => Some(function.device - 0x1040),
         (VENDOR, 0x1000..=0x103f) => Some((config.read(function.address, 0x2c) >> 16) as u16),
@@ -46,7 +46,7 @@ pub fn virtio_device_type(config: &impl ConfigSpace, function: &Function) -> Opt
 impl VirtioStructures {
     /// Finds the structures of `function`: the first of each kind, which the device prefers. `None` when one that
     /// must be there is not: a legacy function.
-    pub fn find(config: &impl ConfigSpace, function: Address) -> Option<VirtioStructures> {
+    pub fn find(config: &dyn ConfigSpace, function: Address) -> Option<VirtioStructures> {
         let (mut common, mut notify, mut device, mut msix) = (None, None, None, None);
         for capability in Capabilities::new(config, function) {
             msix = msix.or_else(|| Msix::read(config, function, capability));

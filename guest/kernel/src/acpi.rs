@@ -1,4 +1,4 @@
-//! What ACPI says about the machine: here, how to switch it off.
+//! What ACPI says about the machine: its tables, and how to switch it off.
 
 #![expect(unsafe_code, reason = "a register named by ACPI is written")]
 
@@ -7,11 +7,21 @@ use crate::boot::BootInfo;
 use crate::mm::{self, Caching, PhysAddr};
 use toro_acpi as acpi;
 
+/// Maps bytes of physical memory for reading.
+pub(crate) type Read = fn(u64, usize) -> Option<&'static [u8]>;
+
+/// The tables whose root pointer is at `rsdp`.
+///
+/// # Errors
+/// What is wrong with them.
+pub(crate) fn tables(rsdp: PhysAddr) -> Result<acpi::Tables<'static, Read>, acpi::Error> {
+    acpi::Tables::open(rsdp.0, |address, bytes| mm::map_firmware(PhysAddr(address), bytes).ok())
+}
+
 /// Enters the state "off" the way ACPI describes. Returns when it does not say how, or nothing happened.
 pub(crate) fn power_off(boot: &BootInfo) {
     let Some(rsdp) = boot.rsdp else { return };
-    let read = |address, bytes| mm::map_firmware(PhysAddr(address), bytes).ok();
-    let Ok(tables) = acpi::Tables::open(rsdp.0, read) else { return };
+    let Ok(tables) = tables(rsdp) else { return };
     let Ok(fadt) = tables.find(acpi::Fadt::SIGNATURE).and_then(acpi::Fadt::new) else { return };
     let dsdt = fadt.dsdt_address().and_then(|address| tables.at(address, *b"DSDT").ok());
     let kind = dsdt.and_then(|dsdt| acpi::sleep_type_s5(dsdt.bytes()));

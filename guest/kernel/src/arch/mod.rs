@@ -5,12 +5,12 @@
 mod x86_64;
 
 pub use x86_64::{
+    Frame,     // the registers at an exception
+    backtrace, // return addresses of a stack
+    context,   // switching between threads
+    cpu,       // what this processor offers
+    depth,     // is the kernel or the application at work?
     guard_stacks,
-    Frame,            // the registers at an exception
-    backtrace,        // return addresses of a stack
-    context,          // switching between threads
-    cpu,              // what this processor offers
-    depth,            // is the kernel or the application at work?
     interrupt,        // vectors, and how devices reach them
     local::CoreLocal, // state of one core
     paging,           // mapping memory

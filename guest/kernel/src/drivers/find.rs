@@ -8,13 +8,14 @@
 use super::DeviceError;
 use super::config_space::{MemoryWindow, Ports};
 use super::transport::{Mmio, Pci, Transport};
+use crate::acpi;
 use crate::boot::BootInfo;
-use crate::mm::{self, PhysAddr};
-use toro_acpi::{Fadt, Mcfg, Segment, Tables};
+use crate::mm::PhysAddr;
+use toro_acpi::{Fadt, Mcfg, Segment};
 use toro_pci::{Address, ConfigSpace, Window, enumerate, virtio_device_type};
 
 /// Where Firecracker puts the root pointer without saying so.
-const FIRECRACKER_RSDP: u64 = 0xe_0000;
+const FIRECRACKER_RSDP: PhysAddr = PhysAddr(0xe_0000);
 
 const MICROVM_SLOTS: u32 = 24;
 const MICROVM_SLOTS_BASE: u64 = 0xfeb0_0000;
@@ -67,10 +68,9 @@ enum Machine {
 }
 
 /// What ACPI says about the way to devices.
+#[cold]
 fn machine(boot: &BootInfo) -> Machine {
-    let rsdp = boot.rsdp.map_or(FIRECRACKER_RSDP, |rsdp| rsdp.0);
-    let read = |address, bytes| mm::map_firmware(PhysAddr(address), bytes).ok();
-    let tables = match Tables::open(rsdp, read) {
+    let tables = match acpi::tables(boot.rsdp.unwrap_or(FIRECRACKER_RSDP)) {
         Ok(tables) => tables,
         Err(error) => {
             if boot.rsdp.is_some() {
@@ -107,10 +107,11 @@ fn mmio(address: u64, gsi: u32, found: Found<'_>) {
     }
 }
 
-fn pci(config: &impl ConfigSpace, mut window: Window, found: Found<'_>) {
+#[cold]
+fn pci(config: &dyn ConfigSpace, mut window: Window, found: Found<'_>) {
     let mut functions = [None; FUNCTIONS_MAX];
     let mut count = 0;
-    enumerate(config, |function| {
+    enumerate(config, &mut |function| {
         if let Some(device_type) = virtio_device_type(config, &function) {
             if let Some(slot) = functions.get_mut(count) {
                 *slot = Some((function.address, device_type));

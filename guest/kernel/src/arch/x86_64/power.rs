@@ -5,6 +5,7 @@
 use super::{port, time};
 use crate::boot::BootInfo;
 use core::arch::asm;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Halts until an interrupt: a device's, or the timer's at `deadline_ns` (of [`time::now_ns`]).
 ///
@@ -17,13 +18,28 @@ pub fn idle_until(deadline_ns: Option<u64>) {
     {
         return;
     }
+    stop_pit();
     // SAFETY: interrupt stubs change only what a call may change, which is given up here; they return with
     // interrupts off. The stack is used, so the compiler keeps no red zone below it.
     unsafe { asm!("sti", "hlt", "cli", clobber_abi("C")) };
 }
 
+/// Silences the PIT where there is one, before the first sleep. Nobody here listens to it, but firmware leaves it
+/// ticking, and each tick wakes the VMM: mode 0 ends with one event that no count follows.
+#[inline]
+fn stop_pit() {
+    static STOPPED: AtomicBool = AtomicBool::new(false);
+    if !STOPPED.load(Relaxed) {
+        STOPPED.store(true, Relaxed);
+        for (port, value) in [(0x43, 0x30), (0x40, 1), (0x40, 0)] {
+            port::outb(port, value);
+        }
+    }
+}
+
 /// Switches the machine off: by ACPI where it says how, else by the keyboard controller's reset line
 /// (Firecracker's way to end), else by an exception nobody can handle, which ends QEMU under `-no-reboot`.
+#[cold]
 pub fn off(boot: Option<&BootInfo>) -> ! {
     if let Some(boot) = boot {
         crate::acpi::power_off(boot);

@@ -38,7 +38,7 @@ pub(in super::super) struct Pci {
 impl Pci {
     /// The device at `function`; BARs that the firmware left without a place get one from `window`.
     pub(in super::super) fn open(
-        config: &impl ConfigSpace,
+        config: &dyn ConfigSpace,
         function: Address,
         window: &mut Window,
     ) -> Result<Pci, DeviceError> {
