@@ -39,11 +39,20 @@ pub(crate) struct Slot<P> {
     /// The next thread of the run queue, or the next free slot.
     pub(crate) next: u32,
     pub(crate) waiting: Waiting,
-    pub(crate) timer: Option<TimerKey>,
+    /// When the wait ends by itself; `u64::MAX`: never.
+    pub(crate) deadline_ns: u64,
+    /// The timer that looks after the deadline, or after an earlier one.
+    pub(crate) timer: Option<Timer>,
     pub(crate) outcome: WaitOutcome,
     /// Somebody unparked this thread and it has not parked since.
     pub(crate) unparked: bool,
     pub(crate) payload: Option<P>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timer {
+    pub(crate) key: TimerKey,
+    pub(crate) fires_ns: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +63,12 @@ pub(crate) enum State {
     Waiting,
     /// Waiting for its own [`Threads::unpark`], on no list.
     Parked,
+}
+
+impl State {
+    pub(crate) fn is_suspended(self) -> bool {
+        matches!(self, State::Waiting | State::Parked)
+    }
 }
 
 impl<P> Threads<P> {
@@ -93,6 +108,10 @@ impl<P> Threads<P> {
         slot.generation += 1;
         slot.unparked = false;
         slot.next = free;
+        let timer = slot.timer.take();
+        if let Some(timer) = timer {
+            self.timers.cancel(timer.key);
+        }
         self.free = index;
         self.alive -= 1;
         payload
@@ -150,6 +169,7 @@ impl<P> Threads<P> {
             state: State::Free,
             next: NONE,
             waiting: Waiting::NOWHERE,
+            deadline_ns: u64::MAX,
             timer: None,
             outcome: WaitOutcome::Woken,
             unparked: false,

@@ -102,9 +102,55 @@ fn a_wake_up_takes_the_deadline_away() {
     let mut threads = started(&['a']);
     threads.wait(&list, Some(10));
     threads.wake_one(&list);
-    assert_eq!(threads.next_deadline(), None);
     threads.expire(20);
     assert_eq!(threads.ready(), 1);
+    assert!(threads.run_next().found());
+    assert_eq!(threads.finish_wait(&list), WaitOutcome::Woken);
+    threads.wait(&list, None);
+    threads.expire(30);
+    assert_eq!((threads.ready(), threads.next_deadline()), (0, None));
+}
+
+#[test]
+fn a_timer_that_is_set_for_earlier_serves_a_later_deadline() {
+    let list = Waiters::new();
+    let mut threads = started(&['a']);
+    for deadline in 10..1000 {
+        threads.wait(&list, Some(deadline));
+        assert_eq!(threads.next_deadline(), Some(10), "one timer, set once");
+        threads.wake_one(&list);
+        threads.run_next();
+        threads.finish_wait(&list);
+    }
+    threads.wait(&list, Some(1000));
+    threads.expire(10);
+    assert_eq!((threads.ready(), threads.next_deadline()), (0, Some(1000)));
+    threads.expire(1000);
+    assert!(threads.run_next().found());
+    assert_eq!(threads.finish_wait(&list), WaitOutcome::TimedOut);
+
+    threads.wait(&list, Some(3000));
+    threads.wake_one(&list);
+    threads.run_next();
+    threads.finish_wait(&list);
+    threads.wait(&list, Some(2000));
+    assert_eq!(threads.next_deadline(), Some(2000), "a nearer deadline needs a nearer timer");
+}
+
+#[test]
+fn a_timer_dies_with_its_thread() {
+    let list = Waiters::new();
+    let mut threads = started(&['a']);
+    threads.wait(&list, Some(10));
+    threads.wake_one(&list);
+    threads.run_next();
+    threads.exit_current();
+    assert_eq!(threads.next_deadline(), None);
+    threads.spawn('b').unwrap();
+    threads.run_next();
+    threads.wait(&list, Some(50));
+    threads.expire(10);
+    assert_eq!(threads.ready(), 0);
 }
 
 #[test]

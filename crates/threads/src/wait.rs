@@ -1,6 +1,6 @@
 //! The one way to wait: on a list, until woken or until a deadline.
 
-use crate::table::State;
+use crate::table::{State, Timer};
 use crate::{NONE, ThreadId, Threads};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -124,12 +124,20 @@ impl<P> Threads<P> {
         while let Some((_, index)) = self.timers.pop_due(now_ns) {
             let slot = self.slot(index);
             slot.timer = None;
-            slot.outcome = WaitOutcome::TimedOut;
-            self.make_ready(index);
+            if !slot.state.is_suspended() {
+                continue; // its wait has ended already
+            }
+            let deadline_ns = slot.deadline_ns;
+            if deadline_ns <= now_ns {
+                slot.outcome = WaitOutcome::TimedOut;
+                self.make_ready(index);
+            } else if deadline_ns < u64::MAX {
+                self.arm(index, deadline_ns);
+            }
         }
     }
 
-    /// The earliest deadline of a waiting thread.
+    /// When [`expire`](Self::expire) may have something to do: no later than the earliest deadline of a waiting thread.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
         self.timers.next_deadline()
@@ -137,21 +145,31 @@ impl<P> Threads<P> {
 
     fn suspend(&mut self, state: State, deadline_ns: Option<u64>) {
         let index = self.current;
-        let timer = deadline_ns.map(|deadline_ns| self.timers.insert(deadline_ns, index));
+        let deadline_ns = deadline_ns.unwrap_or(u64::MAX);
         let slot = self.slot(index);
         slot.state = state;
-        slot.timer = timer;
+        slot.deadline_ns = deadline_ns;
+        let fires_ns = slot.timer.map_or(u64::MAX, |timer| timer.fires_ns);
+        if deadline_ns < fires_ns {
+            self.arm(index, deadline_ns);
+        }
+    }
+
+    /// Sets the thread's timer. One that is set for earlier is left alone by the callers, for nearly every wait ends
+    /// before its deadline, and the next one's deadline is later: thus a connection that waits a minute for each of its
+    /// thousand requests a second sets one timer a minute.
+    fn arm(&mut self, index: u32, fires_ns: u64) {
+        let key = self.timers.insert(fires_ns, index);
+        if let Some(old) = self.slot(index).timer.replace(Timer { key, fires_ns }) {
+            self.timers.cancel(old.key);
+        }
     }
 
     /// A wake-up reaches a thread: it becomes ready, unless its deadline has just made it so.
     fn resume(&mut self, index: u32) {
         let slot = self.slot(index);
         slot.outcome = WaitOutcome::Woken;
-        let suspended = matches!(slot.state, State::Waiting | State::Parked);
-        if let Some(timer) = slot.timer.take() {
-            self.timers.cancel(timer);
-        }
-        if suspended {
+        if slot.state.is_suspended() {
             self.make_ready(index);
         }
     }
