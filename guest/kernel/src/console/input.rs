@@ -2,10 +2,14 @@
 
 use super::{CONSOLE, Device, uart};
 use crate::arch::CoreLocal;
+use crate::arch::interrupt::{self, Vector};
 use crate::sched::{self, Poller, WaitQueue};
 use toro_abi::stdin::{Decoder, Input};
 
 const BUFFER_BYTES: usize = 1024;
+
+/// An awake core looks at the device once in so many polls: each look is an exit, and input is not the data path.
+const POLLS_PER_LOOK: u32 = 256;
 
 struct Buffer {
     bytes: [u8; BUFFER_BYTES],
@@ -13,10 +17,22 @@ struct Buffer {
     count: usize,
     ended: bool,
     decoder: Decoder,
+    /// The device's interrupt, and how often it had been taken when the device was last found empty.
+    vector: Option<Vector>,
+    empty_at: u64,
+    polls: u32,
 }
 
-static BUFFER: CoreLocal<Buffer> =
-    CoreLocal::new(Buffer { bytes: [0; BUFFER_BYTES], first: 0, count: 0, ended: false, decoder: Decoder::new() });
+static BUFFER: CoreLocal<Buffer> = CoreLocal::new(Buffer {
+    bytes: [0; BUFFER_BYTES],
+    first: 0,
+    count: 0,
+    ended: false,
+    decoder: Decoder::new(),
+    vector: None,
+    empty_at: u64::MAX,
+    polls: 0,
+});
 static ARRIVED: WaitQueue = WaitQueue::new();
 static POLLER: InputPoller = InputPoller;
 
@@ -25,11 +41,12 @@ pub fn init(host_forwards: bool) {
     if !host_forwards {
         BUFFER.with(|buffer| buffer.ended = true);
     }
-    match CONSOLE.with(|console| console.device) {
+    let vector = match CONSOLE.with(|console| console.device) {
         Device::None => return,
         Device::Uart => uart::enable_input(),
         Device::Driver(port) => port.enable_input(),
-    }
+    };
+    BUFFER.with(|buffer| buffer.vector = vector);
     sched::register(&POLLER);
 }
 
@@ -64,13 +81,17 @@ impl InputPoller {
         let mut stop = false;
         let taken = BUFFER.with(|buffer| {
             let mut taken = false;
+            let interrupts = buffer.vector.map_or(0, interrupt::count);
             while buffer.count < BUFFER_BYTES {
                 let byte = match CONSOLE.with(|console| console.device) {
                     Device::None => None,
                     Device::Uart => uart::read(),
                     Device::Driver(port) => port.read(),
                 };
-                let Some(byte) = byte else { break };
+                let Some(byte) = byte else {
+                    buffer.empty_at = interrupts;
+                    break;
+                };
                 taken = true;
                 match buffer.decoder.push(byte) {
                     Some(Input::Byte(byte)) if !buffer.ended => {
@@ -95,11 +116,20 @@ impl InputPoller {
 }
 
 impl Poller for InputPoller {
-    /// Nothing while the core is awake: one look at the port is an exit, and input is not the data path.
-    fn poll(&self) {}
+    fn poll(&self) {
+        let due = BUFFER.with(|buffer| {
+            buffer.polls = (buffer.polls + 1) % POLLS_PER_LOOK;
+            buffer.polls == 0
+        });
+        if due {
+            self.take();
+        }
+    }
 
+    /// Without an interrupt since the device was found empty it still is.
     fn prepare_idle(&self) -> bool {
-        self.take()
+        let empty = BUFFER.with(|buffer| buffer.vector.is_some_and(|vector| interrupt::count(vector) == buffer.empty_at));
+        !empty && self.take()
     }
 
     fn next_deadline(&self) -> Option<u64> {

@@ -9,6 +9,7 @@ pub mod input;
 mod uart;
 
 use crate::arch::CoreLocal;
+use crate::arch::interrupt::Vector;
 use core::fmt::{self, Write};
 use toro_abi::cmdline::CommandLine;
 use toro_abi::console::{Stream, Token};
@@ -33,8 +34,8 @@ pub trait Port: Sync {
     fn write(&self, bytes: &[u8]);
     /// The next byte of input, if one has arrived.
     fn read(&self) -> Option<u8>;
-    /// Asks for an interrupt when input arrives.
-    fn enable_input(&self);
+    /// Asks for an interrupt when input arrives; which one that is, or `None` when looking is cheap.
+    fn enable_input(&self) -> Option<Vector>;
 }
 
 struct Console {

@@ -1,5 +1,6 @@
 //! A 16550 UART at 0x3f8, where there is one.
 
+use crate::arch::interrupt::Vector;
 use crate::arch::{interrupt, port};
 
 const BASE: u16 = 0x3f8;
@@ -42,15 +43,16 @@ pub(super) fn write(bytes: &[u8]) {
     }
 }
 
-/// Asks for an interrupt when input arrives.
-pub(super) fn enable_input() {
-    let Some(vector) = interrupt::allocate("uart") else { return };
+/// Asks for an interrupt when input arrives; which one that is.
+pub(super) fn enable_input() -> Option<Vector> {
+    let vector = interrupt::allocate("uart")?;
     if let Err(error) = interrupt::route_gsi(GSI, vector) {
         log::warn!("console: input only while something else is awake: interrupt line {GSI}: {error}");
-        return;
+        return None;
     }
     port::outb(MODEM_CONTROL, 0x0b); // OUT2 lets the interrupt out
     port::outb(INTERRUPT_ENABLE, DATA_READY);
+    Some(vector)
 }
 
 /// The next byte of input, if one has arrived.

@@ -4,7 +4,8 @@ use super::DeviceError;
 use super::registers::Doorbell;
 use super::shared::{SharedBuffers, SharedRing};
 use super::transport::Transport;
-use crate::arch::{CoreLocal, cpu, interrupt, time};
+use crate::arch::interrupt::{self, Vector};
+use crate::arch::{CoreLocal, cpu, time};
 use crate::console::{self, Port};
 use toro_virtqueue::{Buffers, Direction, Interrupts, Notify, Options, Queue};
 
@@ -157,6 +158,8 @@ impl Port for ConsolePort {
         CONSOLE.with(|console| console.as_mut().and_then(Console::read))
     }
 
-    /// Nothing to do: [`read`](Port::read) asks for an interrupt whenever it finds nothing.
-    fn enable_input(&self) {}
+    /// Nothing to do: [`read`](Port::read) asks for an interrupt whenever it finds nothing, and costs no exit.
+    fn enable_input(&self) -> Option<Vector> {
+        None
+    }
 }
