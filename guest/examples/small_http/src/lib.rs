@@ -24,6 +24,8 @@ const STACK_BYTES: usize = 12 << 10;
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// Longest body of a request.
 const BODY_BYTES_MAX: usize = 64 << 10;
+/// So much is answered before it is sent, when requests come in a row.
+const OUTPUT_BYTES: usize = 16 << 10;
 /// A connection on which nothing comes for so long is given up.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -64,6 +66,9 @@ fn converse(mut stream: TcpStream, answer: &impl Fn(&Request<'_>, Reply<'_>)) ->
                     if !request.keep_alive {
                         break true;
                     }
+                    if output.len() >= OUTPUT_BYTES {
+                        send(&mut stream, &mut output)?;
+                    }
                 }
                 Err(Problem::Incomplete) => break false,
                 Err(Problem::Refused(status)) => {
@@ -72,8 +77,7 @@ fn converse(mut stream: TcpStream, answer: &impl Fn(&Request<'_>, Reply<'_>)) ->
                 }
             }
         };
-        stream.write_all(&output)?;
-        output.clear();
+        send(&mut stream, &mut output)?;
         if end {
             return stream.shutdown(toro::net::Shutdown::Write);
         }
@@ -82,6 +86,12 @@ fn converse(mut stream: TcpStream, answer: &impl Fn(&Request<'_>, Reply<'_>)) ->
             return Ok(());
         }
     }
+}
+
+fn send(stream: &mut TcpStream, output: &mut Vec<u8>) -> io::Result<()> {
+    stream.write_all(output)?;
+    output.clear();
+    Ok(())
 }
 
 /// Bytes that have arrived and are not yet answered.
