@@ -14,6 +14,7 @@ pub mod load;
 pub mod measure;
 pub mod null;
 pub mod process;
+pub mod profile;
 pub mod quick;
 pub mod report;
 pub mod vm;

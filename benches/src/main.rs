@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use toro_benches::baseline::Baseline;
+use toro_benches::http::Style;
 use toro_benches::linux::{self, Source};
 use toro_benches::quick::{self, Extent, Subjects};
 use toro_benches::{artifact, compare};
@@ -12,12 +13,15 @@ use toro_vmm::MachineType;
 
 const USAGE: &str = "\
 usage: cargo xtask bench quick [--counts] [--record] [--check]
+       cargo xtask bench profile [--close]
        cargo xtask bench linux [--only] [--machine microvm|q35|pc] [--kernel FILE --initrd FILE]
 
 quick   the figures of a native application on one core, beside their targets; JSON in target/bench/
   --counts   only what does not depend on how busy the host is
   --record   write the counts to benches/baseline.json
   --check    fail when a count has grown by more than 5 %
+profile which functions a keep-alive request spends its instructions in
+  --close    a connection and request instead
 linux   the same rows for Toro and for a Linux guest, in one run
   --only     the Linux guest alone
   --kernel, --initrd   your own Linux instead of Debian's cloud kernel; its server listens on port 80 and
@@ -28,6 +32,8 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["quick", options @ ..] => quick(options),
+        ["profile"] => profile(Style::KeepAlive),
+        ["profile", "--close"] => profile(Style::Close),
         ["linux", options @ ..] => linux(options),
         _ => {
             eprintln!("{USAGE}");
@@ -77,6 +83,12 @@ fn quick(options: &[&str]) -> Result<bool> {
         return Ok(complaints.is_empty() && report.failures.is_empty());
     }
     Ok(report.failures.is_empty())
+}
+
+fn profile(style: Style) -> Result<bool> {
+    let subjects = Subjects::build()?;
+    println!("{}", toro_benches::profile::requests(&quick::server(&subjects), &subjects.plugin, style)?);
+    Ok(true)
 }
 
 fn linux(options: &[&str]) -> Result<bool> {

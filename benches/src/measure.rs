@@ -18,6 +18,8 @@ const WARM_REQUESTS: u64 = 40;
 const REST: Duration = Duration::from_millis(40);
 /// Longest wait for rest; a guest that ticks never rests.
 const REST_LIMIT: Duration = Duration::from_secs(2);
+/// After the last request, timers of its connection may still run out; after that a guest is idle.
+const SETTLE: Duration = Duration::from_secs(3);
 
 /// Guest instructions up to the points of a boot, counted from reset.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +36,7 @@ pub struct BootCounts {
 
 /// Boots once and asks one request. `watches` are the addresses of entry and main.
 pub fn boot_counts(guest: &Guest, machine: MachineType, plugin: &Path, watches: &[u64]) -> Result<BootCounts> {
-    let counting = Counting { devices: false, watches: watches.to_vec() };
+    let counting = Counting { watches: watches.to_vec(), ..Counting::default() };
     let vm = Vm::start(guest, machine, Some((plugin, &counting)))?;
     vm.ready()?;
     http::requests(vm.port, Style::Close, 1).context("first request")?;
@@ -50,7 +52,7 @@ pub fn boot_counts(guest: &Guest, machine: MachineType, plugin: &Path, watches: 
 
 /// Instructions from the image's entry to `main`, without a network device.
 pub fn entry_to_main(guest: &Guest, machine: MachineType, plugin: &Path, watches: [u64; 2]) -> Result<u64> {
-    let counting = Counting { devices: false, watches: watches.to_vec() };
+    let counting = Counting { watches: watches.to_vec(), ..Counting::default() };
     let vm = Vm::start(guest, machine, Some((plugin, &counting)))?;
     vm.ready()?;
     let counters = vm.counters()?;
@@ -83,7 +85,7 @@ pub fn request_cost(
     style: Style,
     count: u64,
 ) -> Result<RequestCost> {
-    let vm = Vm::start(guest, machine, Some((plugin, &Counting { devices, watches: Vec::new() })))?;
+    let vm = Vm::start(guest, machine, Some((plugin, &Counting { devices, ..Counting::default() })))?;
     vm.ready()?;
     http::requests(vm.port, style, WARM_REQUESTS).context("warm-up")?;
     let mut runs = Vec::new();
@@ -108,7 +110,7 @@ fn per_request(spent: &Snapshot, count: u64) -> RequestCost {
 }
 
 /// The counters once they stand still.
-fn at_rest(vm: &Vm) -> Result<Snapshot> {
+pub(crate) fn at_rest(vm: &Vm) -> Result<Snapshot> {
     let end = Instant::now() + REST_LIMIT;
     let counters = vm.counters()?;
     let mut last = counters.snapshot();
@@ -138,6 +140,7 @@ pub fn idle(guest: &Guest, machine: MachineType, plugin: &Path, length: Duration
     let vm = Vm::start(guest, machine, Some((plugin, &Counting::default())))?;
     vm.ready()?;
     http::requests(vm.port, Style::KeepAlive, 5)?;
+    std::thread::sleep(SETTLE);
     let before = at_rest(&vm)?;
     let start = Instant::now();
     std::thread::sleep(length);
@@ -157,8 +160,7 @@ pub fn idle_cpu_percent(guest: &Guest, machine: MachineType, length: Duration) -
     if guest.serves_http() {
         http::requests(vm.port, Style::KeepAlive, 5)?;
     }
-    // The end of start-up (and of the requests) in QEMU is not idleness.
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(SETTLE);
     let (before, start) = (vm.cpu(), Instant::now());
     std::thread::sleep(length);
     Ok((vm.cpu().all - before.all) / start.elapsed().as_secs_f64() * 100.0)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use toro_counter::Reader;
+use toro_counter::{Profile, Reader};
 use toro_vmm::{Accelerator, Guest as Handle, Image, Machine, MachineType, Network};
 
 use crate::process::{CpuSeconds, cpu_seconds};
@@ -54,6 +54,8 @@ pub struct Counting {
     pub devices: bool,
     /// Addresses whose first execution is wanted.
     pub watches: Vec<u64>,
+    /// How often each address is executed.
+    pub profile: bool,
 }
 
 /// The guest's port of HTTP.
@@ -66,6 +68,7 @@ pub struct Vm {
     handle: Handle,
     kind: Kind,
     counters: Option<Reader>,
+    profile: Option<Profile>,
     counter_file: PathBuf,
     limit: Duration,
     /// Host port that leads to the guest's port 80; 0 without a server.
@@ -94,8 +97,10 @@ impl Vm {
         }
         let handle = machine.start().map_err(|error| anyhow::anyhow!("{error}"))?;
         let counters = counting.map(|_| Reader::open(&counter_file)).transpose()?;
+        let wants_profile = counting.is_some_and(|(_, counting)| counting.profile);
+        let profile = wants_profile.then(|| Profile::open(&profile_file(&counter_file))).transpose()?;
         let port = handle.host_address(HTTP).map_or(0, |address| address.port());
-        Ok(Vm { handle, kind: guest.kind.clone(), counters, counter_file, limit: BOOT_LIMIT, port })
+        Ok(Vm { handle, kind: guest.kind.clone(), counters, profile, counter_file, limit: BOOT_LIMIT, port })
     }
 
     /// The same, with another limit for getting ready.
@@ -125,6 +130,16 @@ impl Vm {
         self.counters.as_ref().context("this guest was started without the counter")
     }
 
+    /// The profile; only when it was asked for.
+    pub fn profile(&self) -> Result<&Profile> {
+        self.profile.as_ref().context("this guest was started without a profile")
+    }
+
+    /// Virtual base of a guest of ours, once it has booted.
+    pub fn image_base(&self) -> Result<u64> {
+        self.handle.transcript(toro_vmm::Transcript::image_base).context("the guest has not said where it is")
+    }
+
     /// CPU seconds that QEMU has used.
     pub fn cpu(&self) -> CpuSeconds {
         cpu_seconds(self.handle.pid())
@@ -146,13 +161,21 @@ impl Drop for Vm {
     fn drop(&mut self) {
         // Without a plugin there is no file; one left in the temporary folder does no harm.
         drop(std::fs::remove_file(&self.counter_file));
+        drop(std::fs::remove_file(profile_file(&self.counter_file)));
     }
+}
+
+fn profile_file(counter_file: &Path) -> PathBuf {
+    counter_file.with_extension("profile")
 }
 
 fn plugin_option(plugin: &Path, out: &Path, counting: &Counting) -> String {
     let mut option = format!("{},out={}", plugin.display(), out.display());
     if counting.devices {
         option.push_str(",devices=on");
+    }
+    if counting.profile {
+        option.push_str(&format!(",profile={}", profile_file(out).display()));
     }
     for address in &counting.watches {
         option.push_str(&format!(",watch={address:#x}"));

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::decode::classify;
 use crate::layout::{Counter, DEVICES_MAX, MAGIC, MARKERS_MAX, MarkerSlot, Shared, WATCHES_MAX, load_name, store_name};
+use crate::profile::Recorder;
 use crate::qemu::{self, Api, Info, PluginId};
 
 /// The API version we ask for, read by QEMU before it installs us. Chosen when the object is loaded.
@@ -31,6 +32,7 @@ struct Plugin {
     api: Api,
     shared: &'static Shared,
     options: Options,
+    profile: Option<Recorder>,
     started: Instant,
 }
 
@@ -45,6 +47,8 @@ struct Options {
     marker_port: u8,
     /// Addresses whose first execution is recorded, as `is_watched` compares them.
     watches: Vec<u64>,
+    /// File for the executions of each address.
+    profile: Option<String>,
 }
 
 /// The step in which the kernel chooses its virtual base.
@@ -52,11 +56,13 @@ const BASE_STEP_BYTES: u64 = 2 << 20;
 
 impl Options {
     fn parse(arguments: &[&str]) -> Result<(Options, String), String> {
-        let mut options = Options { devices: false, blocks: false, marker_port: 0xf4, watches: Vec::new() };
+        let mut options =
+            Options { devices: false, blocks: false, marker_port: 0xf4, watches: Vec::new(), profile: None };
         let mut out = None;
         for argument in arguments {
             match argument.split_once('=') {
                 Some(("out", path)) => out = Some(path.to_owned()),
+                Some(("profile", path)) => options.profile = Some(path.to_owned()),
                 Some(("devices", value)) => options.devices = is_on(value),
                 Some(("blocks", value)) => options.blocks = is_on(value),
                 Some(("marker", value)) => {
@@ -68,7 +74,7 @@ impl Options {
                 }
                 _ => {
                     return Err(format!(
-                        "unknown option {argument}: out=FILE, devices=, blocks=, marker=0xPORT, watch=0xADDRESS"
+                        "unknown option {argument}: out=FILE, devices=, blocks=, marker=0xPORT, watch=0xADDRESS, profile=FILE"
                     ));
                 }
             }
@@ -127,7 +133,9 @@ fn install(info: &Info, arguments: &[&str]) -> Result<Plugin, String> {
     let (options, out) = Options::parse(arguments)?;
     let api = Api::load(info)?;
     let shared = map(&out).map_err(|error| format!("{out}: {error}"))?;
-    Ok(Plugin { api, shared, options, started: Instant::now() })
+    let profile =
+        options.profile.as_deref().map(|path| Recorder::create(path).map_err(|error| format!("{path}: {error}")));
+    Ok(Plugin { api, shared, profile: profile.transpose()?, options, started: Instant::now() })
 }
 
 fn map(path: &str) -> std::io::Result<&'static Shared> {
@@ -163,6 +171,9 @@ extern "C" fn block_translated(_id: PluginId, block: *mut c_void) {
             if is_watched(watched, address) {
                 api.call(instruction, watch_reached, std::ptr::from_ref(slot).cast_mut().cast());
             }
+        }
+        if let Some(word) = plugin.profile.as_ref().and_then(|profile| profile.word(address)) {
+            api.count(instruction, word);
         }
         if plugin.options.devices {
             api.call_on_memory(instruction, memory_accessed);

@@ -11,9 +11,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
-const KEEP: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nhello\n";
-const CLOSE: &[u8] =
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n";
+/// The page that Toro's `http_server` answers with, so that both copy and sum the same bytes.
+const PAGE: &[u8] = include_bytes!("../../../guest/examples/http_server/site/index.html");
 const LISTENER: u64 = u64::MAX;
 
 fn main() {
@@ -99,6 +98,7 @@ fn serve() -> io::Result<()> {
     let poll = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
     println!("LINUX-READY");
+    let answers = ["", "Connection: close\r\n"].map(response);
     let mut connections: HashMap<u64, (TcpStream, Vec<u8>)> = HashMap::new();
     let mut events: Vec<Event> = Vec::with_capacity(64);
     loop {
@@ -109,7 +109,7 @@ fn serve() -> io::Result<()> {
             if key == LISTENER {
                 accept(&listener, poll.as_fd(), &mut connections)?;
             } else if let Some((stream, input)) = connections.get_mut(&key)
-                && !answer(stream, input)
+                && !answer(stream, input, &answers)
             {
                 connections.remove(&key);
             }
@@ -131,8 +131,16 @@ fn accept(
     Ok(())
 }
 
+fn response(connection: &str) -> Vec<u8> {
+    let length = PAGE.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {length}\r\n{connection}\r\n"
+    );
+    [head.as_bytes(), PAGE].concat()
+}
+
 /// Answers what can be read; false when the connection is over.
-fn answer(stream: &mut TcpStream, input: &mut Vec<u8>) -> bool {
+fn answer(stream: &mut TcpStream, input: &mut Vec<u8>, answers: &[Vec<u8>; 2]) -> bool {
     let mut chunk = [0; 2048];
     match stream.read(&mut chunk) {
         Ok(0) => return false,
@@ -143,7 +151,7 @@ fn answer(stream: &mut TcpStream, input: &mut Vec<u8>) -> bool {
         let close = input[..end].windows(17).any(|window| window == b"Connection: close");
         input.drain(..end + 4);
         // Answers are far smaller than the socket buffer: a short write means that the client is gone.
-        if stream.write_all(if close { CLOSE } else { KEEP }).is_err() || close {
+        if stream.write_all(&answers[usize::from(close)]).is_err() || close {
             return false;
         }
     }
