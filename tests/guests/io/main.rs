@@ -79,9 +79,9 @@ fn writing() -> io::Result<()> {
     let mut writer = BufWriter::with_capacity(4, Vec::new());
     writer.write_all(b"ab")?;
     assert_eq!((writer.buffer(), writer.get_ref().len()), (&b"ab"[..], 0));
-    write!(writer, "{}-{}", 12, "long enough")?;
+    write!(writer, "{}-long {:?}", 12, Some(1))?;
     writer.flush()?;
-    assert_eq!(writer.get_ref(), b"ab12-long enough");
+    assert_eq!(writer.get_ref(), b"ab12-long Some(1)");
 
     let mut space = [0; 4];
     let mut full = &mut space[..];

@@ -3,7 +3,7 @@
 //! ```no_run
 //! # fn example() -> toro::io::Result<()> {
 //! use toro::net::TcpListener;
-//! use toro::prelude::*;
+//! use toro::io::{Read, Write};
 //!
 //! let listener = TcpListener::bind("0.0.0.0:7")?;
 //! for stream in listener.incoming() {
