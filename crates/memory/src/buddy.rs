@@ -10,7 +10,8 @@ use crate::{BLOCK_FRAMES, PAGE_BYTES};
 /// The largest order: a whole block.
 pub const ORDER_MAX: u8 = 9;
 const ORDERS: usize = ORDER_MAX as usize + 1;
-const NO_FRAME: u32 = u32::MAX;
+/// Frame 0 is never given to the allocator, so that an allocator without memory is all zeros.
+const NO_FRAME: u32 = 0;
 /// Metadata of a frame that heads no free run.
 pub const NOT_FREE: u8 = 0xff;
 
@@ -54,7 +55,11 @@ impl Buddy {
     }
 
     /// Adds frames `start..end`, which lie in one prepared block.
+    ///
+    /// # Panics
+    /// When frame 0 is among them.
     pub fn add(&mut self, frames: &mut impl Frames, start: u32, end: u32) {
+        assert!(start != NO_FRAME, "frame 0 is not for use");
         let mut frame = start;
         while frame < end {
             let fit = (end - frame).ilog2().min(frame.trailing_zeros()).min(u32::from(ORDER_MAX)) as u8;
@@ -228,7 +233,7 @@ mod tests {
     #[test]
     fn a_failed_growth_loses_no_block() {
         let (mut fake, mut buddy) = (Fake { refuse: true, ..Fake::default() }, Buddy::new());
-        buddy.blocks.give(0, 2).unwrap();
+        buddy.blocks.give(1, 2).unwrap();
         assert_eq!(buddy.allocate(&mut fake, 0), None);
         assert_eq!(buddy.blocks.free_blocks(), 2);
     }

@@ -13,6 +13,7 @@ static LOGGER: Logger = Logger;
 static FILTER: crate::arch::CoreLocal<&'static str> = crate::arch::CoreLocal::new("warn");
 
 /// Starts the log.
+#[cold]
 pub fn init(command_line: CommandLine<'static>) {
     if let Some(filter) = command_line.get(cmdline::LOG) {
         FILTER.with(|stored| *stored = filter.encoded());

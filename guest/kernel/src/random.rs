@@ -95,6 +95,7 @@ impl Random {
 }
 
 impl Sources {
+    #[cold]
     fn seed(&mut self) -> [u8; 32] {
         let mut pool = Pool::default();
         let from_processor: [Option<u64>; 4] = core::array::from_fn(|_| cpu::random64());

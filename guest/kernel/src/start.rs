@@ -22,6 +22,7 @@ unsafe extern "Rust" {
 }
 
 /// Starts the machine. Each step says what works from there on.
+#[cold]
 pub(crate) fn start(info: BootInfo, entropy: u64) -> ! {
     let boot = keep(info);
     let command_line = boot.command_line();

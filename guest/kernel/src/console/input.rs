@@ -19,7 +19,7 @@ struct Buffer {
     decoder: Decoder,
     /// The device's interrupt, and how often it had been taken when the device was last found empty.
     vector: Option<Vector>,
-    empty_at: u64,
+    empty_at: Option<u64>,
     polls: u32,
 }
 
@@ -30,7 +30,7 @@ static BUFFER: CoreLocal<Buffer> = CoreLocal::new(Buffer {
     ended: false,
     decoder: Decoder::new(),
     vector: None,
-    empty_at: u64::MAX,
+    empty_at: None,
     polls: 0,
 });
 static ARRIVED: WaitQueue = WaitQueue::new();
@@ -89,7 +89,7 @@ impl InputPoller {
                     Device::Driver(port) => port.read(),
                 };
                 let Some(byte) = byte else {
-                    buffer.empty_at = interrupts;
+                    buffer.empty_at = Some(interrupts);
                     break;
                 };
                 taken = true;
@@ -128,7 +128,8 @@ impl Poller for InputPoller {
 
     /// Without an interrupt since the device was found empty it still is.
     fn prepare_idle(&self) -> bool {
-        let empty = BUFFER.with(|buffer| buffer.vector.is_some_and(|vector| interrupt::count(vector) == buffer.empty_at));
+        let empty =
+            BUFFER.with(|buffer| buffer.vector.is_some_and(|vector| Some(interrupt::count(vector)) == buffer.empty_at));
         !empty && self.take()
     }
 

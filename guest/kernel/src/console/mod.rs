@@ -42,23 +42,31 @@ struct Console {
     device: Device,
     token: Option<Token>,
     stream: Stream,
-    early: [u8; EARLY_BYTES_MAX],
-    early_count: usize,
-    /// Something of the early output did not fit.
-    early_lost: bool,
     /// The last byte of plain output was not a line end.
     middle_of_line: bool,
 }
 
-static CONSOLE: CoreLocal<Console> = CoreLocal::new(Console {
-    device: Device::None,
-    token: None,
-    stream: Stream::Log,
-    early: [0; EARLY_BYTES_MAX],
-    early_count: 0,
-    early_lost: false,
-    middle_of_line: false,
-});
+static CONSOLE: CoreLocal<Console> =
+    CoreLocal::new(Console { device: Device::None, token: None, stream: Stream::Log, middle_of_line: false });
+
+/// Output from before there is a device.
+struct Early {
+    bytes: [u8; EARLY_BYTES_MAX],
+    count: usize,
+    /// Something did not fit.
+    lost: bool,
+}
+
+static EARLY: CoreLocal<Early> = CoreLocal::new(Early { bytes: [0; EARLY_BYTES_MAX], count: 0, lost: false });
+
+impl Early {
+    fn keep(&mut self, bytes: &[u8]) {
+        let kept = bytes.len().min(EARLY_BYTES_MAX - self.count);
+        self.bytes[self.count..][..kept].copy_from_slice(&bytes[..kept]);
+        self.count += kept;
+        self.lost |= kept < bytes.len();
+    }
+}
 
 /// Looks for a UART. Everything printed works from here on.
 pub fn init() {
@@ -84,10 +92,12 @@ pub fn is_attached() -> bool {
 pub fn attach(port: &'static dyn Port) {
     CONSOLE.with(|console| {
         console.device = Device::Driver(port);
-        port.write(&console.early[..console.early_count]);
-        if console.early_lost {
-            port.write(b"[some early output was lost]\n");
-        }
+        EARLY.with(|early| {
+            port.write(&early.bytes[..early.count]);
+            if early.lost {
+                port.write(b"[some early output was lost]\n");
+            }
+        });
     });
 }
 
@@ -96,13 +106,7 @@ impl Console {
         match self.device {
             Device::Uart => uart::write(bytes),
             Device::Driver(port) => port.write(bytes),
-            Device::None => {
-                let room = EARLY_BYTES_MAX - self.early_count;
-                let kept = bytes.len().min(room);
-                self.early[self.early_count..][..kept].copy_from_slice(&bytes[..kept]);
-                self.early_count += kept;
-                self.early_lost |= kept < bytes.len();
-            }
+            Device::None => EARLY.with(|early| early.keep(bytes)),
         }
     }
 

@@ -36,6 +36,7 @@ pub struct Devices {
 }
 
 /// Finds and starts the devices. A virtio-console becomes the console where there is no other.
+#[cold]
 pub fn discover(boot: &BootInfo) -> Devices {
     let mut devices = Devices::default();
     find::each(boot, &mut |device_type, transport| devices.start(boot, device_type, transport));
@@ -43,6 +44,7 @@ pub fn discover(boot: &BootInfo) -> Devices {
 }
 
 impl Devices {
+    #[cold]
     fn start(&mut self, boot: &BootInfo, device_type: u32, transport: Transport) {
         match device_type {
             device_type::NET if self.net.is_none() => match NetDevice::start(transport, boot.memory.bytes()) {

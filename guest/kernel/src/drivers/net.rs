@@ -45,6 +45,7 @@ pub struct NetDevice {
 
 impl NetDevice {
     /// Starts the card behind `transport`, with buffers that suit a machine of `memory_bytes`.
+    #[cold]
     pub(super) fn start(transport: Transport, memory_bytes: u64) -> Result<NetDevice, (Transport, DeviceError)> {
         match Setup::new(&transport, memory_bytes) {
             Ok(setup) => Ok(setup.finish(transport)),
@@ -180,6 +181,7 @@ struct Setup {
 }
 
 impl Setup {
+    #[cold]
     fn new(transport: &Transport, memory_bytes: u64) -> Result<Setup, DeviceError> {
         use net_feature::{CSUM, GUEST_CSUM, MAC, MRG_RXBUF, MTU, STATUS};
         let wanted = feature::EVENT_IDX | CSUM | GUEST_CSUM | MAC | MRG_RXBUF | MTU | STATUS;

@@ -24,6 +24,7 @@ pub struct RngDevice {
 
 impl RngDevice {
     /// Starts the device behind `transport`, and asks for the first bytes.
+    #[cold]
     pub(super) fn start(transport: Transport) -> Result<RngDevice, (Transport, DeviceError)> {
         let setup = || -> Result<_, DeviceError> {
             transport.negotiate(0)?;

@@ -35,6 +35,7 @@ pub fn refuse(reason: &dyn fmt::Display) -> ! {
 }
 
 /// Ends the machine: a panic of the application or of the kernel.
+#[cold]
 pub fn panic(info: &PanicInfo<'_>) -> ! {
     let inside = depth::get() > 0;
     if !begin_report() {
@@ -61,6 +62,7 @@ pub fn panic(info: &PanicInfo<'_>) -> ! {
 }
 
 /// Ends the machine: an exception of the processor.
+#[cold]
 pub(crate) fn exception(exception: Exception, frame: &Frame) -> ! {
     let inside = depth::get() > 0;
     if !begin_report() {

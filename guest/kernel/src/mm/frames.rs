@@ -215,6 +215,7 @@ impl PageFrames {
 ///
 /// # Errors
 /// [`BootError::TooLittleMemory`].
+#[cold]
 pub fn init(boot: &BootInfo, entropy: u64) -> Result<(), BootError> {
     paging::init(entropy);
     let too_little = BootError::TooLittleMemory(boot.memory.bytes());

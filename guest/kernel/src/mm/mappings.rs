@@ -63,7 +63,7 @@ impl DeviceMapping {
 const CACHE: usize = 16;
 
 struct Mappings {
-    /// Bytes of the slot given out so far.
+    /// Bytes of the slot given out so far, behind the metadata of frames.
     used: u64,
     /// Device pages mapped before: several devices share a page, and controllers are asked for again.
     known: [(PhysAddr, usize, u64); CACHE],
@@ -71,15 +71,15 @@ struct Mappings {
 }
 
 static MAPPINGS: CoreLocal<Mappings> =
-    CoreLocal::new(Mappings { used: METADATA_BYTES, known: [(PhysAddr(0), 0, 0); CACHE], known_count: 0 });
+    CoreLocal::new(Mappings { used: 0, known: [(PhysAddr(0), 0, 0); CACHE], known_count: 0 });
 
 /// Address space for `bytes`, a multiple of the page size; nothing is mapped there yet.
 pub(super) fn reserve(bytes: u64) -> Result<u64, MapError> {
     MAPPINGS.with(|mappings| {
-        if bytes > paging::SLOT_BYTES - mappings.used {
+        if bytes > paging::SLOT_BYTES - METADATA_BYTES - mappings.used {
             return Err(MapError::OutOfReach);
         }
-        let address = paging::mappings_base() + mappings.used;
+        let address = paging::mappings_base() + METADATA_BYTES + mappings.used;
         mappings.used += bytes;
         Ok(address)
     })

@@ -41,6 +41,7 @@ static ADDRESS_WAITERS: WaitQueue = WaitQueue::new();
 static LINK: Link = Link;
 
 /// Starts the network on `card`, as the command line says: an address of its own, DHCP (the default), or nothing.
+#[cold]
 pub fn init(card: Option<NetDevice>, boot: &BootInfo) {
     let command_line = boot.command_line();
     let choice = command_line.address().unwrap_or(Choice::Dhcp);

@@ -79,6 +79,7 @@ fn read<T: Plain>(what: &'static str, address: u64) -> Result<T, BootError> {
 }
 
 /// Copies what the VMM handed over at physical `start_info`.
+#[cold]
 pub(super) fn boot_info(start_info: u64, image: Range) -> Result<BootInfo, BootError> {
     let info: StartInfo = read("start info", start_info)?;
     if info.magic != MAGIC {

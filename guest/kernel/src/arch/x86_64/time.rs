@@ -28,6 +28,7 @@ pub(super) fn start_calibration(entry_ticks: u64) {
 }
 
 /// Settles the counter's rate, or starts what will tell it.
+#[cold]
 pub fn init(command_line: CommandLine<'_>) {
     if let Some(epoch_ns) = command_line.epoch_ns() {
         WALL_AT_ENTRY_NS.store(epoch_ns, Relaxed);

@@ -109,7 +109,6 @@ struct Tss {
 }
 
 struct Tables {
-    gates: [Gate; VECTORS],
     tss: Tss,
     gdt: [u64; 5],
 }
@@ -130,8 +129,8 @@ impl Stack {
 const NO_GATE: Gate =
     Gate { offset_low: 0, selector: 0, ist: 0, kind: 0, offset_middle: 0, offset_high: 0, reserved: 0 };
 
+static GATES: CoreLocal<[Gate; VECTORS]> = CoreLocal::new([NO_GATE; VECTORS]);
 static TABLES: CoreLocal<Tables> = CoreLocal::new(Tables {
-    gates: [NO_GATE; VECTORS],
     tss: Tss {
         reserved: 0,
         rsp: [0; 3],
@@ -165,13 +164,15 @@ pub(super) fn init() {
             | 0x89 << 40 // present, available 64-bit TSS
             | (tss >> 24 & 0xff) << 56;
         tables.gdt[4] = tss >> 32;
-        for (vector, stub) in EXCEPTIONS.iter().enumerate() {
-            // NMI, #DF and #MC may strike inside the handler of another.
-            let ist = if matches!(vector, 2 | 8 | 18) { IST_CRITICAL } else { IST_FAULT };
-            tables.gates[vector] = gate(*stub as usize, ist);
-        }
         let gdt = Pointer { limit: size_of_val(&tables.gdt) as u16 - 1, base: tables.gdt.as_ptr().addr() as u64 };
-        let idt = Pointer { limit: size_of_val(&tables.gates) as u16 - 1, base: tables.gates.as_ptr().addr() as u64 };
+        let idt = GATES.with(|gates| {
+            for (vector, stub) in EXCEPTIONS.iter().enumerate() {
+                // NMI, #DF and #MC may strike inside the handler of another.
+                let ist = if matches!(vector, 2 | 8 | 18) { IST_CRITICAL } else { IST_FAULT };
+                gates[vector] = gate(*stub as usize, ist);
+            }
+            Pointer { limit: size_of_val(gates) as u16 - 1, base: gates.as_ptr().addr() as u64 }
+        });
         // SAFETY: the tables are static and describe the segments in use: code 8, data 0x10.
         unsafe {
             asm!("lgdt [{}]", in(reg) &raw const gdt, options(readonly, nostack, preserves_flags));
@@ -192,9 +193,7 @@ pub fn guard_stacks() {
 
 /// Enters `vector`, one of [`interrupt`]'s, in the table.
 pub(super) fn enable_interrupt(vector: usize) {
-    TABLES.with(|tables| {
-        tables.gates[vector] = gate(INTERRUPTS[vector - interrupt::VECTOR_FIRST] as usize, 0);
-    });
+    GATES.with(|gates| gates[vector] = gate(INTERRUPTS[vector - interrupt::VECTOR_FIRST] as usize, 0));
 }
 
 fn gate(handler: usize, ist: u8) -> Gate {
