@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const KEEP_ALIVE: &[u8] = b"GET / HTTP/1.1\r\nHost: toro\r\n\r\n";
 const CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: toro\r\nConnection: close\r\n\r\n";
@@ -98,33 +98,38 @@ pub enum Style {
     Close,
 }
 
-/// `count` requests, one after the other; every answer must be a 200.
-pub fn requests(port: u16, style: Style, count: u64) -> io::Result<()> {
-    let not_ok = |response: Response| io::Error::other(format!("status {}", response.status));
-    let check = |response: Response| {
-        if response.status == 200 { Ok(()) } else { Err(not_ok(response)) }
-    };
-    match style {
-        Style::KeepAlive => {
-            let mut client = Client::connect(port)?;
-            (0..count).try_for_each(|_| check(client.get()?))
+/// A client that sends requests one after the other.
+pub struct Requests {
+    port: u16,
+    /// The connection of all requests, when they share one.
+    connection: Option<Client>,
+}
+
+impl Requests {
+    /// Connects, when the requests are to share a connection.
+    pub fn new(port: u16, style: Style) -> io::Result<Requests> {
+        let connection = if style == Style::KeepAlive { Some(Client::connect(port)?) } else { None };
+        Ok(Requests { port, connection })
+    }
+
+    /// Sends `count` requests; every answer must be a 200.
+    pub fn send(&mut self, count: u64) -> io::Result<()> {
+        for _ in 0..count {
+            let response = match &mut self.connection {
+                Some(connection) => connection.get()?,
+                None => Client::connect(self.port)?.get_and_close()?,
+            };
+            if response.status != 200 {
+                return Err(io::Error::other(format!("status {}", response.status)));
+            }
         }
-        Style::Close => (0..count).try_for_each(|_| check(Client::connect(port)?.get_and_close()?)),
+        Ok(())
     }
 }
 
-/// Asks again and again until the guest answers 200, for guests that do not say when they listen.
-pub fn wait_for_200(port: u16, limit: Duration) -> io::Result<()> {
-    let end = Instant::now() + limit;
-    loop {
-        match Client::connect(port).and_then(Client::get_and_close) {
-            Ok(Response { status: 200, .. }) => return Ok(()),
-            Ok(response) => return Err(io::Error::other(format!("status {}", response.status))),
-            Err(error) if Instant::now() >= end => return Err(error),
-            // The user-mode network closes a connection that the guest does not take yet.
-            Err(_) => std::thread::sleep(Duration::from_millis(5)),
-        }
-    }
+/// `count` requests, one after the other, by a client of their own.
+pub fn requests(port: u16, style: Style, count: u64) -> io::Result<()> {
+    Requests::new(port, style)?.send(count)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The measurements, each one guest or a few: what was started, what was done to it, what was read.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use anyhow::{Context, Result};
 use toro_counter::{Counter, Snapshot};
 use toro_vmm::MachineType;
 
-use crate::http::{self, Style};
+use crate::http::{self, Requests, Style};
 use crate::load::{self, Load};
 use crate::process::CpuSeconds;
 use crate::vm::{Counting, Guest, Vm};
@@ -74,6 +75,8 @@ pub struct RequestCost {
     pub apic_accesses: f64,
     /// `hlt` instructions.
     pub halts: f64,
+    /// Port accesses, and loads and stores of each device, when the plugin watched them.
+    pub accesses: BTreeMap<String, f64>,
 }
 
 /// Sends `count` requests one after the other, three times, and takes the run with the median count.
@@ -87,11 +90,12 @@ pub fn request_cost(
 ) -> Result<RequestCost> {
     let vm = Vm::start(guest, machine, Some((plugin, &Counting { devices, ..Counting::default() })))?;
     vm.ready()?;
-    http::requests(vm.port, style, WARM_REQUESTS).context("warm-up")?;
+    let mut requests = Requests::new(vm.port, style)?;
+    requests.send(WARM_REQUESTS).context("warm-up")?;
     let mut runs = Vec::new();
     for _ in 0..3 {
         let before = at_rest(&vm)?;
-        http::requests(vm.port, style, count).with_context(|| format!("{count} requests"))?;
+        requests.send(count).with_context(|| format!("{count} requests"))?;
         runs.push(per_request(&(at_rest(&vm)? - &before), count));
     }
     runs.sort_by(|a, b| a.instructions.total_cmp(&b.instructions));
@@ -106,7 +110,16 @@ fn per_request(spent: &Snapshot, count: u64) -> RequestCost {
         vmm_exits: each(spent.vmm_exits()),
         apic_accesses: each(spent.apic_accesses()),
         halts: each(spent.get(Counter::Hlt)),
+        accesses: accesses(spent).into_iter().map(|(name, count)| (name, each(count))).collect(),
     }
+}
+
+fn accesses(spent: &Snapshot) -> Vec<(String, u64)> {
+    let ports = [Counter::PortIn, Counter::PortOut].map(|port| (port.name().to_owned(), spent.get(port)));
+    let devices = spent.devices().iter().flat_map(|(name, accesses)| {
+        [(format!("{name} read"), accesses.reads), (format!("{name} write"), accesses.writes)]
+    });
+    ports.into_iter().chain(devices).filter(|(_, count)| *count > 0).collect()
 }
 
 /// The counters once they stand still.

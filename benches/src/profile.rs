@@ -8,8 +8,8 @@ use anyhow::Result;
 use toro_vmm::MachineType;
 use toro_vmm::symbolize::Symbolizer;
 
-use crate::http::{self, Style};
-use crate::measure::at_rest;
+use crate::http::{Requests, Style};
+use crate::measure::{self, at_rest};
 use crate::vm::{Counting, Guest, Vm};
 
 const WARM_REQUESTS: u64 = 40;
@@ -22,10 +22,11 @@ pub fn requests(guest: &Guest, plugin: &Path, style: Style) -> Result<String> {
     let counting = Counting { profile: true, ..Counting::default() };
     let vm = Vm::start(guest, MachineType::Microvm, Some((plugin, &counting)))?;
     vm.ready()?;
-    http::requests(vm.port, style, WARM_REQUESTS)?;
+    let mut requests = Requests::new(vm.port, style)?;
+    requests.send(WARM_REQUESTS)?;
     at_rest(&vm)?;
     let before = vm.profile()?.executed();
-    http::requests(vm.port, style, REQUESTS)?;
+    requests.send(REQUESTS)?;
     at_rest(&vm)?;
     let mut spent = vm.profile()?.executed();
     for (address, count) in before {
@@ -40,7 +41,9 @@ pub fn requests(guest: &Guest, plugin: &Path, style: Style) -> Result<String> {
         *outer.entry(name(names.last())).or_default() += count;
         *inner.entry(name(names.first())).or_default() += count;
     }
-    Ok(format!("by function\n{}\nby inlined function\n{}", table(outer), table(inner)))
+    let exits = measure::request_cost(guest, MachineType::Q35, plugin, true, style, REQUESTS)?.accesses;
+    let exits: String = exits.into_iter().map(|(name, count)| format!("{count:>9.2}  {name}\n")).collect();
+    Ok(format!("device accesses on q35\n{exits}\nby function\n{}\nby inlined function\n{}", table(outer), table(inner)))
 }
 
 /// "function (file:12)" without the line, so that a function is one row.
