@@ -39,14 +39,17 @@ where
 {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
     let answer = Arc::new(answer);
+    let mut full = false;
     loop {
         let (stream, peer) = listener.accept()?;
         let answer = Arc::clone(&answer);
         // What ends one connection, a reset or a time-out, is of no interest to the others.
         let connection = move || drop(converse(stream, &*answer));
-        if Builder::new().stack_size(STACK_BYTES).spawn(connection).is_err() {
-            eprintln!("no memory for the connection of {peer}: it is closed");
+        let refused = Builder::new().stack_size(STACK_BYTES).spawn(connection).is_err();
+        if refused && !full {
+            eprintln!("no memory for the connection of {peer}: it is closed, and so are others until there is");
         }
+        full = refused;
     }
 }
 
@@ -54,7 +57,7 @@ where
 fn converse(mut stream: TcpStream, answer: &impl Fn(&Request<'_>, Reply<'_>)) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(IDLE))?;
-    let mut input = Input::new();
+    let mut input = Input::new()?;
     let mut output = Vec::new();
     loop {
         let mut start = 0;
@@ -101,8 +104,17 @@ struct Input {
 }
 
 impl Input {
-    fn new() -> Self {
-        Input { bytes: vec![0; 2 << 10], count: 0 }
+    fn new() -> io::Result<Self> {
+        let mut input = Input { bytes: Vec::new(), count: 0 };
+        input.grow(2 << 10)?;
+        Ok(input)
+    }
+
+    /// With little memory left one connection ends, not the machine.
+    fn grow(&mut self, bytes: usize) -> io::Result<()> {
+        self.bytes.try_reserve_exact(bytes - self.bytes.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        self.bytes.resize(bytes, 0);
+        Ok(())
     }
 
     fn filled(&self) -> &[u8] {
@@ -119,7 +131,7 @@ impl Input {
     /// Waits for more. The parser limits how much can be wanted.
     fn read_from(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
         if self.count == self.bytes.len() {
-            self.bytes.resize(self.count * 2, 0);
+            self.grow(self.count * 2)?;
         }
         let read = stream.read(&mut self.bytes[self.count..])?;
         self.count += read;
