@@ -13,7 +13,9 @@ mod wait_queue;
 
 pub use local::LocalKey;
 pub use poller::{Poller, register};
-pub use thread::{Builder, SpawnError, current, current_name, drop_locals, exit_thread, in_stack_guard, run, spawn};
+pub use thread::{
+    Builder, SpawnError, current, current_name, drop_locals, exit_thread, in_stack_guard, is_running, run, spawn,
+};
 pub use toro_threads::{ThreadId, WaitOutcome};
 pub use turn::yield_now;
 pub use wait_queue::{WaitQueue, park, sleep_until, unpark};

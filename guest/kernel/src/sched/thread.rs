@@ -139,3 +139,9 @@ pub fn in_stack_guard(address: usize) -> bool {
     !CORE.is_busy()
         && CORE.with(|core| core.threads.current_payload().is_some_and(|thread| thread.stack.guards(address)))
 }
+
+/// Whether a thread runs, or this is still boot; for reports.
+#[must_use]
+pub fn is_running() -> bool {
+    !CORE.is_busy() && CORE.with(|core| core.threads.current().is_some())
+}
