@@ -51,7 +51,7 @@ pub fn panic(info: &PanicInfo<'_>) -> ! {
     let thread = sched::current_name();
     console::kernel_line(format_args!(
         "thread '{}' {whose} at {}:{}:{}: {}",
-        thread.as_deref().unwrap_or_else(nameless),
+        thread.as_deref().unwrap_or(nameless()),
         place.0,
         place.1,
         place.2,
@@ -70,7 +70,7 @@ pub(crate) fn exception(exception: Exception, frame: &Frame) -> ! {
     }
     let (kind, whose) = if inside { (Kind::KernelDefect, "kernel defect: ") } else { (Kind::Fault, "") };
     let thread = sched::current_name();
-    let thread = thread.as_deref().unwrap_or_else(nameless);
+    let thread = thread.as_deref().unwrap_or(nameless());
     let guard = match exception {
         Exception::Page { address, .. } if sched::in_stack_guard(address) => " (the thread's stack is full)",
         _ => "",
