@@ -51,7 +51,7 @@ pub(crate) fn run(data: &[u8]) {
     let count = functions.len();
     let config = Config { functions: RefCell::new(functions), reads: RefCell::new(0) };
     let mut found = Vec::new();
-    enumerate(&config, |function| found.push(function));
+    enumerate(&config, &mut |function| found.push(function));
     assert!(found.len() <= count, "each function is found once");
     assert!(*config.reads.borrow() <= 256 * 32 * 8 * 3);
 
