@@ -59,7 +59,7 @@ impl Stack {
     /// [`Error::WouldBlock`]: wait for [`Event::Readable`]. Else why the stream broke off.
     #[inline]
     pub fn tcp_read(&mut self, connection: ConnectionId, buffer: &mut [u8]) -> Result<usize, Error> {
-        self.tcp.read(connection, buffer)
+        self.tcp.read(connection, buffer, &mut self.shared)
     }
 
     /// Takes as much of `data` as there is room for; the next flush sends it.
@@ -68,7 +68,7 @@ impl Stack {
     /// [`Error::WouldBlock`]: wait for [`Event::Writable`]. Else why nothing can be sent.
     #[inline]
     pub fn tcp_write(&mut self, connection: ConnectionId, data: &[u8]) -> Result<usize, Error> {
-        self.tcp.write(connection, data)
+        self.tcp.write(connection, data, &mut self.shared)
     }
 
     /// Ends the sending half after what was written; reading goes on.
@@ -76,12 +76,12 @@ impl Stack {
     /// # Errors
     /// [`Error::NotConnected`] for a stale name.
     pub fn tcp_shutdown_write(&mut self, connection: ConnectionId) -> Result<(), Error> {
-        self.tcp.shutdown_write(connection)
+        self.tcp.shutdown_write(connection, &mut self.shared)
     }
 
     /// Lets go of a connection; the stack brings it to its end.
-    pub fn tcp_close(&mut self, connection: ConnectionId, ending: Ending) {
-        self.tcp.close(connection, ending, &mut self.shared);
+    pub fn tcp_close(&mut self, connection: ConnectionId, ending: Ending, now_ns: u64) {
+        self.tcp.close(connection, ending, now_ns, &mut self.shared);
     }
 
     /// Our end of a connection, and the peer's.

@@ -3,39 +3,55 @@
 //! A ones' complement sum does not care about byte order as long as the result is stored the way the words were read, so
 //! everything here reads and writes little-endian words, with the carry brought round.
 
-/// A ones' complement sum under way.
+/// A ones' complement sum under way. Kept well below 64 bits, so that adding to it never overflows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum(u64);
 
 impl Sum {
-    fn add(self, value: u64) -> Sum {
-        let (sum, carry) = self.0.overflowing_add(value);
-        Sum(sum + u64::from(carry))
-    }
-
     /// Adds bytes that start at an even offset of what is summed.
+    #[inline]
     pub(crate) fn bytes(self, data: &[u8]) -> Sum {
         let (words, rest) = data.as_chunks::<8>();
-        let mut sum = self;
+        let mut sum = 0u128;
         for word in words {
-            sum = sum.add(u64::from_le_bytes(*word));
+            sum += u128::from(u64::from_le_bytes(*word));
         }
         if !rest.is_empty() {
             let mut word = [0; 8];
             word[..rest.len()].copy_from_slice(rest);
-            sum = sum.add(u64::from_le_bytes(word));
+            sum += u128::from(u64::from_le_bytes(word));
         }
-        sum
+        let (low, high) = (sum as u64, (sum >> 64) as u64);
+        Sum(self.0 + (low & 0xffff_ffff) + (low >> 32) + high)
+    }
+
+    /// Adds a number of 16 bits that stands at an even offset.
+    #[inline]
+    pub(crate) fn word(self, word: u16) -> Sum {
+        Sum(self.0 + u64::from(word.swap_bytes()))
+    }
+
+    /// Adds a number of 32 bits that stands at an even offset.
+    #[inline]
+    pub(crate) fn long(self, long: u32) -> Sum {
+        Sum(self.0 + u64::from(long.swap_bytes()))
+    }
+
+    /// Both sums.
+    #[inline]
+    pub(crate) fn plus(self, other: Sum) -> Sum {
+        Sum(self.0 + other.0)
     }
 
     /// The pseudo header of TCP and UDP: addresses, protocol, length of header and payload.
+    #[inline]
     pub(crate) fn pseudo_header(source: [u8; 4], destination: [u8; 4], protocol: u8, len_bytes: usize) -> Sum {
         let addresses = u64::from(u32::from_le_bytes(source)) + u64::from(u32::from_le_bytes(destination));
-        let len = (len_bytes as u16).swap_bytes();
-        Sum(addresses + (u64::from(protocol) << 8) + u64::from(len))
+        Sum(addresses).word(u16::from(protocol)).word(len_bytes as u16)
     }
 
     /// The sum in 16 bits, as it stands in memory.
+    #[inline]
     pub(crate) fn folded(self) -> [u8; 2] {
         let sum = (self.0 & 0xffff_ffff) + (self.0 >> 32);
         let sum = (sum & 0xffff) + (sum >> 16);
@@ -45,11 +61,13 @@ impl Sum {
     }
 
     /// The complement of the sum: what goes into the packet.
+    #[inline]
     pub(crate) fn complement(self) -> [u8; 2] {
         self.folded().map(|byte| !byte)
     }
 
     /// Whether data that contains its own checksum is intact.
+    #[inline]
     pub(crate) fn is_intact(self) -> bool {
         self.folded() == [0xff, 0xff]
     }

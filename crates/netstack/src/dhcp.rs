@@ -57,8 +57,10 @@ impl Dhcp {
         Dhcp { state: State::Asking { tries: 0 }, transaction: 0, began_ns: now_ns, next_ns: Some(now_ns) }
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.next_ns
+    /// When [`run`](Self::run) has something to do; `u64::MAX` for never.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> u64 {
+        self.next_ns.unwrap_or(u64::MAX)
     }
 
     /// Sends what is due. `true` when the address is lost.

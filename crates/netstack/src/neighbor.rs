@@ -210,26 +210,24 @@ impl Neighbors {
         self.certain_until_ns = fresh.min().unwrap_or(0);
     }
 
-    /// When the next question must be repeated.
-    pub(crate) fn next_deadline(&self) -> Option<u64> {
-        if self.asked == 0 {
-            return None;
-        }
-        self.entries
-            .values()
-            .filter_map(|entry| match entry {
-                Entry::Asked { again_at_ns, .. } => Some(*again_at_ns),
-                Entry::Known { .. } => None,
-            })
-            .min()
+    /// Whether a question is out.
+    #[inline]
+    pub(crate) fn is_asking(&self) -> bool {
+        self.asked > 0
+    }
+
+    /// When the next question must be repeated; `u64::MAX` when none is out.
+    pub(crate) fn next_deadline(&self) -> u64 {
+        let due = self.entries.values().map(|entry| match entry {
+            Entry::Asked { again_at_ns, .. } => *again_at_ns,
+            Entry::Known { .. } => u64::MAX,
+        });
+        due.min().unwrap_or(u64::MAX)
     }
 
     /// Repeats questions that are due; returns what waited for neighbours that never answered.
     pub(crate) fn run(&mut self, now_ns: u64, own: Own, outbox: &mut Outbox) -> Answer {
         let mut failed = Answer::default();
-        if self.asked == 0 {
-            return failed;
-        }
         let mut given_up = Vec::new();
         for (ip, entry) in &mut self.entries {
             if let Entry::Asked { again_at_ns, tries, held, waiting } = entry

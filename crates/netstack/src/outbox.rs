@@ -139,7 +139,7 @@ impl PacketSink for Outbox {
 }
 
 /// Packets from this machine to itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Loopback {
     queue: VecDeque<Vec<u8>>,
     spares: Spares,
@@ -149,10 +149,6 @@ pub(crate) struct Loopback {
 const LOOPBACK_PACKETS_MAX: usize = 256;
 
 impl Loopback {
-    pub(crate) fn new() -> Self {
-        Loopback { queue: VecDeque::new(), spares: Spares::default(), dropped: 0 }
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -182,34 +178,6 @@ impl PacketSink for Loopback {
             self.queue.push_back(buffer);
         } else {
             self.dropped += 1;
-        }
-    }
-}
-
-/// Swallows packets; for a conversation that is only replayed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Nowhere {
-    buffer: [u8; 80],
-}
-
-impl Nowhere {
-    pub(crate) fn new() -> Self {
-        Nowhere { buffer: [0; 80] }
-    }
-}
-
-impl PacketSink for Nowhere {
-    fn checksum(&self) -> TcpChecksum {
-        TcpChecksum::Ignored
-    }
-
-    fn ready(&mut self) -> bool {
-        true
-    }
-
-    fn packet(&mut self, len_bytes: usize, fill: &mut dyn FnMut(&mut [u8])) {
-        if let Some(place) = self.buffer.get_mut(..len_bytes) {
-            fill(place);
         }
     }
 }

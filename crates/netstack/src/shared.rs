@@ -1,10 +1,12 @@
 //! What every protocol of the stack needs: settings, addresses, ways to answer, ways to tell.
 
 use crate::address::{Addresses, Way};
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::event::{Events, Statistics};
 use crate::outbox::{Loopback, Outbox, PacketSink};
 use crate::random::Random;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 /// Owned by the stack and lent to the protocol at work.
@@ -17,8 +19,17 @@ pub(crate) struct Shared {
     pub(crate) loopback: Loopback,
     pub(crate) events: Events,
     pub(crate) statistics: Statistics,
-    /// Bytes of `limits.memory_bytes` in use.
+    /// Bytes of `limits.memory_bytes` in use, spare buffers included.
     pub(crate) memory_bytes: usize,
+    /// Buffers of streams that have nothing in them, by direction.
+    spares: [Vec<Box<[u8]>>; 2],
+}
+
+/// Which half of a connection a buffer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Receive,
+    Send,
 }
 
 impl Shared {
@@ -27,10 +38,11 @@ impl Shared {
             random: Random::new([config.secret[2], config.secret[3]]),
             addresses: Addresses::default(),
             outbox: Outbox::new(config.limits.outbox_max),
-            loopback: Loopback::new(),
+            loopback: Loopback::default(),
             events: Events::default(),
             statistics: Statistics::default(),
             memory_bytes: 0,
+            spares: [Vec::new(), Vec::new()],
             config,
         }
     }
@@ -45,8 +57,59 @@ impl Shared {
         }
     }
 
+    /// Size of the buffer for what a connection receives.
+    pub(crate) fn receive_bytes(&self) -> usize {
+        self.config.limits.receive_buffer_bytes.clamp(256, Limits::RECEIVE_BUFFER_BYTES_MAX)
+    }
+
+    /// Size of the buffer for what a connection sends.
+    pub(crate) fn send_bytes(&self) -> usize {
+        self.config.limits.send_buffer_bytes.max(256)
+    }
+
+    /// A buffer for a stream; `None` when the network's share of memory is used up.
+    pub(crate) fn take_buffer(&mut self, direction: Direction) -> Option<Box<[u8]>> {
+        if let Some(buffer) = self.spares[direction as usize].pop() {
+            return Some(buffer);
+        }
+        let bytes = match direction {
+            Direction::Receive => self.receive_bytes(),
+            Direction::Send => self.send_bytes(),
+        };
+        if !self.charge(bytes) {
+            return None;
+        }
+        let mut buffer = Vec::new();
+        if buffer.try_reserve_exact(bytes).is_err() {
+            self.refund(bytes);
+            self.statistics.out_of_memory += 1;
+            return None;
+        }
+        buffer.resize(bytes, 0);
+        Some(buffer.into_boxed_slice())
+    }
+
+    /// Takes a buffer back; nothing for one that is none.
+    #[inline]
+    pub(crate) fn put_buffer(&mut self, direction: Direction, buffer: Box<[u8]>) {
+        if buffer.is_empty() {
+            return;
+        }
+        let spares = &mut self.spares[direction as usize];
+        if spares.len() < spares.capacity() || spares.try_reserve(1).is_ok() {
+            spares.push(buffer);
+        } else {
+            self.refund(buffer.len());
+        }
+    }
+
     /// Takes memory from the network's share; `false` when it is used up.
     pub(crate) fn charge(&mut self, bytes: usize) -> bool {
+        while self.memory_bytes + bytes > self.config.limits.memory_bytes
+            && let Some(spare) = self.spares.iter_mut().find_map(Vec::pop)
+        {
+            self.refund(spare.len());
+        }
         let fits = self.memory_bytes + bytes <= self.config.limits.memory_bytes;
         if fits {
             self.memory_bytes += bytes;

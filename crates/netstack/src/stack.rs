@@ -220,18 +220,27 @@ impl Stack {
         }
     }
 
+    #[inline]
     fn run(&mut self, now_ns: u64) {
         if let Some(dhcp) = &mut self.dhcp
+            && dhcp.next_deadline() <= now_ns
             && dhcp.run(now_ns, &mut self.shared)
         {
             self.readdress(None);
         }
+        if self.neighbors.is_asking() {
+            self.run_neighbors(now_ns);
+        }
+        self.tcp.run(now_ns, &mut self.shared);
+    }
+
+    #[cold]
+    fn run_neighbors(&mut self, now_ns: u64) {
         if let Some(own) = self.own() {
             let failed = self.neighbors.run(now_ns, own, &mut self.shared.outbox);
             self.shared.statistics.packets_dropped += failed.held.len() as u64;
             self.tcp.abandoned(&failed.waiting, &mut self.shared);
         }
-        self.tcp.run(now_ns, &mut self.shared);
     }
 
     /// Sends what waits in the outbox; `false` when the device was full first.
@@ -316,8 +325,10 @@ impl Stack {
     /// When the stack wants a flush even if nothing happens.
     #[must_use]
     pub fn next_deadline(&mut self) -> Option<u64> {
-        let dhcp = self.dhcp.as_ref().and_then(Dhcp::next_deadline);
-        [dhcp, self.neighbors.next_deadline(), self.tcp.next_deadline()].into_iter().flatten().min()
+        let dhcp = self.dhcp.as_ref().map_or(u64::MAX, Dhcp::next_deadline);
+        let neighbors = if self.neighbors.is_asking() { self.neighbors.next_deadline() } else { u64::MAX };
+        let next_ns = dhcp.min(neighbors).min(self.tcp.next_deadline());
+        (next_ns != u64::MAX).then_some(next_ns)
     }
 
     /// The next thing that happened.

@@ -1,6 +1,6 @@
 //! One connection: the engine, and what the table around it has to remember.
 
-use super::engine::{BufferSizes, Engine, Phase, Sent, TcpEngine};
+use super::engine::{Engine, Phase, TcpEngine};
 use super::segment::Tuple;
 use crate::error::Error;
 use crate::ethernet::Mac;
@@ -42,12 +42,12 @@ pub(super) struct Connection {
     pub(super) wants_write: bool,
     /// The program ended its sending half.
     pub(super) write_closed: bool,
-    /// Data came that was not acknowledged yet: when it has to be, at the latest.
-    pub(super) acknowledge_by_ns: Option<u64>,
-    /// It stands in the queue of those, perhaps with an earlier time.
+    /// Something was sent.
+    pub(super) spoke: bool,
+    /// It stands in the queue of those that owe an acknowledgement.
     pub(super) in_acknowledge_queue: bool,
-    /// Keep-alive is on, so even silence has a deadline.
-    pub(super) keeps_alive: bool,
+    /// It stands in the queue of those that may have to send again soon.
+    pub(super) in_soon_queue: bool,
     /// Written by the program and not yet sent once.
     pub(super) unsent_bytes: usize,
     pub(super) hop: Hop,
@@ -55,14 +55,16 @@ pub(super) struct Connection {
     pub(super) listener: Option<Key>,
     pub(super) error: Option<Error>,
     pub(super) heard_at_ns: u64,
-    pub(super) last_sent: Sent,
     pub(super) isn: u32,
 }
 
+/// What a connection without buffers counts for in the network's share of memory: with its place in the tables.
+pub(super) const COST_BYTES: usize = size_of::<Connection>() + 64;
+
 impl Connection {
-    pub(super) fn new(engine: TcpEngine, tuple: Tuple) -> Self {
+    pub(super) fn new(tuple: Tuple, isn: u32, now_ns: u64) -> Self {
         Connection {
-            engine,
+            engine: TcpEngine::new(),
             key: Key::NOWHERE,
             tuple,
             phase: Phase::Opening,
@@ -71,52 +73,21 @@ impl Connection {
             wants_read: false,
             wants_write: false,
             write_closed: false,
-            acknowledge_by_ns: None,
+            spoke: false,
             in_acknowledge_queue: false,
-            keeps_alive: false,
+            in_soon_queue: false,
             unsent_bytes: 0,
             hop: Hop::default(),
             timer: None,
             listener: None,
             error: None,
-            heard_at_ns: 0,
-            last_sent: Sent::default(),
-            isn: 0,
+            heard_at_ns: now_ns,
+            isn,
         }
     }
 
-    /// Makes it as new, for another tuple; the engine keeps its buffers.
-    pub(super) fn renew(&mut self, tuple: Tuple, isn: u32, now_ns: u64) {
-        self.tuple = tuple;
-        self.phase = Phase::Opening;
-        self.turn = Turn::None;
-        self.orphan = false;
-        self.wants_read = false;
-        self.wants_write = false;
-        self.write_closed = false;
-        self.acknowledge_by_ns = None;
-        self.in_acknowledge_queue = false;
-        self.keeps_alive = false;
-        self.unsent_bytes = 0;
-        self.hop = Hop::default();
-        self.timer = None;
-        self.listener = None;
-        self.error = None;
-        self.heard_at_ns = now_ns;
-        self.last_sent = Sent::default();
-        self.isn = isn;
-    }
-
-    /// What it counts for in the network's share of memory.
-    pub(super) fn cost_bytes(sizes: BufferSizes) -> usize {
-        // The engine's socket is a separate allocation of about half a KiB.
-        size_of::<Connection>() + 640 + sizes.receive_bytes + sizes.send_bytes
-    }
-
-    /// Whether it may want a turn to send although nothing happens.
-    pub(super) fn needs_timer(&self) -> bool {
-        self.keeps_alive
-            || self.engine.unacknowledged_bytes() > 0
-            || matches!(self.phase, Phase::Opening | Phase::Closing)
+    /// Whether a peer that says nothing is to be given up one day.
+    pub(super) fn waits_for_peer(&self) -> bool {
+        self.engine.unacknowledged_bytes() > 0 || matches!(self.phase, Phase::Opening | Phase::Closing)
     }
 }

@@ -1,20 +1,15 @@
-//! What the connection table asks of a TCP implementation: one connection, packets in, packets out, time passed in.
+//! What the connection table asks of a TCP implementation: one connection, segments in, segments out, time passed in.
 //!
-//! Small on purpose: the engine can be replaced by changing [`TcpEngine`]. Finding the connection, listening, handshakes,
-//! TIME-WAIT, resets and limits are not its business.
+//! Small on purpose: the engine can be replaced by changing [`TcpEngine`]. Finding the connection, listening, handshakes
+//! that others begin, TIME-WAIT, resets for strangers and limits are not its business.
 
-use super::segment::Tuple;
+use super::options::SynOptions;
+use super::segment::{Segment, Tuple};
 use crate::outbox::PacketSink;
+use crate::shared::Shared;
 
 /// The engine in use.
-pub(super) type TcpEngine = super::smoltcp::Smoltcp;
-
-/// Sizes of a connection's two buffers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BufferSizes {
-    pub(crate) receive_bytes: usize,
-    pub(crate) send_bytes: usize,
-}
+pub(super) type TcpEngine = super::machine::Machine;
 
 /// What a finished handshake agreed on, from our side.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +18,7 @@ pub(super) struct Handshake {
     pub(super) isn: u32,
     pub(super) peer_isn: u32,
     pub(super) peer_window: u16,
-    pub(super) peer_options: super::options::SynOptions,
+    pub(super) peer_options: SynOptions,
 }
 
 /// A connection's life, as far as anybody outside has to know.
@@ -49,7 +44,6 @@ pub(super) struct Sent {
     pub(super) payload_bytes: usize,
     /// The sequence number after it.
     pub(super) next: u32,
-    pub(super) acknowledgement: u32,
 }
 
 /// What came of a turn to send.
@@ -62,10 +56,31 @@ pub(super) enum Output {
     Full,
 }
 
+/// What a segment calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reaction {
+    /// Nothing, or nothing now.
+    Nothing,
+    /// A turn to send.
+    Turn,
+    /// The answer to a stranger: a reset.
+    Refuse,
+}
+
+impl Reaction {
+    /// This and that.
+    #[inline]
+    pub(super) fn or(self, other: Reaction) -> Reaction {
+        if self == Reaction::Nothing { other } else { self }
+    }
+}
+
 /// What came of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Read {
     Bytes(usize),
+    /// As many bytes; and the peer must hear that there is room again.
+    Opening(usize),
     /// Nothing now.
     Empty,
     /// The peer ended its stream in order, and everything was read.
@@ -75,41 +90,45 @@ pub(super) enum Read {
 }
 
 /// One TCP connection.
-pub(super) trait Engine: Sized {
-    /// An engine with buffers of these sizes; `None` when there is no memory for them.
-    fn new(sizes: BufferSizes, mtu_bytes: usize) -> Option<Self>;
+pub(super) trait Engine {
+    /// Becomes a new connection, of which somebody else has made the handshake.
+    fn accept(&mut self, handshake: &Handshake, now_ns: u64, shared: &Shared);
 
-    fn sizes(&self) -> BufferSizes;
+    /// Becomes a new connection that asks for itself, with `isn`.
+    fn connect(&mut self, tuple: Tuple, isn: u32, now_ns: u64, shared: &Shared);
 
-    /// Becomes a new connection, of which somebody else has made the handshake. `false` when it cannot agree to it.
-    fn accept(&mut self, handshake: &Handshake, salt: u64, now_ns: u64) -> bool;
-
-    /// Becomes a new connection that asks for itself, with `isn`. `false` when the tuple makes no sense.
-    fn connect(&mut self, tuple: Tuple, isn: u32, salt: u64, now_ns: u64) -> bool;
-
-    /// Takes a packet of this connection; an immediate answer goes to `replies`.
-    fn input(&mut self, packet: &[u8], now_ns: u64, replies: &mut dyn PacketSink);
+    /// Takes a segment of this connection.
+    fn input(&mut self, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) -> Reaction;
 
     /// Sends at most one segment.
-    fn output(&mut self, now_ns: u64, sink: &mut dyn PacketSink) -> Output;
+    fn output(&mut self, now_ns: u64, sink: &mut dyn PacketSink, shared: &mut Shared) -> Output;
 
-    /// When it wants a turn to send even if nothing happens.
-    fn next_timer(&mut self, now_ns: u64) -> Option<u64>;
+    /// When it wants a turn to send even if nothing happens, acknowledgements apart.
+    fn next_timer(&self) -> Option<u64>;
+
+    /// When it wants a turn at the latest because it owes an acknowledgement.
+    fn acknowledge_by(&self) -> Option<u64>;
 
     fn phase(&self) -> Phase;
     fn readable_bytes(&self) -> usize;
     fn writable_bytes(&self) -> usize;
     /// Bytes written and not yet acknowledged.
     fn unacknowledged_bytes(&self) -> usize;
-    fn read(&mut self, buffer: &mut [u8]) -> Read;
+    /// Our next number, and the next one expected.
+    fn ends_at(&self) -> (u32, u32);
+    /// It gave up because the peer was silent for too long.
+    fn is_silent(&self) -> bool;
+    fn read(&mut self, buffer: &mut [u8], shared: &mut Shared) -> Read;
     /// Takes as much as fits; `None` when the sending half is closed.
-    fn write(&mut self, data: &[u8]) -> Option<usize>;
+    fn write(&mut self, data: &[u8], shared: &mut Shared) -> Option<usize>;
     /// Ends the sending half after what was written.
-    fn close(&mut self);
+    fn close(&mut self, shared: &mut Shared);
     /// Ends both at once, with a reset.
-    fn abort(&mut self);
+    fn abort(&mut self, shared: &mut Shared);
+    /// Gives everything back that it holds.
+    fn release(&mut self, shared: &mut Shared);
     fn set_no_delay(&mut self, on: bool);
-    fn set_keep_alive(&mut self, interval_ns: Option<u64>);
+    fn set_keep_alive(&mut self, interval_ns: Option<u64>, now_ns: u64);
     /// Gives up, with a reset, after the peer has been silent for that long.
-    fn set_patience(&mut self, silence_ns: Option<u64>);
+    fn set_patience(&mut self, silence_ns: Option<u64>, now_ns: u64);
 }

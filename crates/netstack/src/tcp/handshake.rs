@@ -6,7 +6,6 @@
 use super::engine::Handshake;
 use super::options::SynOptions;
 use super::segment::{ACK, Control, SYN, Tuple};
-use crate::config::Limits;
 use crate::shared::Shared;
 use crate::slab::{Key, Slab};
 
@@ -80,15 +79,17 @@ impl HalfOpens {
         }
     }
 
-    pub(super) fn next_deadline(&self) -> Option<u64> {
-        (self.next_ns != u64::MAX).then_some(self.next_ns)
+    /// When [`run`](Self::run) has something to do; `u64::MAX` for never.
+    pub(super) fn next_deadline(&self) -> u64 {
+        self.next_ns
+    }
+
+    pub(super) fn is_due(&self, now_ns: u64) -> bool {
+        self.next_ns <= now_ns
     }
 
     /// Repeats answers that are due; calls `gone` for each handshake that is given up.
     pub(super) fn run(&mut self, now_ns: u64, shared: &mut Shared, mut gone: impl FnMut(u32, Tuple)) {
-        if now_ns < self.next_ns {
-            return;
-        }
         self.next_ns = u64::MAX;
         for index in 0..self.slab.places() {
             let Some(half_open) = self.slab.get_mut(index) else { continue };
@@ -118,7 +119,7 @@ impl HalfOpens {
     }
 }
 
-/// Sends SYN and ACK, with what smoltcp will say it sent when the handshake is replayed to it.
+/// Sends SYN and ACK.
 fn answer(handshake: &Handshake, shared: &mut Shared) {
     let peer = handshake.peer_options;
     let ours = SynOptions {
@@ -129,7 +130,7 @@ fn answer(handshake: &Handshake, shared: &mut Shared) {
     };
     let mut options = [0; SynOptions::BYTES_MAX];
     let options_bytes = ours.write(&mut options);
-    let window = shared.config.limits.receive_buffer_bytes.min(Limits::RECEIVE_BUFFER_BYTES_MAX);
+    let window = shared.receive_bytes();
     let control = Control {
         tuple: handshake.tuple,
         sequence: handshake.isn,

@@ -1,54 +1,39 @@
 //! A connection's segment, and what has changed after it.
 //!
-//! The fast path is a segment with data on an open connection with nothing of ours under way: the engine stores it, the
-//! reader is told, and the acknowledgement is left to ride on the answer. It gets no turn to send.
+//! Mostly the engine stores the data, the reader is told, and the acknowledgement is left to ride on the answer.
 
 use super::Tcp;
 use super::connection::{Connection, Turn};
-use super::engine::{Engine, Phase};
-use super::segment::{FIN, Segment};
+use super::engine::{Engine, Phase, Reaction};
+use super::segment::Segment;
 use crate::error::Error;
 use crate::event::{ConnectionId, Event};
-use crate::outbox::PacketSink;
 use crate::shared::Shared;
 use crate::slab::Key;
 
-/// How long an acknowledgement may wait for data to ride on. The engine's own figure.
-const ACKNOWLEDGE_WITHIN_NS: u64 = 10_000_000;
-
 impl Tcp {
     /// Takes a segment of the connection at `index`.
-    pub(super) fn input(&mut self, index: u32, bytes: &[u8], segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) {
+    #[inline]
+    pub(super) fn input(&mut self, index: u32, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let connection = &mut **connection;
         connection.heard_at_ns = now_ns;
-        let replies: &mut dyn PacketSink =
-            if shared.addresses.is_local(segment.tuple.remote) { &mut shared.loopback } else { &mut shared.outbox };
-        connection.engine.input(bytes, now_ns, replies);
-
-        let phase = connection.engine.phase();
-        // A connection fresh from a handshake counts as open before, too.
-        let was_open = connection.phase == Phase::Open || connection.listener.is_some();
-        let quiet =
-            was_open && phase == Phase::Open && connection.engine.unacknowledged_bytes() == 0 && !segment.has(FIN);
-        let mut owes_at_once = false;
-        if segment.payload_bytes > 0 {
-            owes_at_once = connection.acknowledge_by_ns.is_some();
-            if !owes_at_once {
-                let by_ns = now_ns + ACKNOWLEDGE_WITHIN_NS;
-                connection.acknowledge_by_ns = Some(by_ns);
-                if !core::mem::replace(&mut connection.in_acknowledge_queue, true) {
-                    self.acknowledgements.push_back((by_ns, connection.key));
-                }
-            }
+        let reaction = connection.engine.input(segment, now_ns, shared);
+        if let Some(by_ns) = connection.engine.acknowledge_by()
+            && !core::mem::replace(&mut connection.in_acknowledge_queue, true)
+        {
+            self.acknowledgements.push_back((by_ns, connection.key));
         }
-        if phase != Phase::Closed && (owes_at_once || !quiet) {
-            self.give_turn(index, Turn::Everything);
+        match reaction {
+            Reaction::Nothing => {}
+            Reaction::Turn => self.give_turn(index, Turn::Everything),
+            Reaction::Refuse => super::refuse(segment, shared),
         }
         self.report(index, shared);
     }
 
     /// Lets a connection send at the next flush.
+    #[inline]
     pub(super) fn give_turn(&mut self, index: u32, turn: Turn) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         if connection.turn == Turn::None {
@@ -60,6 +45,7 @@ impl Tcp {
     }
 
     /// Notes a change of phase and tells whoever waits.
+    #[inline]
     pub(super) fn report(&mut self, index: u32, shared: &mut Shared) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let phase = connection.engine.phase();
@@ -74,7 +60,7 @@ impl Tcp {
             connection.wants_read = false;
             shared.events.push(Event::Readable(ConnectionId(connection.key)));
         }
-        if connection.wants_write && (changed || has_room(connection)) {
+        if connection.wants_write && (changed || has_room(connection, shared)) {
             connection.wants_write = false;
             shared.events.push(Event::Writable(ConnectionId(connection.key)));
         }
@@ -86,11 +72,19 @@ impl Tcp {
     /// Nobody holds this connection: ends it as soon as there is nothing left to bring over.
     pub(super) fn settle_orphan(&mut self, index: u32, shared: &mut Shared) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        if connection.phase == Phase::Closed && connection.turn == Turn::None {
-            self.release(index, shared);
-        } else if connection.engine.readable_bytes() > 0 && connection.phase != Phase::Closed {
+        let has_turn = connection.turn != Turn::None;
+        if connection.phase == Phase::Closed {
+            if !has_turn {
+                self.release(index, shared);
+            }
+        } else if connection.phase == Phase::TimeWait {
+            // Not before the peer's end is acknowledged.
+            if !has_turn {
+                self.retire(index, shared);
+            }
+        } else if connection.engine.readable_bytes() > 0 {
             // Data that nobody will ever read: the peer has to know.
-            connection.engine.abort();
+            connection.engine.abort(shared);
             self.give_turn(index, Turn::Everything);
         }
     }
@@ -99,7 +93,7 @@ impl Tcp {
     pub(super) fn fail(&mut self, index: u32, error: Error, shared: &mut Shared) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         connection.error = Some(error);
-        connection.engine.abort();
+        connection.engine.release(shared);
         self.report(index, shared);
     }
 
@@ -107,7 +101,8 @@ impl Tcp {
     pub(crate) fn unreachable(&mut self, tuple: &super::Tuple, sequence: u32, error: Error, shared: &mut Shared) {
         let Some(super::Place::Connection(index)) = self.table.find(tuple) else { return };
         let Some(connection) = self.connections.get_mut(index) else { return };
-        // Once it is open, a connection survives such news (RFC 1122, 4.2.3.9); before, our SYN's number proves the sender saw it.
+        // Once it is open, a connection survives such news (RFC 1122, 4.2.3.9); before, our SYN's number proves the sender
+        // saw it.
         if connection.phase == Phase::Opening && sequence == connection.isn {
             self.fail(index, error, shared);
         }
@@ -149,6 +144,7 @@ impl Tcp {
 /// Why a connection that the engine closed is closed.
 fn reason(connection: &Connection) -> Option<Error> {
     match connection.phase {
+        _ if connection.engine.is_silent() => Some(Error::TimedOut),
         Phase::Opening => Some(Error::ConnectionRefused),
         // The last acknowledgement of a connection that both sides ended.
         Phase::Closing if connection.write_closed => None,
@@ -158,6 +154,6 @@ fn reason(connection: &Connection) -> Option<Error> {
 }
 
 /// Whether a blocked writer is worth waking: not for every few bytes.
-fn has_room(connection: &Connection) -> bool {
-    connection.phase != Phase::Opening && connection.engine.writable_bytes() * 4 >= connection.engine.sizes().send_bytes
+fn has_room(connection: &Connection, shared: &Shared) -> bool {
+    connection.phase != Phase::Opening && connection.engine.writable_bytes() * 4 >= shared.send_bytes()
 }

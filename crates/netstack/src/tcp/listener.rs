@@ -118,7 +118,7 @@ impl Tcp {
         }
         if let Some(listener) = self.listeners.remove(id.0.index) {
             for key in listener.queue {
-                self.close(ConnectionId(key), super::sockets::Ending::Reset, shared);
+                self.close(ConnectionId(key), super::sockets::Ending::Reset, 0, shared);
             }
         }
     }

@@ -8,13 +8,12 @@ mod connection;
 mod engine;
 mod handshake;
 mod input;
-mod isn;
 mod listener;
+mod machine;
 mod options;
 mod output;
 mod pool;
 mod segment;
-mod smoltcp;
 mod sockets;
 mod table;
 mod time_wait;
@@ -48,14 +47,16 @@ pub(crate) struct Tcp {
     listeners: Slab<Listener>,
     half_open: HalfOpens,
     time_waits: TimeWaits,
-    /// Connections that ended, with buffers to use again.
+    /// Connections that ended, to be used again.
     #[expect(clippy::vec_box, reason = "they come from the slab, and go back to it, in their boxes")]
     spares: Vec<Box<Connection>>,
     /// Connections that have a turn to send.
     turns: Vec<u32>,
     /// Connections that owe an acknowledgement, in the order it is due.
     acknowledgements: VecDeque<(u64, Key)>,
-    /// Retransmissions, probes, patience.
+    /// Connections whose next timer is not due before the time noted, in its order.
+    soon: VecDeque<(u64, Key)>,
+    /// Timers that come near: retransmissions, probes, patience.
     timers: TimerQueue<u32>,
 }
 
@@ -70,6 +71,7 @@ impl Tcp {
             spares: Vec::new(),
             turns: Vec::new(),
             acknowledgements: VecDeque::new(),
+            soon: VecDeque::new(),
             timers: TimerQueue::new(),
         }
     }
@@ -82,8 +84,8 @@ impl Tcp {
             return;
         };
         match self.table.find(&segment.tuple) {
-            Some(Place::Connection(index)) => self.input(index, packet.bytes, &segment, now_ns, shared),
-            Some(Place::HalfOpen(index)) => self.third_segment(index, packet.bytes, &segment, now_ns, shared),
+            Some(Place::Connection(index)) => self.input(index, &segment, now_ns, shared),
+            Some(Place::HalfOpen(index)) => self.third_segment(index, &segment, now_ns, shared),
             Some(Place::TimeWait(number)) => self.late(number, &segment, now_ns, shared),
             None => self.unknown(&segment, now_ns, shared),
         }
@@ -135,7 +137,7 @@ impl Tcp {
     }
 
     /// A segment for a handshake under way: mostly the one that completes it.
-    fn third_segment(&mut self, index: u32, bytes: &[u8], segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) {
+    fn third_segment(&mut self, index: u32, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) {
         let Some(half_open) = self.half_open.get(index).copied() else { return };
         let handshake = half_open.handshake;
         if segment.opens() {
@@ -176,7 +178,7 @@ impl Tcp {
             connection.listener = Some(half_open.listener);
         }
         shared.statistics.connections_opened += 1;
-        self.input(key.index, bytes, segment, now_ns, shared);
+        self.input(key.index, segment, now_ns, shared);
         if self.connections.get_key(key).is_some()
             && let Some(listener) = self.listeners.get_key_mut(half_open.listener)
             && listener.push(key)
@@ -204,7 +206,7 @@ impl Tcp {
             return self.unknown(segment, now_ns, shared);
         }
         // RFC 1337: a reset does not end the watch. The peer's last segment again means that our answer was lost.
-        if !segment.has(RST) && (segment.has(FIN) || segment.has(SYN) || segment.payload_bytes > 0) {
+        if !segment.has(RST) && (segment.has(FIN) || segment.has(SYN) || !segment.payload.is_empty()) {
             let control = Control {
                 tuple: closed.tuple,
                 sequence: closed.next,

@@ -3,6 +3,7 @@
 use super::Tcp;
 use super::connection::{Connection, Hop, Turn};
 use super::engine::{Engine, Output, Phase};
+use super::machine::round_trip::SHORTEST_NS;
 use crate::address::Way;
 use crate::device::Device;
 use crate::error::Error;
@@ -11,11 +12,11 @@ use crate::neighbor::{Neighbors, Own};
 use crate::outbox::PacketSink;
 use crate::shared::Shared;
 
-/// The engine sets no timer shorter than this, acknowledgements apart; so a timer this far away is early enough for any.
-const SHORTEST_TIMER_NS: u64 = 1_000_000_000;
 /// Data that nobody acknowledges, or a peer that never answers our SYN.
 const PATIENCE_NS: u64 = 300_000_000_000;
 const CONNECT_PATIENCE_NS: u64 = 60_000_000_000;
+/// A connection whose neighbour is being asked for is looked at again after this, should nobody tell it.
+const UNRESOLVED_AGAIN_NS: u64 = 1_000_000_000;
 
 /// What came of a connection's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,15 +62,21 @@ impl Tcp {
             return Result::Done;
         }
         let result = match way(connection, neighbors, now_ns, shared) {
-            Some(Route::Loopback) => send(connection, now_ns, &mut shared.loopback),
+            Some(Route::Loopback) => {
+                let mut loopback = core::mem::take(&mut shared.loopback);
+                let result = send(connection, now_ns, &mut loopback, shared);
+                shared.loopback = loopback;
+                result
+            }
             Some(Route::Frame(header)) => {
                 let offload = shared.config.checksum_offload;
-                send(connection, now_ns, &mut FrameSink { device, header, offload })
+                send(connection, now_ns, &mut FrameSink { device, header, offload }, shared)
             }
             Some(Route::Wait(hop)) => {
+                // The neighbour's answer, or the lack of one, brings it back.
                 connection.turn = Turn::None;
                 neighbors.wait(hop, connection.key);
-                self.arm(index, now_ns + SHORTEST_TIMER_NS);
+                self.arm(index, now_ns + UNRESOLVED_AGAIN_NS);
                 return Result::Done;
             }
             None => {
@@ -82,23 +89,31 @@ impl Tcp {
             return result;
         }
         connection.turn = Turn::None;
-        if connection.needs_timer() && connection.timer.is_none_or(|(_, at_ns)| at_ns > now_ns + SHORTEST_TIMER_NS) {
-            self.arm(index, now_ns + SHORTEST_TIMER_NS);
-        }
-        self.after_turn(index, now_ns, shared);
+        self.watch(index, now_ns);
+        self.after_turn(index, shared);
         Result::Done
     }
 
-    fn after_turn(&mut self, index: u32, now_ns: u64, shared: &mut Shared) {
+    fn after_turn(&mut self, index: u32, shared: &mut Shared) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         if connection.engine.phase() != connection.phase || connection.orphan {
             self.report(index, shared);
         }
+    }
+
+    /// Makes sure that the connection gets its turn when the engine's next timer is due.
+    ///
+    /// Nearly all of these timers are called off by an acknowledgement, long before. So one that is due no sooner than
+    /// everybody's shortest is only noted in a queue, in order of that shortest time, and looked at again then.
+    #[inline]
+    fn watch(&mut self, index: u32, now_ns: u64) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        // Not before the peer's end is acknowledged; that may still wait for its time.
-        let answered = connection.turn == Turn::None && connection.acknowledge_by_ns.is_none();
-        if connection.orphan && connection.phase == Phase::TimeWait && answered {
-            self.retire(index, now_ns, shared);
+        let Some(at_ns) = connection.engine.next_timer() else { return };
+        let soon_ns = now_ns + SHORTEST_NS;
+        if at_ns < soon_ns {
+            self.arm(index, at_ns);
+        } else if !core::mem::replace(&mut connection.in_soon_queue, true) {
+            self.soon.push_back((soon_ns, connection.key));
         }
     }
 
@@ -115,72 +130,109 @@ impl Tcp {
     }
 
     /// Gives turns to whoever's deadline has come.
+    #[inline]
     pub(crate) fn run(&mut self, now_ns: u64, shared: &mut Shared) {
-        while let Some(&(by_ns, key)) = self.acknowledgements.front() {
-            let due_ns = match self.connections.get_key(key) {
-                Some(connection) => connection.acknowledge_by_ns,
-                None => None,
-            };
-            if due_ns.is_some() && by_ns > now_ns {
-                break;
+        if self.acknowledgements.front().is_some_and(|(by_ns, _)| *by_ns <= now_ns) {
+            self.run_acknowledgements(now_ns);
+        }
+        if self.soon.front().is_some_and(|(at_ns, _)| *at_ns <= now_ns) {
+            self.run_soon(now_ns);
+        }
+        if self.timers.next_deadline().is_some_and(|at_ns| at_ns <= now_ns) {
+            while let Some((_, index)) = self.timers.pop_due(now_ns) {
+                if let Some(connection) = self.connections.get_mut(index) {
+                    connection.timer = None;
+                    self.on_timer(index, now_ns, shared);
+                }
             }
+        }
+        if self.half_open.is_due(now_ns) {
+            let table = &mut self.table;
+            self.half_open.run(now_ns, shared, |_, tuple| table.remove(&tuple));
+        }
+    }
+
+    #[cold]
+    fn run_acknowledgements(&mut self, now_ns: u64) {
+        while let Some(&(by_ns, key)) = self.acknowledgements.front()
+            && by_ns <= now_ns
+        {
             self.acknowledgements.pop_front();
             let Some(connection) = self.connections.get_key_mut(key) else { continue };
-            match due_ns {
+            match connection.engine.acknowledge_by() {
                 Some(due_ns) if due_ns > now_ns => self.acknowledgements.push_back((due_ns, key)),
-                Some(_) => {
+                due_ns => {
                     connection.in_acknowledge_queue = false;
-                    self.give_turn(key.index, Turn::Everything);
+                    if due_ns.is_some() {
+                        self.give_turn(key.index, Turn::Everything);
+                    }
                 }
-                None => connection.in_acknowledge_queue = false,
             }
         }
-        while let Some((_, index)) = self.timers.pop_due(now_ns) {
-            self.on_timer(index, now_ns, shared);
+    }
+
+    #[cold]
+    fn run_soon(&mut self, now_ns: u64) {
+        while let Some(&(at_ns, key)) = self.soon.front()
+            && at_ns <= now_ns
+        {
+            self.soon.pop_front();
+            let Some(connection) = self.connections.get_key_mut(key) else { continue };
+            connection.in_soon_queue = false;
+            if let Some(at_ns) = connection.engine.next_timer() {
+                self.arm(key.index, at_ns);
+            }
         }
-        let table = &mut self.table;
-        self.half_open.run(now_ns, shared, |_, tuple| table.remove(&tuple));
     }
 
     fn on_timer(&mut self, index: u32, now_ns: u64, shared: &mut Shared) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        connection.timer = None;
-        if !connection.needs_timer() {
-            return;
-        }
         let silent_ns = now_ns.saturating_sub(connection.heard_at_ns);
-        let given_up = match connection.phase {
-            Phase::Opening => silent_ns >= CONNECT_PATIENCE_NS,
-            _ => connection.engine.unacknowledged_bytes() > 0 && silent_ns >= PATIENCE_NS,
-        };
-        if given_up {
+        let patience_ns = if connection.phase == Phase::Opening { CONNECT_PATIENCE_NS } else { PATIENCE_NS };
+        if connection.waits_for_peer() && silent_ns >= patience_ns {
             self.fail(index, Error::TimedOut, shared);
             return;
         }
-        match connection.engine.next_timer(now_ns) {
+        match connection.engine.next_timer() {
             Some(at_ns) if at_ns > now_ns => self.arm(index, at_ns),
-            // The turn arms the timer again.
             Some(_) => self.give_turn(index, Turn::Everything),
+            // Nothing is due any more, unless it never got to speak.
+            None if connection.waits_for_peer() => self.give_turn(index, Turn::Everything),
             None => {}
         }
     }
 
-    /// When [`run`](Self::run) has something to do next.
-    pub(crate) fn next_deadline(&mut self) -> Option<u64> {
-        // What was acknowledged by riding on data is not due any more: it must not wake an idle machine.
-        while let Some(&(_, key)) = self.acknowledgements.front() {
+    /// When [`run`](Self::run) has something to do next; `u64::MAX` for never.
+    pub(crate) fn next_deadline(&mut self) -> u64 {
+        // What was called off must not wake an idle machine.
+        let mut next_ns = self.timers.next_deadline().unwrap_or(u64::MAX).min(self.half_open.next_deadline());
+        while let Some(&(by_ns, key)) = self.acknowledgements.front() {
             match self.connections.get_key_mut(key) {
-                Some(connection) if connection.acknowledge_by_ns.is_some() => break,
+                Some(connection) if connection.engine.acknowledge_by().is_some() => {
+                    next_ns = next_ns.min(by_ns);
+                    break;
+                }
                 Some(connection) => connection.in_acknowledge_queue = false,
                 None => {}
             }
             self.acknowledgements.pop_front();
         }
-        let acknowledgement = self.acknowledgements.front().map(|(by_ns, _)| *by_ns);
-        [acknowledgement, self.timers.next_deadline(), self.half_open.next_deadline()].into_iter().flatten().min()
+        while let Some(&(at_ns, key)) = self.soon.front() {
+            match self.connections.get_key_mut(key) {
+                Some(connection) if connection.engine.next_timer().is_some() => {
+                    next_ns = next_ns.min(at_ns);
+                    break;
+                }
+                Some(connection) => connection.in_soon_queue = false,
+                None => {}
+            }
+            self.soon.pop_front();
+        }
+        next_ns
     }
 
     /// Whether a connection has a turn that a flush has not given it.
+    #[inline]
     pub(crate) fn has_turns(&self) -> bool {
         !self.turns.is_empty()
     }
@@ -213,12 +265,11 @@ fn way(connection: &mut Connection, neighbors: &mut Neighbors, now_ns: u64, shar
 }
 
 /// Lets a connection send what its turn is for.
-fn send(connection: &mut Connection, now_ns: u64, sink: &mut dyn PacketSink) -> Result {
+fn send(connection: &mut Connection, now_ns: u64, sink: &mut dyn PacketSink, shared: &mut Shared) -> Result {
     loop {
-        match connection.engine.output(now_ns, sink) {
+        match connection.engine.output(now_ns, sink, shared) {
             Output::Sent(sent) => {
-                connection.last_sent = sent;
-                connection.acknowledge_by_ns = None;
+                connection.spoke = true;
                 connection.unsent_bytes = connection.unsent_bytes.saturating_sub(sent.payload_bytes);
                 if connection.turn == Turn::Written && connection.unsent_bytes == 0 {
                     return Result::Done;

@@ -8,6 +8,7 @@ pub(super) const HEADER_BYTES: usize = 20;
 pub(super) const FIN: u8 = 0x01;
 pub(super) const SYN: u8 = 0x02;
 pub(super) const RST: u8 = 0x04;
+pub(super) const PSH: u8 = 0x08;
 pub(super) const ACK: u8 = 0x10;
 
 /// The two ends of a connection; also the key of the connection table.
@@ -38,7 +39,7 @@ pub(super) struct Segment<'a> {
     pub(super) flags: u8,
     pub(super) window: u16,
     pub(super) options: &'a [u8],
-    pub(super) payload_bytes: usize,
+    pub(super) payload: &'a [u8],
 }
 
 impl<'a> Segment<'a> {
@@ -46,6 +47,7 @@ impl<'a> Segment<'a> {
         let (header, _) = packet.payload.split_first_chunk::<HEADER_BYTES>()?;
         let header_bytes = usize::from(header[12] >> 4) * 4;
         let options = packet.payload.get(HEADER_BYTES..header_bytes)?;
+        let payload = &packet.payload[header_bytes..];
         let remote_port = u16::from_be_bytes([header[0], header[1]]);
         let local_port = u16::from_be_bytes([header[2], header[3]]);
         if remote_port == 0 || local_port == 0 {
@@ -58,7 +60,7 @@ impl<'a> Segment<'a> {
             flags: header[13],
             window: u16::from_be_bytes([header[14], header[15]]),
             options,
-            payload_bytes: packet.payload.len() - header_bytes,
+            payload,
         })
     }
 
@@ -73,7 +75,7 @@ impl<'a> Segment<'a> {
 
     /// How much of the sequence space the segment occupies.
     pub(super) fn len(&self) -> u32 {
-        self.payload_bytes as u32 + u32::from(self.has(SYN)) + u32::from(self.has(FIN))
+        self.payload.len() as u32 + u32::from(self.has(SYN)) + u32::from(self.has(FIN))
     }
 }
 

@@ -73,18 +73,15 @@ impl Tcp {
 
     /// Reads what has come; 0 at the end of the peer's stream (or for an empty buffer).
     #[inline]
-    pub(crate) fn read(&mut self, id: ConnectionId, buffer: &mut [u8]) -> Result<usize, Error> {
+    pub(crate) fn read(&mut self, id: ConnectionId, buffer: &mut [u8], shared: &mut Shared) -> Result<usize, Error> {
         let connection = self.connections.get_key_mut(id.0).ok_or(Error::NotConnected)?;
         if buffer.is_empty() {
             return Ok(0);
         }
-        let stored_bytes = connection.engine.readable_bytes();
-        match connection.engine.read(buffer) {
-            Read::Bytes(bytes) => {
-                if stored_bytes * 2 > connection.engine.sizes().receive_bytes {
-                    // The window may have been nearly shut: the peer has to hear that it opened.
-                    self.give_turn(id.0.index, Turn::Everything);
-                }
+        match connection.engine.read(buffer, shared) {
+            Read::Bytes(bytes) => Ok(bytes),
+            Read::Opening(bytes) => {
+                self.give_turn(id.0.index, Turn::Everything);
                 Ok(bytes)
             }
             Read::Empty => {
@@ -92,10 +89,6 @@ impl Tcp {
                 Err(Error::WouldBlock)
             }
             Read::End => Ok(0),
-            Read::Broken if connection.phase == Phase::Opening => {
-                connection.wants_read = true;
-                Err(Error::WouldBlock)
-            }
             Read::Broken => match connection.error {
                 Some(error) => Err(error),
                 None => Ok(0),
@@ -105,13 +98,15 @@ impl Tcp {
 
     /// Takes as much as there is room for, at least one byte.
     #[inline]
-    pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8]) -> Result<usize, Error> {
+    pub(crate) fn write(&mut self, id: ConnectionId, data: &[u8], shared: &mut Shared) -> Result<usize, Error> {
         let connection = self.connections.get_key_mut(id.0).ok_or(Error::NotConnected)?;
         if connection.phase == Phase::Opening {
             connection.wants_write = true;
             return Err(Error::WouldBlock);
         }
-        match connection.engine.write(data) {
+        match connection.engine.write(data, shared) {
+            // There is no buffer, and nothing under way whose end could free one.
+            Some(0) if !data.is_empty() && connection.engine.unacknowledged_bytes() == 0 => Err(Error::OutOfMemory),
             Some(0) if !data.is_empty() => {
                 connection.wants_write = true;
                 Err(Error::WouldBlock)
@@ -127,17 +122,17 @@ impl Tcp {
     }
 
     /// Ends the sending half after what was written.
-    pub(crate) fn shutdown_write(&mut self, id: ConnectionId) -> Result<(), Error> {
+    pub(crate) fn shutdown_write(&mut self, id: ConnectionId, shared: &mut Shared) -> Result<(), Error> {
         let connection = self.connections.get_key_mut(id.0).ok_or(Error::NotConnected)?;
         connection.write_closed = true;
-        connection.engine.close();
+        connection.engine.close(shared);
         connection.phase = connection.engine.phase();
         self.give_turn(id.0.index, Turn::Everything);
         Ok(())
     }
 
     /// Lets go of a connection; its name is stale from here on.
-    pub(crate) fn close(&mut self, id: ConnectionId, ending: Ending, shared: &mut Shared) {
+    pub(crate) fn close(&mut self, id: ConnectionId, ending: Ending, now_ns: u64, shared: &mut Shared) {
         let Some(connection) = self.connections.get_key_mut(id.0) else { return };
         connection.orphan = true;
         connection.listener = None;
@@ -148,13 +143,13 @@ impl Tcp {
             // Everything was said, or nothing was heard: nobody has to be told.
             Phase::Closed if connection.turn == Turn::None => return self.release(id.0.index, shared),
             Phase::Closed => {}
-            Phase::Opening if connection.last_sent.next == 0 => return self.release(id.0.index, shared),
+            Phase::Opening if !connection.spoke => return self.release(id.0.index, shared),
             // RFC 2525, 2.17: data that was never read is lost, and the peer must know.
-            _ if unread || ending == Ending::Reset => connection.engine.abort(),
+            _ if unread || ending == Ending::Reset => connection.engine.abort(shared),
             _ => {
                 connection.write_closed = true;
-                connection.engine.close();
-                connection.engine.set_patience(Some(ORPHAN_PATIENCE_NS));
+                connection.engine.close(shared);
+                connection.engine.set_patience(Some(ORPHAN_PATIENCE_NS), now_ns);
             }
         }
         connection.phase = connection.engine.phase();
@@ -183,10 +178,11 @@ impl Tcp {
         now_ns: u64,
     ) -> Result<(), Error> {
         let connection = self.connections.get_key_mut(id.0).ok_or(Error::NotConnected)?;
-        connection.keeps_alive = interval_ns.is_some();
-        connection.engine.set_keep_alive(interval_ns);
-        connection.engine.set_patience(interval_ns.map(|interval_ns| interval_ns.saturating_mul(4)));
-        self.arm(id.0.index, now_ns);
+        connection.engine.set_keep_alive(interval_ns, now_ns);
+        connection.engine.set_patience(interval_ns.map(|interval_ns| interval_ns.saturating_mul(4)), now_ns);
+        if let Some(interval_ns) = interval_ns {
+            self.arm(id.0.index, now_ns.saturating_add(interval_ns));
+        }
         Ok(())
     }
 }

@@ -67,9 +67,9 @@ fn each_half_closes_by_itself() {
     world.run_for(30 * SECOND_NS);
     let data = pattern(50_000);
     assert!(world.transfer((SERVER, server), (CLIENT, client), &data) == data);
-    world.stacks[SERVER].tcp_close(server, Ending::Orderly);
+    world.stacks[SERVER].tcp_close(server, Ending::Orderly, world.now_ns);
     world.run_until(SECOND_NS, |world| world.stacks[CLIENT].tcp_read(client, &mut buffer) == Ok(0));
-    world.stacks[CLIENT].tcp_close(client, Ending::Orderly);
+    world.stacks[CLIENT].tcp_close(client, Ending::Orderly, world.now_ns);
     world.run_until(SECOND_NS, |world| world.stacks.iter().all(|stack| stack.statistics().connections == 0));
 }
 
@@ -91,7 +91,7 @@ fn what_was_written_before_the_close_arrives() {
         let (client, server) = world.connect(listener, 80);
         let data = pattern(10_000);
         assert_eq!(world.stacks[SERVER].tcp_write(server, &data), Ok(data.len()));
-        world.stacks[SERVER].tcp_close(server, Ending::Orderly);
+        world.stacks[SERVER].tcp_close(server, Ending::Orderly, world.now_ns);
         let mut read = Vec::new();
         world.run_until(300 * SECOND_NS, |world| {
             let mut buffer = [0; 1000];
@@ -105,7 +105,7 @@ fn what_was_written_before_the_close_arrives() {
             }
         });
         assert!(read == data, "seed {seed}");
-        world.stacks[CLIENT].tcp_close(client, Ending::Orderly);
+        world.stacks[CLIENT].tcp_close(client, Ending::Orderly, world.now_ns);
         world.run_until(300 * SECOND_NS, |world| world.stacks.iter().all(|stack| stack.statistics().connections == 0));
     }
 }
@@ -117,7 +117,7 @@ fn a_reset_is_an_error_at_the_other_end() {
     let (client, server) = world.connect(listener, 80);
     let mut buffer = [0; 16];
     assert_eq!(world.stacks[CLIENT].tcp_read(client, &mut buffer), Err(Error::WouldBlock));
-    world.stacks[SERVER].tcp_close(server, Ending::Reset);
+    world.stacks[SERVER].tcp_close(server, Ending::Reset, world.now_ns);
     world.run_until(SECOND_NS, |world| world.stacks[CLIENT].next_event() == Some(Event::Readable(client)));
     assert_eq!(world.stacks[CLIENT].tcp_read(client, &mut buffer), Err(Error::ConnectionReset));
     assert_eq!(world.stacks[CLIENT].tcp_write(client, b"x"), Err(Error::ConnectionReset));
@@ -131,7 +131,7 @@ fn closing_with_unread_data_resets() {
     let (client, server) = world.connect(listener, 80);
     world.stacks[CLIENT].tcp_write(client, b"nobody reads this").unwrap();
     world.run_for(SECOND_NS);
-    world.stacks[SERVER].tcp_close(server, Ending::Orderly);
+    world.stacks[SERVER].tcp_close(server, Ending::Orderly, world.now_ns);
     world.run_for(SECOND_NS);
     assert_eq!(world.stacks[CLIENT].tcp_read(client, &mut [0; 4]), Err(Error::ConnectionReset));
 }
@@ -141,7 +141,7 @@ fn data_for_a_closed_connection_resets_it() {
     let mut world = World::new();
     let listener = world.listen(80, 16);
     let (client, server) = world.connect(listener, 80);
-    world.stacks[SERVER].tcp_close(server, Ending::Orderly);
+    world.stacks[SERVER].tcp_close(server, Ending::Orderly, world.now_ns);
     world.run_for(SECOND_NS);
     assert_eq!(world.stacks[CLIENT].tcp_write(client, b"anybody there?"), Ok(14));
     world.run_for(SECOND_NS);
@@ -154,7 +154,7 @@ fn nobody_listens() {
     let mut world = World::new();
     let client = world.stacks[CLIENT].tcp_connect(at(SERVER, 81), world.now_ns).unwrap();
     world.run_until(SECOND_NS, |world| world.stacks[CLIENT].tcp_connected(client) == Err(Error::ConnectionRefused));
-    world.stacks[CLIENT].tcp_close(client, Ending::Orderly);
+    world.stacks[CLIENT].tcp_close(client, Ending::Orderly, world.now_ns);
     assert_eq!(world.stacks[CLIENT].statistics().connections, 0);
     assert_eq!(world.stacks[SERVER].statistics().resets_sent, 1);
 }
@@ -286,8 +286,8 @@ fn a_machine_talks_to_itself() {
         let data = pattern(100_000);
         let got = world.transfer((SERVER, client), (SERVER, server), &data);
         assert!(got == data);
-        world.stacks[SERVER].tcp_close(client, Ending::Orderly);
-        world.stacks[SERVER].tcp_close(server, Ending::Orderly);
+        world.stacks[SERVER].tcp_close(client, Ending::Orderly, world.now_ns);
+        world.stacks[SERVER].tcp_close(server, Ending::Orderly, world.now_ns);
         world.run_for(SECOND_NS);
         assert_eq!(world.stacks[SERVER].statistics().connections, 0);
     }

@@ -258,8 +258,8 @@ impl World {
 
     /// Closes both ends in order and lets everything settle.
     pub(crate) fn close(&mut self, client: ConnectionId, server: ConnectionId) {
-        self.stacks[SERVER].tcp_close(server, Ending::Orderly);
-        self.stacks[CLIENT].tcp_close(client, Ending::Orderly);
+        self.stacks[SERVER].tcp_close(server, Ending::Orderly, self.now_ns);
+        self.stacks[CLIENT].tcp_close(client, Ending::Orderly, self.now_ns);
         self.run_until(120 * SECOND_NS, |world| world.stacks.iter().all(|stack| stack.statistics().connections == 0));
     }
 }

@@ -176,6 +176,6 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let _kernel = depth::enter();
-        with(|network| network.stack.tcp_close(self.id, Ending::Orderly));
+        with(|network| network.stack.tcp_close(self.id, Ending::Orderly, time::now_ns()));
     }
 }

@@ -1,0 +1,321 @@
+//! Takes a segment (RFC 9293, 3.10.7): first the case that nearly all are, then the book.
+
+use super::super::engine::Reaction;
+use super::super::options::SynOptions;
+use super::super::segment::{ACK, FIN, PSH, RST, SYN, Segment, after};
+use super::congestion::Advice;
+use super::{Machine, Owed, State};
+use crate::shared::{Direction, Shared};
+
+/// How long an acknowledgement may wait for data to ride on.
+const ACKNOWLEDGE_WITHIN_NS: u64 = 10_000_000;
+/// Answers to segments that make no sense, at most one in this time (RFC 5961, 7).
+const CHALLENGE_NS: u64 = 500_000_000;
+
+impl Machine {
+    /// Takes a segment; says whether something is to be sent now.
+    #[inline]
+    pub(super) fn take(&mut self, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) -> Reaction {
+        let plain = segment.flags & !PSH == ACK;
+        let acknowledges = segment.acknowledgement.wrapping_sub(self.una) <= self.top.wrapping_sub(self.una);
+        let payload_bytes = segment.payload.len() as u32;
+        if plain
+            && self.state == State::Established
+            && segment.sequence == self.expected
+            && acknowledges
+            && payload_bytes > 0
+            && payload_bytes <= self.promised.wrapping_sub(self.expected)
+            && self.gaps.is_empty()
+        {
+            self.heard_at_ns = now_ns;
+            let reaction = self.acknowledge(segment, now_ns, shared);
+            return reaction.or(self.store_in_order(segment.payload, now_ns, shared));
+        }
+        match self.state {
+            State::Closed => Reaction::Refuse,
+            State::SynSent => self.take_first(segment, now_ns, shared),
+            _ => self.take_by_the_book(segment, now_ns, shared),
+        }
+    }
+
+    /// The answer to our SYN, or the peer's own.
+    fn take_first(&mut self, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) -> Reaction {
+        let acknowledges = segment.has(ACK);
+        if acknowledges && segment.acknowledgement != self.top {
+            return if segment.has(RST) { Reaction::Nothing } else { Reaction::Refuse };
+        }
+        if segment.has(RST) {
+            if acknowledges {
+                self.die(shared);
+            }
+            return Reaction::Nothing;
+        }
+        let Some(options) = SynOptions::parse(segment.options) else { return Reaction::Nothing };
+        if !segment.has(SYN) {
+            return Reaction::Nothing;
+        }
+        self.heard_at_ns = now_ns;
+        if acknowledges {
+            self.una = self.top;
+            self.next = self.top;
+            self.round_trip.on_acknowledge(self.una, now_ns);
+            self.state = State::Established;
+            self.owed = Owed::Now;
+        } else {
+            // Both asked at once: ours goes out again, with an answer to theirs.
+            self.state = State::SynReceived;
+            self.next = self.una;
+        }
+        self.retransmit_at_ns = None;
+        self.agree(segment.sequence, segment.window, &options);
+        Reaction::Turn
+    }
+
+    fn take_by_the_book(&mut self, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) -> Reaction {
+        if !self.is_in_window(segment) {
+            return self.take_outside(segment, now_ns, shared);
+        }
+        if segment.has(RST) {
+            if segment.sequence != self.expected {
+                return self.challenge(now_ns);
+            }
+            self.die(shared);
+            return Reaction::Nothing;
+        }
+        if segment.has(SYN) {
+            return self.challenge(now_ns);
+        }
+        if !segment.has(ACK) {
+            return Reaction::Nothing;
+        }
+        if self.state == State::SynReceived {
+            if segment.acknowledgement != self.top {
+                return Reaction::Refuse;
+            }
+            self.una = self.top;
+            self.next = self.top;
+            self.retransmit_at_ns = None;
+            self.state = State::Established;
+        }
+        if after(segment.acknowledgement, self.top) {
+            return self.challenge(now_ns);
+        }
+        self.heard_at_ns = now_ns;
+        let mut reaction = self.acknowledge(segment, now_ns, shared);
+        if self.state == State::Closed {
+            return reaction;
+        }
+        if !segment.payload.is_empty() && !self.peer_ended {
+            reaction = reaction.or(self.store(segment, now_ns, shared));
+        }
+        if segment.has(FIN) {
+            reaction = reaction.or(self.take_end(segment));
+        }
+        reaction
+    }
+
+    /// RFC 9293's test, and a bare acknowledgement at the expected number whatever the window.
+    fn is_in_window(&self, segment: &Segment<'_>) -> bool {
+        let window = self.promised.wrapping_sub(self.expected);
+        let start = segment.sequence.wrapping_sub(self.expected);
+        let len = segment.len();
+        if len == 0 {
+            return start == 0 || start < window;
+        }
+        let end = start.wrapping_add(len).wrapping_sub(1);
+        // The FIN of a full window takes no room.
+        start < window || end < window || (start == window && segment.has(FIN) && segment.payload.is_empty())
+    }
+
+    /// A segment that has been here before, or never should be.
+    fn take_outside(&mut self, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) -> Reaction {
+        if segment.has(RST) {
+            return Reaction::Nothing;
+        }
+        let old_or_probe = segment.has(ACK) && !segment.has(SYN) && segment.len() > 0;
+        if old_or_probe {
+            // Its answer was lost, or it asks whether our window is still shut. What it acknowledges counts.
+            if segment.sequence == self.expected && !after(segment.acknowledgement, self.top) {
+                self.heard_at_ns = now_ns;
+                let _ = self.acknowledge(segment, now_ns, shared);
+            }
+            self.owed = Owed::Now;
+            return Reaction::Turn;
+        }
+        self.challenge(now_ns)
+    }
+
+    /// Says what we expect, to a segment that does not fit.
+    fn challenge(&mut self, now_ns: u64) -> Reaction {
+        if now_ns < self.challenge_at_ns {
+            return Reaction::Nothing;
+        }
+        self.challenge_at_ns = now_ns + CHALLENGE_NS;
+        self.owed = Owed::Now;
+        Reaction::Turn
+    }
+
+    /// What the peer acknowledges, and how far it lets us go.
+    #[inline]
+    fn acknowledge(&mut self, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) -> Reaction {
+        let number = segment.acknowledgement;
+        if after(self.una, number) {
+            return Reaction::Nothing;
+        }
+        let window = u32::from(segment.window) << self.window_shift;
+        let (moved, was_shut) = (window != self.window, self.window == 0);
+        let (told_sequence, told_acknowledgement) = self.window_told;
+        if after(segment.sequence, told_sequence)
+            || (segment.sequence == told_sequence && !after(told_acknowledgement, number))
+        {
+            self.window = window;
+            self.window_max = self.window_max.max(window);
+            self.window_told = (segment.sequence, number);
+        }
+        if number != self.una {
+            return self.progress(number, now_ns, shared);
+        }
+        if self.window > 0 && was_shut {
+            // What the clock was to ask about can go; the byte that asked had no room and goes again.
+            self.next = self.una;
+            self.retransmit_at_ns = None;
+        } else if segment.payload.is_empty() && !moved && !was_shut && self.next != self.una && !segment.has(FIN) {
+            let flight = self.top.wrapping_sub(self.una);
+            if self.congestion.on_duplicate(flight, self.top, self.segment_bytes) == Advice::Retransmit {
+                self.again = true;
+            }
+            return Reaction::Turn;
+        }
+        if self.send.len() > 0 { Reaction::Turn } else { Reaction::Nothing }
+    }
+
+    /// Everything before `number` has arrived.
+    fn progress(&mut self, number: u32, now_ns: u64, shared: &mut Shared) -> Reaction {
+        let acknowledged = number.wrapping_sub(self.una);
+        let bytes = acknowledged.min(self.send.len() as u32);
+        let end_acknowledged = self.closing && acknowledged > self.send.len() as u32;
+        self.send.consume(bytes as usize);
+        self.una = number;
+        if after(self.una, self.next) {
+            self.next = self.una;
+        }
+        self.round_trip.on_acknowledge(number, now_ns);
+        if self.congestion.on_progress(bytes, number, self.segment_bytes) == Advice::Retransmit {
+            self.again = true;
+        }
+        let under_way = self.top != self.una;
+        self.retransmit_at_ns = under_way.then(|| now_ns + self.round_trip.timeout_ns());
+        if self.send.len() == 0 {
+            if self.send.has_buffer() {
+                shared.put_buffer(Direction::Send, self.send.take());
+            }
+            if end_acknowledged {
+                self.on_end_acknowledged(shared);
+            }
+            // With nothing left to send, only an end that is still to be said needs a turn.
+            return if self.closing && !end_acknowledged { Reaction::Turn } else { Reaction::Nothing };
+        }
+        Reaction::Turn
+    }
+
+    fn on_end_acknowledged(&mut self, shared: &mut Shared) {
+        self.closing = false;
+        match self.state {
+            State::FinWait1 => self.state = State::FinWait2,
+            State::Closing => self.state = State::TimeWait,
+            State::LastAck => self.die(shared),
+            _ => {}
+        }
+    }
+
+    /// Data at the number we expect.
+    #[inline]
+    fn store_in_order(&mut self, payload: &[u8], now_ns: u64, shared: &mut Shared) -> Reaction {
+        if !self.has_room(shared) {
+            return Reaction::Nothing;
+        }
+        self.receive.write(self.receive.len(), payload);
+        self.receive.extend(payload.len());
+        self.expected = self.expected.wrapping_add(payload.len() as u32);
+        self.owe(now_ns)
+    }
+
+    /// Bytes stored and not acknowledged: at once for every second full segment, else on the answer or soon.
+    fn owe(&mut self, now_ns: u64) -> Reaction {
+        let unacknowledged = self.expected.wrapping_sub(self.acknowledged);
+        if self.owed == Owed::Now || unacknowledged >= 2 * self.segment_bytes {
+            self.owed = Owed::Now;
+            return Reaction::Turn;
+        }
+        if self.owed == Owed::Nothing {
+            self.owed = Owed::By(now_ns + ACKNOWLEDGE_WITHIN_NS);
+        }
+        Reaction::Nothing
+    }
+
+    fn has_room(&mut self, shared: &mut Shared) -> bool {
+        if !self.receive.has_buffer() {
+            // Without memory the segment is lost, as on a bad link, and comes again.
+            let Some(buffer) = shared.take_buffer(Direction::Receive) else { return false };
+            self.receive.give(buffer);
+        }
+        true
+    }
+
+    /// Data somewhere in the window.
+    fn store(&mut self, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) -> Reaction {
+        let mut payload = segment.payload;
+        let mut offset = segment.sequence.wrapping_sub(self.expected);
+        if (offset as i32) < 0 {
+            let known = (offset.wrapping_neg() as usize).min(payload.len());
+            payload = &payload[known..];
+            offset = 0;
+        }
+        let window = self.promised.wrapping_sub(self.expected);
+        payload = &payload[..payload.len().min(window.saturating_sub(offset) as usize)];
+        if payload.is_empty() || !self.has_room(shared) {
+            self.owed = Owed::Now;
+            return Reaction::Turn;
+        }
+        if offset == 0 && self.gaps.is_empty() {
+            return self.store_in_order(payload, now_ns, shared);
+        }
+        // RFC 5681, 4.2: out of order, or into a gap, is acknowledged at once.
+        self.owed = Owed::Now;
+        let place = self.receive.len() + offset as usize;
+        if offset > 0 {
+            if self.gaps.add(offset, offset + payload.len() as u32) {
+                self.receive.write(place, payload);
+            }
+        } else {
+            self.receive.write(place, payload);
+            let bytes = payload.len() as u32;
+            let in_order = bytes + self.gaps.advance(bytes);
+            self.receive.extend(in_order as usize);
+            self.expected = self.expected.wrapping_add(in_order);
+        }
+        Reaction::Turn
+    }
+
+    /// The peer's end, if everything before it is there.
+    fn take_end(&mut self, segment: &Segment<'_>) -> Reaction {
+        let end = segment.sequence.wrapping_add(segment.payload.len() as u32);
+        if end != self.expected || self.peer_ended || !self.gaps.is_empty() {
+            self.owed = Owed::Now;
+            return Reaction::Turn;
+        }
+        self.peer_ended = true;
+        self.expected = self.expected.wrapping_add(1);
+        if after(self.expected, self.promised) {
+            self.promised = self.expected;
+        }
+        self.owed = Owed::Now;
+        self.state = match self.state {
+            State::Established => State::CloseWait,
+            State::FinWait1 => State::Closing,
+            State::FinWait2 => State::TimeWait,
+            state => state,
+        };
+        Reaction::Turn
+    }
+}
