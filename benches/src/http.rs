@@ -45,6 +45,11 @@ impl Client {
         }
     }
 
+    /// The connection itself, between two requests.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     fn read_response(&mut self) -> io::Result<Response> {
         loop {
             if let Some((response, length)) = parse(&self.buffer)? {

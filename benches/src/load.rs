@@ -1,12 +1,12 @@
 //! A closed-loop load generator: some connections, each with one request outstanding, for some seconds.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::http;
+use crate::http::{self, Client};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: toro\r\n\r\n";
 /// A connection without an answer for so long counts as stalled.
@@ -34,11 +34,19 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(address: SocketAddr) -> io::Result<Connection> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
+    /// Connects, and waits for a first answer: QEMU's own network lets one connection wait at a time, and a
+    /// second one that comes too early pays a second before it is tried again.
+    fn open(port: u16) -> io::Result<Connection> {
+        let mut client = Client::connect(port)?;
+        client.get()?;
+        let stream = client.into_stream();
         stream.set_nonblocking(true)?;
-        let mut connection = Connection { stream, received: Vec::new(), asked: Instant::now() };
+        Ok(Connection { stream, received: Vec::new(), asked: Instant::now() })
+    }
+
+    /// A connection in the place of one that broke, with its first request on the way.
+    fn reopen(port: u16) -> io::Result<Connection> {
+        let mut connection = Connection::open(port)?;
         connection.ask()?;
         Ok(connection)
     }
@@ -68,8 +76,8 @@ impl Connection {
 
 /// Loads `port` with `connections` keep-alive connections for `length`.
 pub fn run(port: u16, connections: usize, length: Duration) -> io::Result<Load> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut open = (0..connections).map(|_| Connection::open(address)).collect::<io::Result<Vec<_>>>()?;
+    let mut open = (0..connections).map(|_| Connection::open(port)).collect::<io::Result<Vec<_>>>()?;
+    open.iter_mut().try_for_each(Connection::ask)?;
     let (start, mut load, mut latencies_us) = (Instant::now(), Load::default(), Vec::new());
     while start.elapsed() < length {
         let mut ready: Vec<PollFd<'_>> =
@@ -92,12 +100,12 @@ pub fn run(port: u16, connections: usize, length: Duration) -> io::Result<Load> 
                     }
                     if connection.ask().is_err() {
                         load.errors += 1;
-                        *connection = Connection::open(address)?;
+                        *connection = Connection::reopen(port)?;
                     }
                 }
                 Err(_) => {
                     load.errors += 1;
-                    *connection = Connection::open(address)?;
+                    *connection = Connection::reopen(port)?;
                 }
             }
         }

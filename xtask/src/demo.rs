@@ -23,7 +23,7 @@ pub(crate) fn demo() -> Result<()> {
     println!("2. Building the tool and the image of {APPLICATION}");
     let building = Instant::now();
     let toro = build_tool()?;
-    run::check(&mut cargo("guest", &["build", "--quiet", "--release", "-p", "http_server"]))?;
+    run::check(&mut cargo("guest", &["build", "--release", "-p", "http_server"]))?;
     println!("   {:.1} s", building.elapsed().as_secs_f64());
 
     println!("3. Booting it: toro run -p 0:80 {APPLICATION}");
@@ -53,7 +53,7 @@ pub(crate) fn demo() -> Result<()> {
 }
 
 fn build_tool() -> Result<PathBuf> {
-    let arguments = ["build", "--quiet", "-p", "toro-cli", "--message-format=json-render-diagnostics"];
+    let arguments = ["build", "-p", "toro-cli", "--message-format=json-render-diagnostics"];
     let output = cargo("", &arguments).stderr(Stdio::inherit()).output().context("cannot run cargo")?;
     if !output.status.success() {
         bail!("building the tool failed");
