@@ -8,21 +8,39 @@
 pub(crate) struct Sum(u64);
 
 impl Sum {
+    /// The sum of nothing.
+    pub(crate) const fn zero() -> Self {
+        Sum(0)
+    }
+
     /// Adds bytes that start at an even offset of what is summed.
-    #[inline]
     pub(crate) fn bytes(self, data: &[u8]) -> Sum {
-        let (words, rest) = data.as_chunks::<8>();
+        let (words, mut rest) = data.as_chunks::<8>();
         let mut sum = 0u128;
         for word in words {
             sum += u128::from(u64::from_le_bytes(*word));
         }
-        if !rest.is_empty() {
-            let mut word = [0; 8];
-            word[..rest.len()].copy_from_slice(rest);
-            sum += u128::from(u64::from_le_bytes(word));
+        if let Some((four, more)) = rest.split_first_chunk::<4>() {
+            sum += u128::from(u32::from_le_bytes(*four));
+            rest = more;
+        }
+        if let Some((two, more)) = rest.split_first_chunk::<2>() {
+            sum += u128::from(u16::from_le_bytes(*two));
+            rest = more;
+        }
+        if let [last] = rest {
+            sum += u128::from(*last);
         }
         let (low, high) = (sum as u64, (sum >> 64) as u64);
         Sum(self.0 + (low & 0xffff_ffff) + (low >> 32) + high)
+    }
+
+    /// Adds an IPv4 header without options.
+    #[inline]
+    pub(crate) fn header(self, header: &[u8; 20]) -> Sum {
+        let (words, _) = header.as_chunks::<4>();
+        let sum = words.iter().map(|word| u64::from(u32::from_le_bytes(*word))).sum::<u64>();
+        Sum(self.0 + sum)
     }
 
     /// Adds a number of 16 bits that stands at an even offset.
@@ -35,12 +53,6 @@ impl Sum {
     #[inline]
     pub(crate) fn long(self, long: u32) -> Sum {
         Sum(self.0 + u64::from(long.swap_bytes()))
-    }
-
-    /// Both sums.
-    #[inline]
-    pub(crate) fn plus(self, other: Sum) -> Sum {
-        Sum(self.0 + other.0)
     }
 
     /// The pseudo header of TCP and UDP: addresses, protocol, length of header and payload.

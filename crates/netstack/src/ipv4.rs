@@ -37,7 +37,11 @@ impl<'a> Packet<'a> {
             return Err(Refused::Malformed);
         }
         let bytes = data.get(..total_bytes).ok_or(Refused::Malformed)?;
-        if !Sum::default().bytes(&bytes[..header_bytes]).is_intact() {
+        let mut sum = Sum::default().header(header);
+        if header_bytes > HEADER_BYTES {
+            sum = sum.bytes(&bytes[HEADER_BYTES..header_bytes]);
+        }
+        if !sum.is_intact() {
             return Err(Refused::Malformed);
         }
         // More fragments, or an offset.
@@ -75,7 +79,7 @@ pub(crate) fn write_header(packet: &mut [u8], source: Ipv4Addr, destination: Ipv
 
 /// Completes the checksum of a header whose checksum field is 0.
 pub(crate) fn fill_header_checksum(header: &mut [u8; HEADER_BYTES]) {
-    let checksum = Sum::default().bytes(header).complement();
+    let checksum = Sum::default().header(header).complement();
     header[10..12].copy_from_slice(&checksum);
 }
 

@@ -205,10 +205,12 @@ impl Stack {
         self.run(now_ns);
         loop {
             // Answers first: they are older than what programs have written since.
-            let sent = self.send_outbox(device, now_ns)
-                && self.tcp.flush(device, &mut self.neighbors, now_ns, &mut self.shared)
-                && self.send_outbox(device, now_ns);
-            if !self.receive_loopback(now_ns) {
+            let mut sent = self.shared.outbox.is_empty() || self.send_outbox(device, now_ns);
+            if sent && self.tcp.has_turns() {
+                sent = self.tcp.flush(device, &mut self.neighbors, now_ns, &mut self.shared)
+                    && (self.shared.outbox.is_empty() || self.send_outbox(device, now_ns));
+            }
+            if !self.shared.loopback.is_empty() && !self.receive_loopback(now_ns) {
                 return Flushed::Partly;
             }
             if !sent {

@@ -9,22 +9,36 @@ use crate::outbox::{PacketSink, TcpChecksum};
 
 const HEADERS_BYTES: usize = ipv4::HEADER_BYTES + HEADER_BYTES;
 
-/// What is the same in the checksums of all segments of a connection.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sums {
+/// What is the same in all segments of a connection: the headers, and what of their checksums does not change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Template {
+    headers: [u8; HEADERS_BYTES],
     ip: Sum,
     tcp: Sum,
 }
 
-impl Sums {
+impl Template {
+    /// For a connection that is none yet.
+    pub(super) const fn empty() -> Self {
+        Template { headers: [0; HEADERS_BYTES], ip: Sum::zero(), tcp: Sum::zero() }
+    }
+
     pub(super) fn new(tuple: &Tuple) -> Self {
         let (local, remote) = (tuple.local.octets(), tuple.remote.octets());
-        let addresses = Sum::default().bytes(&local).bytes(&remote);
-        let ports = Sum::default().word(tuple.local_port).word(tuple.remote_port);
-        Sums {
-            // Version and length, "do not fragment", time to live and protocol.
-            ip: addresses.word(0x4500).word(0x4000).word(0x4006),
-            tcp: addresses.word(u16::from(ipv4::TCP)).plus(ports),
+        let mut headers = [0; HEADERS_BYTES];
+        // Version and length; do not fragment; time to live and protocol.
+        headers[0] = 0x45;
+        headers[6] = 0x40;
+        headers[8..10].copy_from_slice(&[64, ipv4::TCP]);
+        headers[12..16].copy_from_slice(&local);
+        headers[16..20].copy_from_slice(&remote);
+        headers[20..22].copy_from_slice(&tuple.local_port.to_be_bytes());
+        headers[22..24].copy_from_slice(&tuple.remote_port.to_be_bytes());
+        let pseudo_header = Sum::pseudo_header(local, remote, ipv4::TCP, 0);
+        Template {
+            headers,
+            ip: Sum::default().bytes(&headers[..ipv4::HEADER_BYTES]),
+            tcp: pseudo_header.bytes(&headers[ipv4::HEADER_BYTES..]),
         }
     }
 }
@@ -50,96 +64,42 @@ impl Machine {
         let flags = u16::from(draft.flags) | ((header_bytes / 4) as u16) << 12;
         sink.packet(len_bytes, &mut |packet| {
             let Some((headers, rest)) = packet.split_first_chunk_mut::<HEADERS_BYTES>() else { return };
-            let (options, payload) = rest.split_at_mut(draft.options.len());
-            options.copy_from_slice(draft.options);
-            self.send.copy(offset, payload);
-
-            let total = len_bytes as u16;
-            let [s0, s1, s2, s3] = draft.sequence.to_be_bytes();
-            let [a0, a1, a2, a3] = draft.acknowledgement.to_be_bytes();
-            let [f0, f1] = flags.to_be_bytes();
-            let [w0, w1] = draft.window.to_be_bytes();
-            let [t0, t1] = total.to_be_bytes();
-            let [l0, l1, l2, l3] = self.tuple.local.octets();
-            let [r0, r1, r2, r3] = self.tuple.remote.octets();
-            let [p0, p1] = self.tuple.local_port.to_be_bytes();
-            let [q0, q1] = self.tuple.remote_port.to_be_bytes();
-            let [h0, h1] = self.sums.ip.word(total).complement();
-            let [c0, c1] = if checksum == TcpChecksum::Ignored {
-                [0, 0]
+            *headers = self.template.headers;
+            headers[2..4].copy_from_slice(&(len_bytes as u16).to_be_bytes());
+            headers[10..12].copy_from_slice(&self.template.ip.word(len_bytes as u16).complement());
+            headers[24..28].copy_from_slice(&draft.sequence.to_be_bytes());
+            headers[28..32].copy_from_slice(&draft.acknowledgement.to_be_bytes());
+            headers[32..34].copy_from_slice(&flags.to_be_bytes());
+            headers[34..36].copy_from_slice(&draft.window.to_be_bytes());
+            let payload = if draft.options.is_empty() {
+                rest
             } else {
-                self.tcp_checksum(draft, flags, options, payload, checksum)
+                let (options, payload) = rest.split_at_mut(draft.options.len());
+                options.copy_from_slice(draft.options);
+                payload
             };
-            *headers = [
-                0x45,
-                0,
-                t0,
-                t1,
-                0,
-                0,
-                0x40,
-                0,
-                64,
-                ipv4::TCP,
-                h0,
-                h1,
-                l0,
-                l1,
-                l2,
-                l3,
-                r0,
-                r1,
-                r2,
-                r3,
-                p0,
-                p1,
-                q0,
-                q1,
-                s0,
-                s1,
-                s2,
-                s3,
-                a0,
-                a1,
-                a2,
-                a3,
-                f0,
-                f1,
-                w0,
-                w1,
-                c0,
-                c1,
-                0,
-                0,
-            ];
+            if payload_bytes > 0 {
+                self.send.copy(offset, payload);
+            }
+            if checksum != TcpChecksum::Ignored {
+                headers[36..38].copy_from_slice(&self.tcp_checksum(draft, flags, payload, checksum));
+            }
         });
         let controls = u32::from(draft.flags & FIN != 0) + u32::from(draft.flags & SYN != 0);
         Sent { payload_bytes, next: draft.sequence.wrapping_add(payload_bytes as u32).wrapping_add(controls) }
     }
 
-    fn tcp_checksum(
-        &self,
-        draft: &Draft<'_>,
-        flags: u16,
-        options: &[u8],
-        payload: &[u8],
-        checksum: TcpChecksum,
-    ) -> [u8; 2] {
-        let len_bytes = (HEADER_BYTES + options.len() + payload.len()) as u16;
+    fn tcp_checksum(&self, draft: &Draft<'_>, flags: u16, payload: &[u8], checksum: TcpChecksum) -> [u8; 2] {
+        let len_bytes = HEADER_BYTES + draft.options.len() + payload.len();
         if checksum == TcpChecksum::ByDevice {
             let tuple = &self.tuple;
-            return Sum::pseudo_header(tuple.local.octets(), tuple.remote.octets(), ipv4::TCP, len_bytes.into())
-                .folded();
+            return Sum::pseudo_header(tuple.local.octets(), tuple.remote.octets(), ipv4::TCP, len_bytes).folded();
         }
-        self.sums
-            .tcp
-            .word(len_bytes)
-            .long(draft.sequence)
-            .long(draft.acknowledgement)
-            .word(flags)
-            .word(draft.window)
-            .bytes(options)
-            .bytes(payload)
-            .complement()
+        let header = self.template.tcp.word(len_bytes as u16).long(draft.sequence).long(draft.acknowledgement);
+        let mut sum = header.word(flags).word(draft.window);
+        if !draft.options.is_empty() {
+            sum = sum.bytes(draft.options);
+        }
+        sum.bytes(payload).complement()
     }
 }

@@ -23,7 +23,7 @@ use super::segment::{Segment, Tuple};
 use crate::outbox::PacketSink;
 use crate::shared::{Direction, Shared};
 use congestion::Congestion;
-use emit::Sums;
+use emit::Template;
 use reassembly::Reassembly;
 use ring::Ring;
 use round_trip::RoundTrip;
@@ -60,7 +60,7 @@ enum Owed {
 pub(super) struct Machine {
     tuple: Tuple,
     state: State,
-    sums: Sums,
+    template: Template,
     /// Largest payload we send.
     segment_bytes: u32,
 
@@ -117,7 +117,7 @@ impl Machine {
         Machine {
             tuple,
             state: State::Closed,
-            sums: Sums::default(),
+            template: Template::empty(),
             segment_bytes: 0,
             una: 0,
             next: 0,
@@ -153,12 +153,11 @@ impl Machine {
         }
     }
 
-    /// Starts afresh for `tuple`, with our first number. The buffers are already back in the pool.
+    /// Starts for `tuple`, with our first number.
     fn begin(&mut self, state: State, tuple: Tuple, number: u32, now_ns: u64, shared: &Shared) {
-        *self = Machine::new();
         self.state = state;
         self.tuple = tuple;
-        self.sums = Sums::new(&tuple);
+        self.template = Template::new(&tuple);
         self.segment_bytes = (shared.config.mtu_bytes - 40) as u32;
         self.una = number;
         self.next = number;
