@@ -5,4 +5,5 @@ mod frames;
 mod hostile;
 mod limits;
 mod link;
+mod linux;
 mod world;
