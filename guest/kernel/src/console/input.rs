@@ -9,7 +9,7 @@ use toro_abi::stdin::{Decoder, Input};
 const BUFFER_BYTES: usize = 1024;
 
 /// An awake core looks at the device once in so many polls: each look is an exit, and input is not the data path.
-const POLLS_PER_LOOK: u32 = 256;
+const POLLS_PER_LOOK: u32 = 8192;
 
 struct Buffer {
     bytes: [u8; BUFFER_BYTES],

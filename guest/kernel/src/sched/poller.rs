@@ -2,7 +2,6 @@
 
 use super::CORE;
 use crate::arch::{CoreLocal, power, time};
-use alloc::vec::Vec;
 
 /// Something that turns events from outside into wake-ups: a network, a console.
 ///
@@ -18,30 +17,35 @@ pub trait Poller: Sync {
     fn next_deadline(&self) -> Option<u64>;
 }
 
-static POLLERS: CoreLocal<Vec<&'static dyn Poller>> = CoreLocal::new(Vec::new());
+/// The network, the console, and room for what is to come; a fixed list, so that a look at all of them is short.
+const POLLERS_MAX: usize = 4;
+
+static POLLERS: CoreLocal<[Option<&'static dyn Poller>; POLLERS_MAX]> = CoreLocal::new([None; POLLERS_MAX]);
 
 /// Adds a poller, for good.
+///
+/// # Panics
+/// When there are more than four: the list is made at boot.
 pub fn register(poller: &'static dyn Poller) {
-    POLLERS.with(|pollers| pollers.push(poller));
+    let place =
+        POLLERS.with(|pollers| pollers.iter_mut().find(|place| place.is_none()).map(|place| *place = Some(poller)));
+    assert!(place.is_some(), "more than {POLLERS_MAX} pollers");
 }
 
 /// Devices and deadlines are looked at once each ready thread had its turn, though not more often than this: a look costs
 /// about as much as a switch.
 const TURNS_PER_POLL_MIN: usize = 8;
 
-/// Calls `visit` with each registered poller. The list is not borrowed meanwhile.
-fn for_each(mut visit: impl FnMut(&'static dyn Poller)) {
-    let mut index = 0;
-    while let Some(poller) = POLLERS.with(|pollers| pollers.get(index).copied()) {
-        visit(poller);
-        index += 1;
-    }
+/// The registered pollers. The list is not borrowed meanwhile.
+#[inline]
+fn pollers() -> impl Iterator<Item = &'static dyn Poller> {
+    POLLERS.with(|pollers| *pollers).into_iter().map_while(|poller| poller)
 }
 
 /// Makes ready whom a device or the clock has made ready.
 #[inline(never)] // keeps the way from thread to thread short
 pub(super) fn poll() {
-    for_each(|poller| poller.poll());
+    pollers().for_each(Poller::poll);
     CORE.with(|core| {
         if core.threads.next_deadline().is_some() {
             core.threads.expire(time::now_ns());
@@ -63,13 +67,13 @@ pub(super) fn find_work() {
     }
     let mut pending = false;
     // Each is asked, whatever the others say, or the devices behind it stay silent.
-    for_each(|poller| {
+    for poller in pollers() {
         pending |= poller.prepare_idle();
         deadline = match (deadline, poller.next_deadline()) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-    });
+    }
     if !pending {
         power::idle_until(deadline);
     }
