@@ -44,7 +44,7 @@ fn steps() -> Vec<Step> {
         Step { name: "tidy", action: Action::Function(tidy::tidy) },
         clippy("lint", "", &["--workspace", "--all-targets"]),
         clippy("lint guest", "guest", &["--workspace"]),
-        Step::cargo("host tests", "", &["test", "-q", "--workspace", "--exclude", "toro-tests"]),
+        Step::cargo("host tests", "", &["test", "-q", "--no-fail-fast", "--workspace", "--exclude", "toro-tests"]),
         Step::cargo("corpus replay", "fuzz", &["test", "-q", "--workspace"]),
         Step::cargo("guest build", "guest", &["build", "-q", "--workspace", "--release"]),
         Step::cargo("machine tests", "", &["test", "-q", "-p", "toro-tests"]),
