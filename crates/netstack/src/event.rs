@@ -58,6 +58,7 @@ impl Events {
         self.0.push_back(event);
     }
 
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<Event> {
         self.0.pop_front()
     }

@@ -68,10 +68,16 @@ impl Shared {
     }
 
     /// A buffer for a stream; `None` when the network's share of memory is used up.
+    #[inline]
     pub(crate) fn take_buffer(&mut self, direction: Direction) -> Option<Box<[u8]>> {
-        if let Some(buffer) = self.spares[direction as usize].pop() {
-            return Some(buffer);
+        match self.spares[direction as usize].pop() {
+            None => self.new_buffer(direction),
+            spare => spare,
         }
+    }
+
+    #[cold]
+    fn new_buffer(&mut self, direction: Direction) -> Option<Box<[u8]>> {
         let bytes = match direction {
             Direction::Receive => self.receive_bytes(),
             Direction::Send => self.send_bytes(),

@@ -11,6 +11,9 @@ use crate::shared::Shared;
 /// The engine in use.
 pub(super) type TcpEngine = super::machine::Machine;
 
+/// The end of time: a deadline that never comes.
+pub(super) const NEVER: u64 = u64::MAX;
+
 /// What a finished handshake agreed on, from our side.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Handshake {
@@ -103,11 +106,11 @@ pub(super) trait Engine {
     /// Sends at most one segment.
     fn output(&mut self, now_ns: u64, sink: &mut dyn PacketSink, shared: &mut Shared) -> Output;
 
-    /// When it wants a turn to send even if nothing happens, acknowledgements apart.
-    fn next_timer(&self) -> Option<u64>;
+    /// When it wants a turn to send even if nothing happens, acknowledgements apart; [`NEVER`] if not.
+    fn next_timer(&self) -> u64;
 
-    /// When it wants a turn at the latest because it owes an acknowledgement.
-    fn acknowledge_by(&self) -> Option<u64>;
+    /// When it wants a turn at the latest because it owes an acknowledgement; [`NEVER`] if not.
+    fn acknowledge_by(&self) -> u64;
 
     fn phase(&self) -> Phase;
     fn readable_bytes(&self) -> usize;
@@ -128,7 +131,8 @@ pub(super) trait Engine {
     /// Gives everything back that it holds.
     fn release(&mut self, shared: &mut Shared);
     fn set_no_delay(&mut self, on: bool);
-    fn set_keep_alive(&mut self, interval_ns: Option<u64>, now_ns: u64);
-    /// Gives up, with a reset, after the peer has been silent for that long.
-    fn set_patience(&mut self, silence_ns: Option<u64>, now_ns: u64);
+    /// Asks a silent peer whether it is there, after each such interval or [`NEVER`].
+    fn set_keep_alive(&mut self, interval_ns: u64, now_ns: u64);
+    /// Gives up, with a reset, after the peer has been silent for that long or [`NEVER`].
+    fn set_patience(&mut self, silence_ns: u64, now_ns: u64);
 }

@@ -4,7 +4,7 @@
 
 use super::Tcp;
 use super::connection::{Connection, Turn};
-use super::engine::{Engine, Phase, Reaction};
+use super::engine::{Engine, NEVER, Phase, Reaction};
 use super::segment::Segment;
 use crate::error::Error;
 use crate::event::{ConnectionId, Event};
@@ -19,10 +19,18 @@ impl Tcp {
         let connection = &mut **connection;
         connection.heard_at_ns = now_ns;
         let reaction = connection.engine.input(segment, now_ns, shared);
-        if let Some(by_ns) = connection.engine.acknowledge_by()
-            && !core::mem::replace(&mut connection.in_acknowledge_queue, true)
-        {
+        let by_ns = connection.engine.acknowledge_by();
+        if by_ns != NEVER && !core::mem::replace(&mut connection.in_acknowledge_queue, true) {
+            self.quiet_until_ns = self.quiet_until_ns.min(by_ns);
             self.acknowledgements.push_back((by_ns, connection.key));
+        }
+        let plain = reaction == Reaction::Nothing && connection.engine.phase() == connection.phase;
+        if plain && !connection.orphan && !connection.wants_write {
+            if connection.wants_read && connection.engine.readable_bytes() > 0 {
+                connection.wants_read = false;
+                shared.events.push(Event::Readable(ConnectionId(connection.key)));
+            }
+            return;
         }
         match reaction {
             Reaction::Nothing => {}
@@ -45,7 +53,6 @@ impl Tcp {
     }
 
     /// Notes a change of phase and tells whoever waits.
-    #[inline]
     pub(super) fn report(&mut self, index: u32, shared: &mut Shared) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let phase = connection.engine.phase();

@@ -58,6 +58,8 @@ pub(crate) struct Tcp {
     soon: VecDeque<(u64, Key)>,
     /// Timers that come near: retransmissions, probes, patience.
     timers: TimerQueue<u32>,
+    /// Nothing is due before.
+    quiet_until_ns: u64,
 }
 
 impl Tcp {
@@ -73,6 +75,7 @@ impl Tcp {
             acknowledgements: VecDeque::new(),
             soon: VecDeque::new(),
             timers: TimerQueue::new(),
+            quiet_until_ns: 0,
         }
     }
 
@@ -126,7 +129,9 @@ impl Tcp {
             peer_window: segment.window,
             peer_options,
         };
-        match self.half_open.begin(handshake, listener, now_ns, shared) {
+        let begun = self.half_open.begin(handshake, listener, now_ns, shared);
+        self.quiet_until_ns = self.quiet_until_ns.min(self.half_open.next_deadline());
+        match begun {
             Some(index) if self.table.set(tuple, Place::HalfOpen(index)) => {}
             Some(index) => {
                 self.half_open.remove(index);

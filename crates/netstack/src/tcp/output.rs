@@ -2,7 +2,7 @@
 
 use super::Tcp;
 use super::connection::{Connection, Hop, Turn};
-use super::engine::{Engine, Output, Phase};
+use super::engine::{Engine, NEVER, Output, Phase};
 use super::machine::round_trip::SHORTEST_NS;
 use crate::address::Way;
 use crate::device::Device;
@@ -108,11 +108,15 @@ impl Tcp {
     #[inline]
     fn watch(&mut self, index: u32, now_ns: u64) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        let Some(at_ns) = connection.engine.next_timer() else { return };
+        let at_ns = connection.engine.next_timer();
+        if at_ns == NEVER {
+            return;
+        }
         let soon_ns = now_ns + SHORTEST_NS;
         if at_ns < soon_ns {
             self.arm(index, at_ns);
         } else if !core::mem::replace(&mut connection.in_soon_queue, true) {
+            self.quiet_until_ns = self.quiet_until_ns.min(soon_ns);
             self.soon.push_back((soon_ns, connection.key));
         }
     }
@@ -126,33 +130,35 @@ impl Tcp {
             }
             self.timers.cancel(timer);
         }
+        self.quiet_until_ns = self.quiet_until_ns.min(at_ns);
         connection.timer = Some((self.timers.insert(at_ns, index), at_ns));
     }
 
     /// Gives turns to whoever's deadline has come.
     #[inline]
     pub(crate) fn run(&mut self, now_ns: u64, shared: &mut Shared) {
-        if self.acknowledgements.front().is_some_and(|(by_ns, _)| *by_ns <= now_ns) {
-            self.run_acknowledgements(now_ns);
+        if now_ns >= self.quiet_until_ns {
+            self.run_due(now_ns, shared);
         }
-        if self.soon.front().is_some_and(|(at_ns, _)| *at_ns <= now_ns) {
-            self.run_soon(now_ns);
-        }
-        if self.timers.next_deadline().is_some_and(|at_ns| at_ns <= now_ns) {
-            while let Some((_, index)) = self.timers.pop_due(now_ns) {
-                if let Some(connection) = self.connections.get_mut(index) {
-                    connection.timer = None;
-                    self.on_timer(index, now_ns, shared);
-                }
+    }
+
+    #[cold]
+    fn run_due(&mut self, now_ns: u64, shared: &mut Shared) {
+        self.run_acknowledgements(now_ns);
+        self.run_soon(now_ns);
+        while let Some((_, index)) = self.timers.pop_due(now_ns) {
+            if let Some(connection) = self.connections.get_mut(index) {
+                connection.timer = None;
+                self.on_timer(index, now_ns, shared);
             }
         }
         if self.half_open.is_due(now_ns) {
             let table = &mut self.table;
             self.half_open.run(now_ns, shared, |_, tuple| table.remove(&tuple));
         }
+        self.quiet_until_ns = self.next_deadline();
     }
 
-    #[cold]
     fn run_acknowledgements(&mut self, now_ns: u64) {
         while let Some(&(by_ns, key)) = self.acknowledgements.front()
             && by_ns <= now_ns
@@ -160,18 +166,16 @@ impl Tcp {
             self.acknowledgements.pop_front();
             let Some(connection) = self.connections.get_key_mut(key) else { continue };
             match connection.engine.acknowledge_by() {
-                Some(due_ns) if due_ns > now_ns => self.acknowledgements.push_back((due_ns, key)),
-                due_ns => {
+                NEVER => connection.in_acknowledge_queue = false,
+                due_ns if due_ns > now_ns => self.acknowledgements.push_back((due_ns, key)),
+                _ => {
                     connection.in_acknowledge_queue = false;
-                    if due_ns.is_some() {
-                        self.give_turn(key.index, Turn::Everything);
-                    }
+                    self.give_turn(key.index, Turn::Everything);
                 }
             }
         }
     }
 
-    #[cold]
     fn run_soon(&mut self, now_ns: u64) {
         while let Some(&(at_ns, key)) = self.soon.front()
             && at_ns <= now_ns
@@ -179,7 +183,8 @@ impl Tcp {
             self.soon.pop_front();
             let Some(connection) = self.connections.get_key_mut(key) else { continue };
             connection.in_soon_queue = false;
-            if let Some(at_ns) = connection.engine.next_timer() {
+            let at_ns = connection.engine.next_timer();
+            if at_ns != NEVER {
                 self.arm(key.index, at_ns);
             }
         }
@@ -194,37 +199,37 @@ impl Tcp {
             return;
         }
         match connection.engine.next_timer() {
-            Some(at_ns) if at_ns > now_ns => self.arm(index, at_ns),
-            Some(_) => self.give_turn(index, Turn::Everything),
             // Nothing is due any more, unless it never got to speak.
-            None if connection.waits_for_peer() => self.give_turn(index, Turn::Everything),
-            None => {}
+            NEVER if !connection.waits_for_peer() => {}
+            at_ns if at_ns > now_ns && at_ns != NEVER => self.arm(index, at_ns),
+            _ => self.give_turn(index, Turn::Everything),
         }
     }
 
-    /// When [`run`](Self::run) has something to do next; `u64::MAX` for never.
+    /// When [`run`](Self::run) has something to do next; [`NEVER`] if nothing is to come.
     pub(crate) fn next_deadline(&mut self) -> u64 {
+        let mut next_ns = self.half_open.next_deadline();
+        if let Some(at_ns) = self.timers.next_deadline() {
+            next_ns = next_ns.min(at_ns);
+        }
         // What was called off must not wake an idle machine.
-        let mut next_ns = self.timers.next_deadline().unwrap_or(u64::MAX).min(self.half_open.next_deadline());
         while let Some(&(by_ns, key)) = self.acknowledgements.front() {
-            match self.connections.get_key_mut(key) {
-                Some(connection) if connection.engine.acknowledge_by().is_some() => {
+            if let Some(connection) = self.connections.get_key_mut(key) {
+                if connection.engine.acknowledge_by() != NEVER {
                     next_ns = next_ns.min(by_ns);
                     break;
                 }
-                Some(connection) => connection.in_acknowledge_queue = false,
-                None => {}
+                connection.in_acknowledge_queue = false;
             }
             self.acknowledgements.pop_front();
         }
         while let Some(&(at_ns, key)) = self.soon.front() {
-            match self.connections.get_key_mut(key) {
-                Some(connection) if connection.engine.next_timer().is_some() => {
+            if let Some(connection) = self.connections.get_key_mut(key) {
+                if connection.engine.next_timer() != NEVER {
                     next_ns = next_ns.min(at_ns);
                     break;
                 }
-                Some(connection) => connection.in_soon_queue = false,
-                None => {}
+                connection.in_soon_queue = false;
             }
             self.soon.pop_front();
         }

@@ -2,7 +2,7 @@
 
 use super::Tcp;
 use super::connection::Turn;
-use super::engine::{Engine, Phase, Read};
+use super::engine::{Engine, NEVER, Phase, Read};
 use super::handshake::initial_sequence;
 use super::segment::Tuple;
 use crate::error::Error;
@@ -149,7 +149,7 @@ impl Tcp {
             _ => {
                 connection.write_closed = true;
                 connection.engine.close(shared);
-                connection.engine.set_patience(Some(ORPHAN_PATIENCE_NS), now_ns);
+                connection.engine.set_patience(ORPHAN_PATIENCE_NS, now_ns);
             }
         }
         connection.phase = connection.engine.phase();
@@ -178,9 +178,10 @@ impl Tcp {
         now_ns: u64,
     ) -> Result<(), Error> {
         let connection = self.connections.get_key_mut(id.0).ok_or(Error::NotConnected)?;
+        let interval_ns = interval_ns.unwrap_or(NEVER);
         connection.engine.set_keep_alive(interval_ns, now_ns);
-        connection.engine.set_patience(interval_ns.map(|interval_ns| interval_ns.saturating_mul(4)), now_ns);
-        if let Some(interval_ns) = interval_ns {
+        connection.engine.set_patience(interval_ns.saturating_mul(4), now_ns);
+        if interval_ns != NEVER {
             self.arm(id.0.index, now_ns.saturating_add(interval_ns));
         }
         Ok(())

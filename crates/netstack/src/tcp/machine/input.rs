@@ -1,6 +1,6 @@
 //! Takes a segment (RFC 9293, 3.10.7): first the case that nearly all are, then the book.
 
-use super::super::engine::Reaction;
+use super::super::engine::{NEVER, Reaction};
 use super::super::options::SynOptions;
 use super::super::segment::{ACK, FIN, PSH, RST, SYN, Segment, after};
 use super::congestion::Advice;
@@ -66,7 +66,7 @@ impl Machine {
             self.state = State::SynReceived;
             self.next = self.una;
         }
-        self.retransmit_at_ns = None;
+        self.retransmit_at_ns = NEVER;
         self.agree(segment.sequence, segment.window, &options);
         Reaction::Turn
     }
@@ -94,7 +94,7 @@ impl Machine {
             }
             self.una = self.top;
             self.next = self.top;
-            self.retransmit_at_ns = None;
+            self.retransmit_at_ns = NEVER;
             self.state = State::Established;
         }
         if after(segment.acknowledgement, self.top) {
@@ -178,7 +178,7 @@ impl Machine {
         if self.window > 0 && was_shut {
             // What the clock was to ask about can go; the byte that asked had no room and goes again.
             self.next = self.una;
-            self.retransmit_at_ns = None;
+            self.retransmit_at_ns = NEVER;
         } else if segment.payload.is_empty() && !moved && !was_shut && self.next != self.una && !segment.has(FIN) {
             let flight = self.top.wrapping_sub(self.una);
             if self.congestion.on_duplicate(flight, self.top, self.segment_bytes) == Advice::Retransmit {
@@ -204,7 +204,7 @@ impl Machine {
             self.again = true;
         }
         let under_way = self.top != self.una;
-        self.retransmit_at_ns = under_way.then(|| now_ns + self.round_trip.timeout_ns());
+        self.retransmit_at_ns = if under_way { now_ns + self.round_trip.timeout_ns() } else { NEVER };
         if self.send.len() == 0 {
             if self.send.has_buffer() {
                 shared.put_buffer(Direction::Send, self.send.take());

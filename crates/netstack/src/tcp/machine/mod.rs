@@ -17,7 +17,7 @@ mod reassembly;
 mod ring;
 pub(super) mod round_trip;
 
-use super::engine::{Engine, Handshake, Output, Phase, Reaction, Read};
+use super::engine::{Engine, Handshake, NEVER, Output, Phase, Reaction, Read};
 use super::options::SynOptions;
 use super::segment::{Segment, Tuple};
 use crate::outbox::PacketSink;
@@ -83,8 +83,8 @@ pub(super) struct Machine {
     again: bool,
     congestion: Congestion,
     round_trip: RoundTrip,
-    /// When what is under way is given up as lost, or a shut window is asked.
-    retransmit_at_ns: Option<u64>,
+    /// When what is under way is given up as lost, or a shut window is asked; [`NEVER`] when neither.
+    retransmit_at_ns: u64,
 
     // Receiving.
     expected: u32,
@@ -100,9 +100,10 @@ pub(super) struct Machine {
 
     // Watching the peer.
     heard_at_ns: u64,
-    patience_ns: Option<u64>,
-    keep_alive_ns: Option<u64>,
-    probe_at_ns: Option<u64>,
+    /// How long it may be silent, and how long before it is asked whether it is there.
+    patience_ns: u64,
+    keep_alive_ns: u64,
+    probe_at_ns: u64,
     challenge_at_ns: u64,
     /// The peer is to be told that this is over.
     reset: bool,
@@ -133,7 +134,7 @@ impl Machine {
             again: false,
             congestion: Congestion::new(0),
             round_trip: RoundTrip::new(),
-            retransmit_at_ns: None,
+            retransmit_at_ns: NEVER,
             expected: 0,
             promised: 0,
             receive: Ring::default(),
@@ -144,9 +145,9 @@ impl Machine {
             owed: Owed::Nothing,
             acknowledged: 0,
             heard_at_ns: 0,
-            patience_ns: None,
-            keep_alive_ns: None,
-            probe_at_ns: None,
+            patience_ns: NEVER,
+            keep_alive_ns: NEVER,
+            probe_at_ns: NEVER,
             challenge_at_ns: 0,
             reset: false,
             silent: false,
@@ -204,8 +205,9 @@ impl Machine {
     /// Ends at once, without a word.
     fn die(&mut self, shared: &mut Shared) {
         self.state = State::Closed;
-        self.retransmit_at_ns = None;
-        self.probe_at_ns = None;
+        self.retransmit_at_ns = NEVER;
+        self.probe_at_ns = NEVER;
+        self.patience_ns = NEVER;
         self.owed = Owed::Nothing;
         self.again = false;
         shared.put_buffer(Direction::Send, self.send.take());
@@ -230,17 +232,17 @@ impl Engine for Machine {
         self.say(now_ns, sink, shared)
     }
 
-    fn next_timer(&self) -> Option<u64> {
-        let patience = self.patience_ns.filter(|_| self.state != State::Closed);
-        let given_up = patience.map(|patience_ns| self.heard_at_ns.saturating_add(patience_ns));
-        [self.retransmit_at_ns, self.probe_at_ns, given_up].into_iter().flatten().min()
+    #[inline]
+    fn next_timer(&self) -> u64 {
+        // Whoever has no patience set waits for ever: the sum stays at the end of time.
+        self.retransmit_at_ns.min(self.probe_at_ns).min(self.heard_at_ns.saturating_add(self.patience_ns))
     }
 
     #[inline]
-    fn acknowledge_by(&self) -> Option<u64> {
+    fn acknowledge_by(&self) -> u64 {
         match self.owed {
-            Owed::By(by_ns) => Some(by_ns),
-            Owed::Nothing | Owed::Now => None,
+            Owed::By(by_ns) => by_ns,
+            Owed::Nothing | Owed::Now => NEVER,
         }
     }
 
@@ -340,9 +342,8 @@ impl Engine for Machine {
     }
 
     fn release(&mut self, shared: &mut Shared) {
-        shared.put_buffer(Direction::Send, self.send.take());
         shared.put_buffer(Direction::Receive, self.receive.take());
-        self.state = State::Closed;
+        self.die(shared);
     }
 
     fn is_silent(&self) -> bool {
@@ -353,12 +354,12 @@ impl Engine for Machine {
         self.no_delay = on;
     }
 
-    fn set_keep_alive(&mut self, interval_ns: Option<u64>, now_ns: u64) {
+    fn set_keep_alive(&mut self, interval_ns: u64, now_ns: u64) {
         self.keep_alive_ns = interval_ns;
-        self.probe_at_ns = interval_ns.map(|interval_ns| now_ns.saturating_add(interval_ns));
+        self.probe_at_ns = now_ns.saturating_add(interval_ns);
     }
 
-    fn set_patience(&mut self, silence_ns: Option<u64>, now_ns: u64) {
+    fn set_patience(&mut self, silence_ns: u64, now_ns: u64) {
         self.heard_at_ns = now_ns;
         self.patience_ns = silence_ns;
     }

@@ -1,6 +1,6 @@
 //! What to send now: one segment at a time, until there is nothing that may go.
 
-use super::super::engine::{Output, Sent};
+use super::super::engine::{NEVER, Output, Sent};
 use super::super::options::SynOptions;
 use super::super::segment::{ACK, FIN, PSH, RST, SYN, after};
 use super::emit::Draft;
@@ -24,14 +24,12 @@ impl Machine {
 
     /// What the clock says about the peer.
     fn watch(&mut self, now_ns: u64, shared: &mut Shared) {
-        if self.patience_ns.is_some_and(|patience_ns| now_ns.saturating_sub(self.heard_at_ns) >= patience_ns)
-            && self.state != State::Closed
-        {
+        if now_ns.saturating_sub(self.heard_at_ns) >= self.patience_ns && self.state != State::Closed {
             self.reset = self.state != State::SynSent;
             self.silent = true;
             self.die(shared);
         }
-        if self.retransmit_at_ns.is_none_or(|at_ns| at_ns > now_ns) || self.next == self.una {
+        if self.retransmit_at_ns > now_ns || self.next == self.una {
             return;
         }
         self.again = false;
@@ -41,7 +39,7 @@ impl Machine {
         } else {
             self.congestion.on_timeout(self.flight_bytes(), self.segment_bytes);
             self.round_trip.on_timeout();
-            self.retransmit_at_ns = None;
+            self.retransmit_at_ns = NEVER;
             self.next = self.una;
         }
     }
@@ -93,12 +91,12 @@ impl Machine {
         let unsent = if after(end, self.next) { end.wrapping_sub(self.next) } else { 0 };
         let flight = self.flight_bytes();
         let mut usable = self.window.min(self.congestion.window_bytes).saturating_sub(flight);
-        let asks = usable == 0 && flight == 0 && self.retransmit_at_ns.is_some_and(|at_ns| at_ns <= now_ns);
+        let asks = usable == 0 && flight == 0 && self.retransmit_at_ns <= now_ns;
         if asks {
             // The peer shut its window: a byte beyond it makes it say whether that still holds.
             usable = 1;
             self.round_trip.on_timeout();
-            self.retransmit_at_ns = None;
+            self.retransmit_at_ns = NEVER;
         }
         let bytes = unsent.min(usable).min(self.segment_bytes);
         let last = bytes == unsent;
@@ -107,8 +105,8 @@ impl Machine {
         if (bytes > 0 && self.is_worth_it(bytes, last, flight, asks)) || (fin && (bytes > 0 || unsent == 0)) {
             return self.send_piece(self.next, bytes, fin, now_ns, sink);
         }
-        if unsent > 0 && flight == 0 && self.window == 0 && self.retransmit_at_ns.is_none() {
-            self.retransmit_at_ns = Some(now_ns + self.round_trip.timeout_ns());
+        if unsent > 0 && flight == 0 && self.window == 0 && self.retransmit_at_ns == NEVER {
+            self.retransmit_at_ns = now_ns + self.round_trip.timeout_ns();
         }
         self.send_acknowledgement(now_ns, sink)
     }
@@ -158,12 +156,11 @@ impl Machine {
 
     /// Asks a silent peer whether it is there: a number that it has had already makes it answer.
     fn send_probe(&mut self, now_ns: u64, sink: &mut dyn PacketSink) -> Output {
-        let Some(interval_ns) = self.keep_alive_ns else { return Output::Nothing };
-        if self.probe_at_ns.is_none_or(|at_ns| at_ns > now_ns) {
+        if self.probe_at_ns > now_ns {
             return Output::Nothing;
         }
-        self.probe_at_ns = Some(now_ns.saturating_add(interval_ns));
-        if now_ns.saturating_sub(self.heard_at_ns) < interval_ns {
+        self.probe_at_ns = now_ns.saturating_add(self.keep_alive_ns);
+        if now_ns.saturating_sub(self.heard_at_ns) < self.keep_alive_ns {
             return Output::Nothing;
         }
         Output::Sent(self.emit(&self.draft(self.una.wrapping_sub(1), ACK), sink))
@@ -190,8 +187,8 @@ impl Machine {
             self.top = self.next;
             self.round_trip.on_send(self.next, now_ns);
         }
-        if self.retransmit_at_ns.is_none() {
-            self.retransmit_at_ns = Some(now_ns + self.round_trip.timeout_ns());
+        if self.retransmit_at_ns == NEVER {
+            self.retransmit_at_ns = now_ns + self.round_trip.timeout_ns();
         }
     }
 
