@@ -20,3 +20,34 @@ fn threads_sleep_at_the_same_time() {
         "60ms of sleep in less time: true",
     ]);
 }
+
+#[test]
+fn the_store_keeps_values() {
+    let running = example("key_value").ports(&[80]).start();
+    let mut client = running.connect(80);
+    let mut ask = |method: &str, path: &str, body: &str| {
+        let length = body.len();
+        client
+            .send(format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes());
+        let (status, body) = client.response();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    };
+    assert_eq!(ask("GET", "/colour", "").0, 404);
+    assert!(matches!(ask("PUT", "/colour", "blue").0, 200 | 201 | 204));
+    assert_eq!(ask("GET", "/colour", ""), (200, "blue".to_owned()));
+    assert_eq!(ask("GET", "/", ""), (200, "1 keys\n".to_owned()));
+    assert!(matches!(ask("PUT", "/colour", "green").0, 200 | 201 | 204));
+    assert_eq!(ask("GET", "/colour", ""), (200, "green".to_owned()));
+}
+
+#[test]
+fn the_web_server_serves_its_site() {
+    let running = example("http_server").ports(&[80]).start();
+    let mut client = running.connect(80);
+    assert!(client.get("/").1.starts_with(b"<!doctype html>"));
+    assert_eq!(client.get("/style.css").0, 200);
+    assert_eq!(client.get("/nothing").0, 404);
+    let (status, body) = client.get("/api/status");
+    let text = String::from_utf8_lossy(&body).into_owned();
+    assert!(status == 200 && text.starts_with("{\"requests\":4,"), "{text}");
+}

@@ -1,9 +1,12 @@
 //! The network against real clients: curl, nc, ping, wrk, and many connections.
 
 use std::io::Write;
+use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 
-use toro_tests::{Client, MACHINES, MachineType, Network, Spec, example, on_private_network, run, skip};
+use toro_tests::{
+    ALL_MACHINES, Client, LIMIT, MACHINES, MachineType, Network, Spec, example, guest, on_private_network, run, skip,
+};
 use toro_vmm::abi::network::Address;
 
 const HTTP: u16 = 80;
@@ -14,7 +17,7 @@ fn server() -> Spec {
 
 #[test]
 fn curl_fetches_a_page() {
-    for machine in MACHINES {
+    for machine in ALL_MACHINES {
         let running = server().machine(machine).start();
         let url = format!("http://{}/", running.listening(HTTP));
         match run("curl", &["-sS", "--max-time", "30", "-w", "\n%{http_code}", &url]) {
@@ -126,6 +129,96 @@ fn a_hundred_thousand_requests_over_ten_thousand_connections() {
     let running = server().memory_mib(16).start();
     crate::soak::requests(running.listening(HTTP).into(), 10_000, 10);
     running.stop().expect_kind("stopped");
+}
+
+#[test]
+fn what_is_sent_comes_back() {
+    for machine in MACHINES {
+        let running = guest("tcp_echo").machine(machine).ports(&[7]).start();
+        let mut client = running.connect(7);
+        let bytes: Vec<u8> = (0..500_000_u32).map(|number| (number % 253) as u8).collect();
+        let sender = {
+            let (mut client, bytes) = (client.clone_handle(), bytes.clone());
+            std::thread::spawn(move || {
+                client.send(&bytes);
+                client.end_of_stream();
+            })
+        };
+        assert!(client.receive_all() == bytes, "other bytes came back");
+        sender.join().expect("all was sent");
+        running.wait_for("500000 bytes");
+    }
+}
+
+#[test]
+fn many_connections_at_once() {
+    let running = guest("tcp_echo").memory_mib(32).ports(&[7]).start();
+    let mut clients: Vec<Client> = (0..200)
+        .map(|number: u32| {
+            let mut client = running.connect(7);
+            client.send(&number.to_be_bytes());
+            assert_eq!(client.receive(4), number.to_be_bytes());
+            client
+        })
+        .collect();
+    for client in &mut clients {
+        client.send(b"still there?");
+    }
+    for client in &mut clients {
+        assert_eq!(client.receive(12), b"still there?");
+    }
+}
+
+#[test]
+fn a_guest_connects_to_the_host() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let echo = std::thread::spawn(move || {
+        let (stream, _) = listener.accept()?;
+        std::io::copy(&mut &stream, &mut &stream)?;
+        stream.shutdown(Shutdown::Write)
+    });
+    let spec = guest("tcp_client").arguments(&[&format!("10.0.2.2:{port}")]).ports(&[]);
+    let run = spec.run().expect_status(0);
+    run.expect_stdout(&format!("connected to 10.0.2.2:{port}\n1048576 bytes came back, the same: true\n"));
+    echo.join().expect("no panic").expect("the host's end works");
+}
+
+#[test]
+fn datagrams_come_back() {
+    for machine in MACHINES {
+        let running = guest("udp_echo").machine(machine).udp_port(7).start();
+        running.wait_for("ready");
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        socket.connect(running.guest.ports()[0].host).expect("an address");
+        socket.set_read_timeout(Some(LIMIT)).expect("a time above zero");
+        for length in [1, 100, 1472] {
+            let (sent, mut back) = (vec![length as u8; length], vec![0; 2000]);
+            socket.send(&sent).expect("sent");
+            let length = socket.recv(&mut back).expect("an answer");
+            assert_eq!(back[..length], sent);
+        }
+    }
+}
+
+#[test]
+fn a_machine_talks_to_itself() {
+    let expected = "tcp: 300000\nudp: Ok(\"datagram\") from the right one: true\n";
+    guest("loopback").run().expect_status(0).expect_stdout(expected);
+    guest("loopback").ports(&[]).run().expect_status(0).expect_stdout(expected);
+}
+
+#[test]
+fn what_goes_wrong_says_what_it_is() {
+    guest("net_errors").ports(&[]).run().expect_status(0).expect_lines([
+        "refused: Some(ConnectionRefused)",
+        "refused by myself: Some(ConnectionRefused)",
+        "nobody there in time: true",
+        "in use: Some(AddrInUse)",
+        "not mine: Some(AddrNotAvailable)",
+        "nothing to read in time: Some(TimedOut)",
+        "no datagram in time: Some(TimedOut)",
+    ]);
 }
 
 /// A server at 10.77.0.2 on the TAP interface.

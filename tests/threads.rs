@@ -88,3 +88,9 @@ fn no_wake_up_is_lost_on_the_way_to_idle() {
         guest("idle_stress").machine(machine).run().expect_status(0).expect_stdout("8 pairs came home\n");
     }
 }
+
+#[test]
+fn collections_and_io_do_what_those_of_std_do() {
+    guest("collections").run().expect_status(0);
+    guest("io").run().expect_status(0).expect_stdout("as std does\n");
+}

@@ -28,6 +28,12 @@ impl Client {
         Client { stream: connect().unwrap_or_else(|error| panic!("cannot connect to {address}: {error}")) }
     }
 
+    /// Another handle of the same connection, for another thread.
+    #[track_caller]
+    pub fn clone_handle(&self) -> Client {
+        Client { stream: self.stream.try_clone().unwrap_or_else(|error| panic!("cannot clone: {error}")) }
+    }
+
     /// Sends all of `bytes`.
     #[track_caller]
     pub fn send(&mut self, bytes: &[u8]) {
