@@ -10,5 +10,6 @@ mod net;
 mod outcome;
 mod protection;
 mod soak;
+mod sockets;
 mod threads;
 mod time;

@@ -7,6 +7,7 @@ mod acpi;
 mod input;
 mod net;
 mod pci;
+mod stack;
 mod virtqueue;
 
 pub use input::Input;
@@ -16,7 +17,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: &[Target] =
-    &[("acpi", acpi::run), ("net", net::run), ("pci", pci::run), ("virtqueue", virtqueue::run)];
+    &[("acpi", acpi::run), ("net", net::run), ("pci", pci::run), ("stack", stack::run), ("virtqueue", virtqueue::run)];
 
 /// The target of this name.
 pub fn target(name: &str) -> Option<Target> {

@@ -2,8 +2,8 @@
 //!
 //! ```no_run
 //! # fn example() -> toro::io::Result<()> {
-//! use toro::net::TcpListener;
 //! use toro::io::{Read, Write};
+//! use toro::net::TcpListener;
 //!
 //! let listener = TcpListener::bind("0.0.0.0:7")?;
 //! for stream in listener.incoming() {

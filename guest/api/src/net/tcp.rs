@@ -6,7 +6,7 @@ use crate::io::{self, ErrorKind, Read, Write};
 use alloc::sync::Arc;
 use core::fmt;
 use core::net::SocketAddrV4;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 use toro_kernel::net::tcp::{Connection, Listener};
 use toro_kernel::time::deadline_after;
@@ -36,7 +36,6 @@ pub struct TcpStream {
 /// What all clones of a stream have in common.
 struct Shared {
     connection: Connection,
-    read_closed: AtomicBool,
     read_timeout_ns: AtomicU64,
     write_timeout_ns: AtomicU64,
 }
@@ -87,7 +86,6 @@ impl TcpStream {
         TcpStream {
             shared: Arc::new(Shared {
                 connection,
-                read_closed: AtomicBool::new(false),
                 read_timeout_ns: AtomicU64::new(NEVER),
                 write_timeout_ns: AtomicU64::new(NEVER),
             }),
@@ -134,8 +132,7 @@ impl TcpStream {
     /// None.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         if how != Shutdown::Write {
-            self.shared.read_closed.store(true, Relaxed);
-            self.shared.connection.wake_readers();
+            self.shared.connection.shutdown_read();
         }
         if how != Shutdown::Read {
             self.shared.connection.shutdown_write().map_err(error)?;
@@ -230,9 +227,6 @@ impl Read for &TcpStream {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let shared = &*self.shared;
-        if shared.read_closed.load(Relaxed) {
-            return Ok(0);
-        }
         shared.connection.read(buffer, deadline_ns(&shared.read_timeout_ns)).map_err(error)
     }
 }

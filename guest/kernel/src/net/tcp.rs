@@ -7,6 +7,7 @@ use crate::console;
 use crate::sched::{WaitOutcome, WaitQueue};
 use alloc::sync::Arc;
 use core::net::SocketAddrV4;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use toro_abi::control::{Control, Protocol};
 use toro_netstack::{ConnectionId, Ending, Error, ListenerId, Stack};
 
@@ -25,6 +26,8 @@ pub struct Listener {
 pub struct Connection {
     id: ConnectionId,
     queues: Arc<Queues>,
+    /// The program has read enough.
+    read_closed: AtomicBool,
 }
 
 /// Asks the stack until it has an answer.
@@ -88,7 +91,8 @@ impl Drop for Listener {
 
 impl Connection {
     fn new(id: ConnectionId) -> Self {
-        Connection { id, queues: with(|network| network.sockets.connections.queues(id.index())) }
+        let queues = with(|network| network.sockets.connections.queues(id.index()));
+        Connection { id, queues, read_closed: AtomicBool::new(false) }
     }
 
     /// Connects, waiting first for an address of our own if one may still come.
@@ -116,7 +120,12 @@ impl Connection {
     #[inline]
     pub fn read(&self, buffer: &mut [u8], deadline_ns: Option<u64>) -> Result<usize, Error> {
         let _kernel = depth::enter();
-        wait(&self.queues.readers, deadline_ns, |stack| stack.tcp_read(self.id, buffer))
+        wait(&self.queues.readers, deadline_ns, |stack| {
+            if self.read_closed.load(Relaxed) {
+                return Ok(0);
+            }
+            stack.tcp_read(self.id, buffer)
+        })
     }
 
     /// Takes as much of `data` as there is room for, waiting until there is some. It is sent when the thread next waits
@@ -139,9 +148,10 @@ impl Connection {
         with(|network| network.stack.tcp_shutdown_write(self.id))
     }
 
-    /// Wakes those who read, because somebody on this side has decided that there is nothing more to read.
-    pub fn wake_readers(&self) {
+    /// Ends the receiving half, for this side: whoever reads, now or later, finds the end.
+    pub fn shutdown_read(&self) {
         let _kernel = depth::enter();
+        self.read_closed.store(true, Relaxed);
         self.queues.readers.wake_all();
     }
 

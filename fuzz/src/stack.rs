@@ -1,0 +1,270 @@
+//! The network stack between a program and a peer that both do as the bytes say: frames as they are, segments whose
+//! headers are right as far as they must be to get in, calls in any order, and time that jumps.
+
+use crate::Input;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use toro_netstack::{
+    Address, Checksum, Config, ConnectionId, Device, Ending, Event, Full, Limits, ListenerId, Received, Stack, UdpId,
+};
+
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+const STEPS_MAX: usize = 400;
+
+/// A device with so much room; it looks at what it is given.
+#[derive(Default)]
+struct Port {
+    room: usize,
+    /// Numbers of the last segment to the peer, so that answers can fit.
+    sequence: u32,
+    acknowledgement: u32,
+    ports: (u16, u16),
+}
+
+impl Device for Port {
+    fn ready(&mut self) -> bool {
+        self.room > 0
+    }
+
+    fn transmit(&mut self, len: usize, _: Checksum, fill: impl FnOnce(&mut [u8])) -> Result<(), Full> {
+        self.room = self.room.checked_sub(1).ok_or(Full)?;
+        assert!((14..=1514).contains(&len), "a frame of {len} bytes");
+        let mut frame = vec![0xa5; len];
+        fill(&mut frame);
+        assert_eq!(frame[6..12], MAC);
+        if frame[12..14] == [8, 0] {
+            assert_eq!(usize::from(u16::from_be_bytes([frame[16], frame[17]])), len - 14);
+            assert_eq!(sum(&frame[14..34]), 0xffff, "the header's checksum is wrong");
+            if frame[23] == 6 {
+                let number = |at: usize| u32::from_be_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]);
+                self.sequence = number(38);
+                self.acknowledgement = number(42);
+                self.ports = (u16::from_be_bytes([frame[34], frame[35]]), u16::from_be_bytes([frame[36], frame[37]]));
+            }
+        }
+        Ok(())
+    }
+}
+
+struct World {
+    stack: Stack,
+    port: Port,
+    now_ns: u64,
+    listeners: Vec<ListenerId>,
+    connections: Vec<ConnectionId>,
+    sockets: Vec<UdpId>,
+}
+
+pub(crate) fn run(data: &[u8]) {
+    let mut input = Input::new(data);
+    let mut config = Config::new(MAC, [1, 2, 3, 4]);
+    config.limits = Limits::for_memory(256 << 10);
+    let memory_max = config.limits.memory_bytes as u64;
+    let mut world = World {
+        stack: Stack::new(config),
+        port: Port::default(),
+        now_ns: 1,
+        listeners: Vec::new(),
+        connections: Vec::new(),
+        sockets: Vec::new(),
+    };
+    if input.byte() & 1 == 0 {
+        let address = Address { ip: OWN, prefix_bits: 24, gateway: Some(PEER), dns: None };
+        assert!(world.stack.set_address(address));
+    } else {
+        world.stack.start_dhcp(world.now_ns);
+    }
+    for _ in 0..STEPS_MAX {
+        if input.is_empty() {
+            break;
+        }
+        world.step(&mut input);
+        let statistics = world.stack.statistics();
+        assert!(statistics.memory_bytes <= memory_max, "{statistics:?}");
+    }
+}
+
+impl World {
+    fn step(&mut self, input: &mut Input<'_>) {
+        match input.byte() % 16 {
+            0 => self.frame(input),
+            1 => self.packet(input, 1),
+            2 => self.packet(input, 17),
+            3 => self.arp(input),
+            4..=7 => self.segment(input),
+            8 => {
+                self.port.room = usize::from(input.byte() % 8);
+                self.stack.flush(&mut self.port, self.now_ns);
+            }
+            9 => {
+                // Up to 18 minutes.
+                self.now_ns += u64::from(input.u16()) << (input.byte() % 25);
+            }
+            10 => {
+                let next = self.stack.next_deadline();
+                self.now_ns = self.now_ns.max(next.unwrap_or(0));
+            }
+            11..=14 => self.call(input),
+            _ => {
+                while let Some(event) = self.stack.next_event() {
+                    if let Event::Acceptable(listener) = event {
+                        self.connections.extend(self.stack.tcp_accept(listener).map(|(id, _)| id));
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, frame: &[u8]) {
+        self.stack.receive(frame, Received::Verified, self.now_ns);
+    }
+
+    /// Bytes as they are, addressed to us or not.
+    fn frame(&mut self, input: &mut Input<'_>) {
+        let mut frame = MAC.to_vec();
+        frame.extend(bytes(input));
+        if input.byte() & 1 == 0 {
+            frame.drain(..6);
+        }
+        self.stack.receive(&frame, Received::Unverified, self.now_ns);
+    }
+
+    fn packet(&mut self, input: &mut Input<'_>, protocol: u8) {
+        let mut payload = bytes(input);
+        if protocol == 1 && payload.len() >= 4 {
+            payload[2..4].fill(0);
+            let checksum = !sum(&payload);
+            payload[2..4].copy_from_slice(&checksum.to_be_bytes());
+        }
+        let source = if input.byte() & 7 == 0 { Ipv4Addr::from_bits(input.u32()) } else { PEER };
+        let destination = if input.byte() & 7 == 0 { Ipv4Addr::from_bits(input.u32()) } else { OWN };
+        let frame = ip_frame(source, destination, protocol, &payload);
+        self.take(&frame);
+    }
+
+    fn arp(&mut self, input: &mut Input<'_>) {
+        let mut frame = [&MAC[..], &PEER_MAC, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1 + input.byte() % 3], &PEER_MAC].concat();
+        let ip = if input.byte() & 1 == 0 { PEER } else { Ipv4Addr::from_bits(0x0a00_0000 | u32::from(input.u16())) };
+        frame.extend(ip.octets());
+        frame.extend([0; 6]);
+        frame.extend(OWN.octets());
+        self.take(&frame);
+    }
+
+    /// A segment that fits what we said last, give or take what the bytes say.
+    fn segment(&mut self, input: &mut Input<'_>) {
+        let kind = input.byte();
+        let (own, peer) = if kind & 1 == 0 { self.port.ports } else { (80, 1000 + u16::from(input.byte())) };
+        let near = |base: u32, input: &mut Input<'_>| match input.byte() % 4 {
+            0 => base,
+            1 => base.wrapping_add(u32::from(input.byte())),
+            2 => base.wrapping_sub(u32::from(input.u16())),
+            _ => base.wrapping_add(input.u32()),
+        };
+        let sequence = near(self.port.acknowledgement, input);
+        let acknowledgement = near(self.port.sequence.wrapping_add(1), input);
+        let options = if kind & 2 == 0 { Vec::new() } else { bytes(input) };
+        let options = &options[..options.len().min(40) & !3];
+        let mut tcp = Vec::new();
+        tcp.extend(peer.to_be_bytes());
+        tcp.extend(own.to_be_bytes());
+        tcp.extend(sequence.to_be_bytes());
+        tcp.extend(acknowledgement.to_be_bytes());
+        tcp.push(((5 + options.len() / 4) << 4) as u8);
+        tcp.push(input.byte());
+        tcp.extend(input.u16().to_be_bytes());
+        tcp.extend([0; 4]);
+        tcp.extend(options);
+        if kind & 4 == 0 {
+            tcp.extend(bytes(input));
+        } else {
+            tcp.resize(tcp.len() + usize::from(input.u16() % 1400), kind);
+        }
+        let frame = ip_frame(PEER, OWN, 6, &tcp);
+        self.take(&frame);
+    }
+
+    fn call(&mut self, input: &mut Input<'_>) {
+        let kind = input.byte();
+        let which = usize::from(input.byte());
+        let any = |port| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        let connection = self.connections.get(which % self.connections.len().max(1)).copied();
+        let socket = self.sockets.get(which % self.sockets.len().max(1)).copied();
+        match (kind % 14, connection, socket) {
+            (0, ..) => self.listeners.extend(self.stack.tcp_listen(any(80), which)),
+            (1, ..) => {
+                let to = if which & 1 == 0 { PEER } else { Ipv4Addr::LOCALHOST };
+                self.connections.extend(self.stack.tcp_connect(SocketAddrV4::new(to, 80), self.now_ns));
+            }
+            (2, ..) if !self.listeners.is_empty() => {
+                let listener = self.listeners[which % self.listeners.len()];
+                self.connections.extend(self.stack.tcp_accept(listener).map(|(id, _)| id));
+            }
+            (3, ..) if which == 0 => self.listeners.drain(..).for_each(|id| self.stack.tcp_close_listener(id)),
+            (4, Some(id), _) => {
+                let _ = self.stack.tcp_read(id, &mut vec![0; usize::from(input.u16() % 9000)]);
+            }
+            (5, Some(id), _) => {
+                let _ = self.stack.tcp_write(id, &vec![7; usize::from(input.u16() % 9000)]);
+            }
+            (6, Some(id), _) => {
+                let _ = self.stack.tcp_shutdown_write(id);
+            }
+            (7, Some(id), _) => {
+                let ending = if input.byte() & 1 == 0 { Ending::Orderly } else { Ending::Reset };
+                self.stack.tcp_close(id, ending, self.now_ns);
+            }
+            (8, Some(id), _) => {
+                let _ = self.stack.tcp_set_no_delay(id, which & 1 == 0);
+                let _ = self.stack.tcp_connected(id);
+            }
+            (9, Some(id), _) => {
+                let _ = self.stack.tcp_set_keep_alive(id, Some(u64::from(input.u32()) << 8), self.now_ns);
+            }
+            (10, ..) => self.sockets.extend(self.stack.udp_bind(any(u16::from(input.byte() % 4)))),
+            (11, _, Some(id)) => {
+                let to = SocketAddrV4::new(if which & 1 == 0 { PEER } else { OWN }, u16::from(input.byte() % 4));
+                let _ = self.stack.udp_send(id, &vec![9; usize::from(input.u16() % 2000)], to);
+                if which & 2 == 0 {
+                    let _ = self.stack.udp_connect(id, to);
+                }
+            }
+            (12, _, Some(id)) => {
+                let _ = self.stack.udp_receive(id, &mut [0; 100], which & 1 == 0);
+            }
+            (13, _, Some(id)) => {
+                self.stack.udp_close(id);
+                self.sockets.retain(|other| *other != id);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Up to 255 of the bytes that are left.
+fn bytes(input: &mut Input<'_>) -> Vec<u8> {
+    let len = input.byte();
+    (0..len).map_while(|_| (!input.is_empty()).then(|| input.byte())).collect()
+}
+
+fn ip_frame(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let total = (20 + payload.len() as u16).to_be_bytes();
+    let mut header = vec![0x45, 0, total[0], total[1], 0, 0, 0x40, 0, 64, protocol, 0, 0];
+    header.extend(source.octets());
+    header.extend(destination.octets());
+    let checksum = !sum(&header);
+    header[10..12].copy_from_slice(&checksum.to_be_bytes());
+    [&MAC[..], &PEER_MAC, &[8, 0], &header, payload].concat()
+}
+
+/// The ones' complement sum.
+fn sum(data: &[u8]) -> u16 {
+    let mut sum: u32 =
+        data.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]))).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
