@@ -15,7 +15,9 @@ const SECOND_NS: u64 = 1_000_000_000;
 const FRESH_NS: u64 = 60 * SECOND_NS;
 const CONFIRM_NS: u64 = 10 * SECOND_NS;
 const TRIES_MAX: u8 = 3;
-const HELD_PACKETS_MAX: usize = 4;
+/// Packets that wait for one neighbour, and for all: enough for a burst of handshakes from behind a router.
+const HELD_PACKETS_MAX: usize = 64;
+const HELD_PACKETS_MAX_ALL: usize = 128;
 const WAITING_MAX: usize = 64;
 const ARP_BYTES: usize = 28;
 
@@ -52,6 +54,8 @@ pub(crate) struct Neighbors {
     /// Copies are certain until then.
     certain_until_ns: u64,
     asked: usize,
+    /// Packets that wait.
+    held: usize,
 }
 
 /// What became of a question.
@@ -65,7 +69,7 @@ pub(crate) struct Answer {
 
 impl Neighbors {
     pub(crate) fn new(entries_max: usize) -> Self {
-        Neighbors { entries: BTreeMap::new(), entries_max, epoch: 1, certain_until_ns: 0, asked: 0 }
+        Neighbors { entries: BTreeMap::new(), entries_max, epoch: 1, certain_until_ns: 0, asked: 0, held: 0 }
     }
 
     /// A token under which a copied address is still certain, if `epoch` is it.
@@ -125,8 +129,9 @@ impl Neighbors {
     }
 
     fn forget(&mut self, ip: Ipv4Addr) {
-        if let Some(Entry::Asked { .. }) = self.entries.remove(&ip) {
+        if let Some(Entry::Asked { held, .. }) = self.entries.remove(&ip) {
             self.asked -= 1;
+            self.held -= held.len();
         }
         self.epoch = self.epoch.wrapping_add(1);
     }
@@ -134,7 +139,8 @@ impl Neighbors {
     /// Keeps a packet until its neighbour answers; gives it back when no question is out or too many wait.
     pub(crate) fn hold(&mut self, ip: Ipv4Addr, packet: Vec<u8>) -> Result<(), Vec<u8>> {
         match self.entries.get_mut(&ip) {
-            Some(Entry::Asked { held, .. }) if held.len() < HELD_PACKETS_MAX => {
+            Some(Entry::Asked { held, .. }) if held.len() < HELD_PACKETS_MAX && self.held < HELD_PACKETS_MAX_ALL => {
+                self.held += 1;
                 held.push(packet);
                 Ok(())
             }
@@ -194,6 +200,7 @@ impl Neighbors {
         match before {
             Some(Entry::Asked { held, waiting, .. }) => {
                 self.asked -= 1;
+                self.held -= held.len();
                 Answer { held, waiting }
             }
             _ => Answer::default(),
@@ -234,6 +241,7 @@ impl Neighbors {
                 && *again_at_ns <= now_ns
             {
                 if *tries == TRIES_MAX {
+                    self.held -= held.len();
                     failed.held.append(held);
                     failed.waiting.append(waiting);
                     given_up.push(*ip);
@@ -254,6 +262,7 @@ impl Neighbors {
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.asked = 0;
+        self.held = 0;
         self.epoch = self.epoch.wrapping_add(1);
     }
 }

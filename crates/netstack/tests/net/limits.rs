@@ -1,7 +1,7 @@
 //! What a peer or a program can make grow has a bound, and past it the refusal is typed or counted.
 
-use crate::frames::{Flags, Segment};
-use crate::world::{CLIENT, SECOND_NS, SERVER, World, at, config};
+use crate::frames::{Flags, Segment, arp_frame};
+use crate::world::{CLIENT, SECOND_NS, SERVER, World, at, config, ip, mac};
 use core::net::{Ipv4Addr, SocketAddrV4};
 use toro_netstack::{Ending, Error, Event, Limits};
 
@@ -162,6 +162,22 @@ fn a_closed_listener_refuses() {
     let late = world.stacks[CLIENT].tcp_connect(at(SERVER, 80), world.now_ns).unwrap();
     world.run_for(SECOND_NS / 2);
     assert_eq!(world.stacks[CLIENT].tcp_connected(late), Err(Error::ConnectionRefused));
+}
+
+#[test]
+fn a_burst_of_handshakes_waits_for_the_first_arp_answer() {
+    let mut world = World::new();
+    world.listen(80, 128);
+    for port in 0..60 {
+        world.inject(SERVER, &Segment::between(CLIENT, 2000 + port, SERVER, 80).flags(Flags::SYN).frame());
+    }
+    let now_ns = world.now_ns;
+    world.stacks[SERVER].flush(&mut world.ports[SERVER], now_ns);
+    let question = world.ports[SERVER].sent.drain(..).collect::<Vec<_>>();
+    assert_eq!(question.len(), 1, "one question for the neighbour");
+    world.inject(SERVER, &arp_frame(2, (mac(CLIENT), ip(CLIENT)), SERVER, ip(SERVER)));
+    world.stacks[SERVER].flush(&mut world.ports[SERVER], now_ns);
+    assert_eq!(world.ports[SERVER].sent.len(), 60, "an answer was lost");
 }
 
 #[test]
