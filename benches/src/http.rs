@@ -34,6 +34,20 @@ impl Client {
         self.read_response()
     }
 
+    /// Stores `body` under `path`, as the key-value example does.
+    pub fn put(&mut self, path: &str, body: &str) -> io::Result<Response> {
+        let length = body.len();
+        let request = format!("PUT {path} HTTP/1.1\r\nHost: toro\r\nContent-Length: {length}\r\n\r\n{body}");
+        self.stream.write_all(request.as_bytes())?;
+        self.read_response()
+    }
+
+    /// One request that leaves the connection open, for another path than `/`.
+    pub fn get_path(&mut self, path: &str) -> io::Result<Response> {
+        self.stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: toro\r\n\r\n").as_bytes())?;
+        self.read_response()
+    }
+
     /// One request that asks the guest to close; returns after its end of stream.
     pub fn get_and_close(mut self) -> io::Result<Response> {
         self.stream.write_all(CLOSE)?;

@@ -33,6 +33,7 @@ pub struct Subjects {
     /// The counter plugin.
     pub plugin: std::path::PathBuf,
     server: Image,
+    store: Image,
     hello: Image,
 }
 
@@ -42,6 +43,7 @@ impl Subjects {
         Ok(Subjects {
             plugin: artifact::plugin()?,
             server: Image::build("http_server")?,
+            store: Image::build("key_value")?,
             hello: Image::build("hello")?,
         })
     }
@@ -110,12 +112,16 @@ fn counts(report: &mut Report, subjects: &Subjects, server: &Guest) {
     let idle = measure::idle(server, MachineType::Microvm, plugin, Duration::from_secs(5));
     report.add(steady("idle_wakeups", "wake-ups when idle", "a second", 0.0), idle.map(|idle| idle.wakeups_per_s));
     for (style, key, what, target) in [
-        (Style::KeepAlive, "keepalive", "a keep-alive request, microvm", 4e3),
-        (Style::Close, "connection", "a connection and request, microvm", 15e3),
+        (Style::KeepAlive, "keepalive", "a keep-alive request for 665 bytes, microvm", 4e3),
+        (Style::Close, "connection", "a connection and the same request, microvm", 15e3),
     ] {
         let cost = measure::request_cost(server, MachineType::Microvm, plugin, false, style, REQUESTS);
         report.add(steady(key, what, "instructions", target), cost.map(|cost| cost.instructions));
     }
+    let store = toro_guest(&subjects.store, true);
+    let small = measure::small_request_cost(&store, MachineType::Microvm, plugin, REQUESTS);
+    let row = steady("keepalive_small", "a keep-alive request for 6 bytes, microvm", "instructions", 4e3);
+    report.add(row, small.map(|cost| cost.instructions));
     let cost = measure::request_cost(server, MachineType::Q35, plugin, true, Style::KeepAlive, REQUESTS);
     report.add(
         steady("keepalive_exits", "device exits a keep-alive request, q35", "exits", 1.0),
