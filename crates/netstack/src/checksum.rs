@@ -1,4 +1,4 @@
-//! The Internet checksum, eight bytes at a time.
+//! The Internet checksum, sixteen bytes at a time.
 //!
 //! A ones' complement sum does not care about byte order as long as the result is stored the way the words were read, so
 //! everything here reads and writes little-endian words, with the carry brought round.
@@ -15,10 +15,18 @@ impl Sum {
 
     /// Adds bytes that start at an even offset of what is summed.
     pub(crate) fn bytes(self, data: &[u8]) -> Sum {
-        let (words, mut rest) = data.as_chunks::<8>();
-        let mut sum = 0u128;
-        for word in words {
-            sum += u128::from(u64::from_le_bytes(*word));
+        let (blocks, mut rest) = data.as_chunks::<16>();
+        // The carry out of 128 bits counts apart: it stands for one in the lowest place.
+        let (mut sum, mut carries) = (0u128, 0u64);
+        for block in blocks {
+            let (more, carry) = sum.overflowing_add(u128::from_le_bytes(*block));
+            sum = more;
+            carries += u64::from(carry);
+        }
+        let mut sum = (sum & u128::from(u64::MAX)) + (sum >> 64) + u128::from(carries);
+        if let Some((eight, more)) = rest.split_first_chunk::<8>() {
+            sum += u128::from(u64::from_le_bytes(*eight));
+            rest = more;
         }
         if let Some((four, more)) = rest.split_first_chunk::<4>() {
             sum += u128::from(u32::from_le_bytes(*four));

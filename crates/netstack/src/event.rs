@@ -59,6 +59,11 @@ impl Events {
     }
 
     #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<Event> {
         self.0.pop_front()
     }

@@ -3,7 +3,7 @@
 //! 1. **Pure.** No processor, driver, thread or clock: [`Stack`] is a value, so two of them can talk in a test, in virtual
 //!    time, over a wire that loses, repeats and reorders what a seed says.
 //! 2. **Cost does not grow with connections.** A keyed hash finds the connection; each has a TCP engine of its own
-//!    (smoltcp's, behind a small trait in `tcp/engine.rs`).
+//!    (`tcp/machine`, behind a small trait in `tcp/engine.rs`), and buffers only while there are bytes in them.
 //! 3. **Everything a peer can make grow is bounded** (`config.rs`), and past the bound there is a typed refusal or a
 //!    counted drop. Handshakes and closed connections cost a few numbers, not buffers.
 //! 4. **Calls never send.** Frames leave at [`Stack::flush`], so acknowledgements ride on answers, and one notification of

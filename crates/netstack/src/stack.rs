@@ -333,6 +333,13 @@ impl Stack {
         (next_ns != u64::MAX).then_some(next_ns)
     }
 
+    /// Whether something happened that nobody took yet.
+    #[inline]
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.shared.events.is_empty()
+    }
+
     /// The next thing that happened.
     pub fn next_event(&mut self) -> Option<Event> {
         self.shared.events.pop()

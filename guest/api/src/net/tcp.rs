@@ -8,13 +8,10 @@ use core::fmt;
 use core::net::SocketAddrV4;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
-use toro_kernel::net::tcp::{Connection, Listener};
-use toro_kernel::time::deadline_after;
+use toro_kernel::net::tcp::{Connection, Listener, NO_TIMEOUT};
 
 /// Connections that may wait to be accepted; past it, newcomers are asked to come again.
 const BACKLOG: usize = 128;
-/// No limit on waiting, as a number of nanoseconds.
-const NEVER: u64 = u64::MAX;
 
 /// Somebody who can be connected to.
 #[derive(Debug)]
@@ -54,7 +51,7 @@ impl TcpListener {
     /// # Errors
     /// None for now; a connection that failed while it waited is not reported.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (connection, peer) = self.listener.accept(None).map_err(error)?;
+        let (connection, peer) = self.listener.accept(NO_TIMEOUT).map_err(error)?;
         Ok((TcpStream::new(connection), SocketAddr::V4(peer)))
     }
 
@@ -86,8 +83,8 @@ impl TcpStream {
         TcpStream {
             shared: Arc::new(Shared {
                 connection,
-                read_timeout_ns: AtomicU64::new(NEVER),
-                write_timeout_ns: AtomicU64::new(NEVER),
+                read_timeout_ns: AtomicU64::new(NO_TIMEOUT),
+                write_timeout_ns: AtomicU64::new(NO_TIMEOUT),
             }),
         }
     }
@@ -97,7 +94,7 @@ impl TcpStream {
     /// # Errors
     /// Refused, unreachable, or no answer within a minute.
     pub fn connect(address: impl ToSocketAddrs) -> io::Result<Self> {
-        first_of(address, |address| open(address, None))
+        first_of(address, |address| open(address, NO_TIMEOUT))
     }
 
     /// Connects, or gives up after `timeout`.
@@ -106,8 +103,7 @@ impl TcpStream {
     /// As [`connect`](Self::connect), and [`ErrorKind::TimedOut`].
     pub fn connect_timeout(address: &SocketAddr, timeout: Duration) -> io::Result<Self> {
         check(timeout)?;
-        let deadline_ns = deadline_after(timeout);
-        first_of(address, |address| open(address, Some(deadline_ns)))
+        first_of(address, |address| open(address, nanoseconds(timeout)))
     }
 
     /// The other end.
@@ -161,7 +157,7 @@ impl TcpStream {
     /// # Errors
     /// None.
     pub fn set_keepalive(&self, interval: Option<Duration>) -> io::Result<()> {
-        let interval_ns = interval.map(|interval| u64::try_from(interval.as_nanos()).unwrap_or(NEVER));
+        let interval_ns = interval.map(nanoseconds);
         self.shared.connection.set_keep_alive(interval_ns).map_err(error)
     }
 
@@ -198,8 +194,13 @@ impl TcpStream {
     }
 }
 
-fn open(address: SocketAddrV4, deadline_ns: Option<u64>) -> io::Result<TcpStream> {
-    Ok(TcpStream::new(Connection::connect(address, deadline_ns).map_err(error)?))
+fn open(address: SocketAddrV4, timeout_ns: u64) -> io::Result<TcpStream> {
+    Ok(TcpStream::new(Connection::connect(address, timeout_ns).map_err(error)?))
+}
+
+/// 584 years and more are for ever.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(NO_TIMEOUT)
 }
 
 fn check(timeout: Duration) -> io::Result<()> {
@@ -211,23 +212,19 @@ fn check(timeout: Duration) -> io::Result<()> {
 
 fn set_timeout(stored: &AtomicU64, timeout: Option<Duration>) -> io::Result<()> {
     timeout.map_or(Ok(()), check)?;
-    stored.store(timeout.map_or(NEVER, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(NEVER)), Relaxed);
+    stored.store(timeout.map_or(NO_TIMEOUT, nanoseconds), Relaxed);
     Ok(())
 }
 
 fn timeout(stored: &AtomicU64) -> Option<Duration> {
-    Some(stored.load(Relaxed)).filter(|&timeout_ns| timeout_ns != NEVER).map(Duration::from_nanos)
-}
-
-fn deadline_ns(stored: &AtomicU64) -> Option<u64> {
-    timeout(stored).map(deadline_after)
+    Some(stored.load(Relaxed)).filter(|&timeout_ns| timeout_ns != NO_TIMEOUT).map(Duration::from_nanos)
 }
 
 impl Read for &TcpStream {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let shared = &*self.shared;
-        shared.connection.read(buffer, deadline_ns(&shared.read_timeout_ns)).map_err(error)
+        shared.connection.read(buffer, shared.read_timeout_ns.load(Relaxed)).map_err(error)
     }
 }
 
@@ -235,7 +232,7 @@ impl Write for &TcpStream {
     #[inline]
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let shared = &*self.shared;
-        shared.connection.write(data, deadline_ns(&shared.write_timeout_ns)).map_err(error)
+        shared.connection.write(data, shared.write_timeout_ns.load(Relaxed)).map_err(error)
     }
 
     fn flush(&mut self) -> io::Result<()> {

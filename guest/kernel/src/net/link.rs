@@ -72,7 +72,12 @@ impl Network {
     }
 
     /// Wakes those whom events concern, up to a change of address, which is returned.
+    #[inline]
     fn tell(&mut self) -> Option<Option<super::Address>> {
+        if self.stack.has_events() { self.tell_all() } else { None }
+    }
+
+    fn tell_all(&mut self) -> Option<Option<super::Address>> {
         while let Some(event) = self.stack.next_event() {
             match event {
                 Event::Readable(id) => self.sockets.connections.wake_readers(id.index()),

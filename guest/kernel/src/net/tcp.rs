@@ -1,4 +1,4 @@
-//! TCP for threads: each call waits until the stack has an answer, or until its deadline.
+//! TCP for threads: each call waits until the stack has an answer, or until its time is over.
 
 use super::sockets::Queues;
 use super::{wait_for_address, with};
@@ -30,16 +30,25 @@ pub struct Connection {
     read_closed: AtomicBool,
 }
 
-/// Asks the stack until it has an answer.
+/// For ever, as a time-out in nanoseconds.
+pub const NO_TIMEOUT: u64 = u64::MAX;
+
+/// Asks the stack until it has an answer, or until the time is over.
+#[inline]
 fn wait<R>(
     queue: &WaitQueue,
-    deadline_ns: Option<u64>,
+    timeout_ns: u64,
     mut ask: impl FnMut(&mut Stack) -> Result<R, Error>,
 ) -> Result<R, Error> {
+    let mut deadline_ns = None;
     loop {
         match with(|network| ask(&mut network.stack)) {
             Err(Error::WouldBlock) => {}
             answer => return answer,
+        }
+        // The clock is looked at only by those who wait.
+        if deadline_ns.is_none() && timeout_ns != NO_TIMEOUT {
+            deadline_ns = Some(time::now_ns().saturating_add(timeout_ns));
         }
         if queue.wait(deadline_ns) == WaitOutcome::TimedOut {
             return Err(Error::TimedOut);
@@ -65,10 +74,10 @@ impl Listener {
     /// Waits for the next connection; with it comes its peer.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] at the deadline.
-    pub fn accept(&self, deadline_ns: Option<u64>) -> Result<(Connection, SocketAddrV4), Error> {
+    /// [`Error::TimedOut`].
+    pub fn accept(&self, timeout_ns: u64) -> Result<(Connection, SocketAddrV4), Error> {
         let _kernel = depth::enter();
-        let (id, peer) = wait(&self.queues.readers, deadline_ns, |stack| stack.tcp_accept(self.id))?;
+        let (id, peer) = wait(&self.queues.readers, timeout_ns, |stack| stack.tcp_accept(self.id))?;
         Ok((Connection::new(id), peer))
     }
 
@@ -98,29 +107,28 @@ impl Connection {
     /// Connects, waiting first for an address of our own if one may still come.
     ///
     /// # Errors
-    /// Why it did not come about; [`Error::TimedOut`] at the deadline.
-    pub fn connect(remote: SocketAddrV4, deadline_ns: Option<u64>) -> Result<Self, Error> {
+    /// Why it did not come about; [`Error::TimedOut`].
+    pub fn connect(remote: SocketAddrV4, timeout_ns: u64) -> Result<Self, Error> {
         let _kernel = depth::enter();
-        if !remote.ip().is_loopback() {
-            let limit_ns = deadline_ns.unwrap_or_else(|| time::now_ns() + ADDRESS_WAIT_NS);
-            if !wait_for_address(Some(limit_ns)) {
-                return Err(Error::NetworkUnreachable);
-            }
+        let start_ns = time::now_ns();
+        if !remote.ip().is_loopback() && !wait_for_address(Some(start_ns + ADDRESS_WAIT_NS.min(timeout_ns))) {
+            return Err(Error::NetworkUnreachable);
         }
+        let waited_ns = if timeout_ns == NO_TIMEOUT { 0 } else { time::now_ns() - start_ns };
         let id = with(|network| network.stack.tcp_connect(remote, time::now_ns()))?;
         let connection = Connection::new(id);
-        wait(&connection.queues.writers, deadline_ns, |stack| stack.tcp_connected(id))?;
+        wait(&connection.queues.writers, timeout_ns.saturating_sub(waited_ns), |stack| stack.tcp_connected(id))?;
         Ok(connection)
     }
 
     /// Reads what has come, waiting until something has; 0 at the end of the peer's stream.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] at the deadline, else why the stream broke off.
+    /// [`Error::TimedOut`], or why the stream broke off.
     #[inline]
-    pub fn read(&self, buffer: &mut [u8], deadline_ns: Option<u64>) -> Result<usize, Error> {
+    pub fn read(&self, buffer: &mut [u8], timeout_ns: u64) -> Result<usize, Error> {
         let _kernel = depth::enter();
-        wait(&self.queues.readers, deadline_ns, |stack| {
+        wait(&self.queues.readers, timeout_ns, |stack| {
             if self.read_closed.load(Relaxed) {
                 return Ok(0);
             }
@@ -132,11 +140,11 @@ impl Connection {
     /// or yields.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] at the deadline, else why nothing can be sent.
+    /// [`Error::TimedOut`], or why nothing can be sent.
     #[inline]
-    pub fn write(&self, data: &[u8], deadline_ns: Option<u64>) -> Result<usize, Error> {
+    pub fn write(&self, data: &[u8], timeout_ns: u64) -> Result<usize, Error> {
         let _kernel = depth::enter();
-        wait(&self.queues.writers, deadline_ns, |stack| stack.tcp_write(self.id, data))
+        wait(&self.queues.writers, timeout_ns, |stack| stack.tcp_write(self.id, data))
     }
 
     /// Ends the sending half after what was written; reading goes on.
