@@ -62,20 +62,16 @@ pub fn entry_to_main(guest: &Guest, machine: MachineType, plugin: &Path, watches
     Ok(main.instructions - entry.instructions)
 }
 
-/// What one request costs, on average over a phase.
+/// What one request costs.
 #[derive(Clone, Debug)]
 pub struct RequestCost {
-    /// Instructions.
+    /// Instructions from one answer to the next, the median of a phase.
     pub instructions: f64,
-    /// Instructions with `rep` iterations left out.
-    pub instructions_without_rep: f64,
-    /// Exits to the VMM; device memory is in it when the plugin watched it.
+    /// The same, on average, with what came after the last answer.
+    pub instructions_mean: f64,
+    /// Exits to the VMM on average; device memory is in it when the plugin watched it.
     pub vmm_exits: f64,
-    /// Accesses to interrupt controllers, likewise.
-    pub apic_accesses: f64,
-    /// `hlt` instructions.
-    pub halts: f64,
-    /// Port accesses, and loads and stores of each device, when the plugin watched them.
+    /// Port accesses, and loads and stores of each device, when the plugin watched them; on average.
     pub accesses: BTreeMap<String, f64>,
 }
 
@@ -109,27 +105,37 @@ pub fn small_request_cost(store: &Guest, machine: MachineType, plugin: &Path, co
     cheapest(&vm, count, &mut get)
 }
 
-/// The phase of `count` requests with the fewest instructions, of some: a busy host can only add to them, by splitting
-/// what would arrive together.
+/// Sends phases of `count` requests and takes the one with the cheapest median request. A busy host can only add to a
+/// request, by splitting what would arrive together; the median leaves out those that it did add to.
 fn cheapest(vm: &Vm, count: u64, send: &mut dyn FnMut(u64) -> std::io::Result<()>) -> Result<RequestCost> {
     let mut runs = Vec::new();
     for _ in 0..PHASES {
         let before = at_rest(vm)?;
-        send(count).with_context(|| format!("{count} requests"))?;
-        runs.push(per_request(&(at_rest(vm)? - &before), count));
+        let mut between = Vec::new();
+        let mut last = before.clone();
+        for _ in 0..count {
+            send(1).with_context(|| format!("{count} requests"))?;
+            let now = vm.counters()?.snapshot();
+            between.push(now.clone() - &last);
+            last = now;
+        }
+        runs.push(per_request(&(at_rest(vm)? - &before), &between));
     }
     runs.sort_by(|a, b| a.instructions.total_cmp(&b.instructions));
     Ok(runs.swap_remove(0))
 }
 
-fn per_request(spent: &Snapshot, count: u64) -> RequestCost {
-    let each = |value: u64| value as f64 / count as f64;
+fn per_request(spent: &Snapshot, between: &[Snapshot]) -> RequestCost {
+    let each = |value: u64| value as f64 / between.len() as f64;
+    let median = |count: fn(&Snapshot) -> u64| {
+        let mut counts: Vec<u64> = between.iter().map(count).collect();
+        counts.sort_unstable();
+        counts[counts.len() / 2] as f64
+    };
     RequestCost {
-        instructions: each(spent.get(Counter::Instructions)),
-        instructions_without_rep: each(spent.instructions_without_rep()),
+        instructions: median(|spent| spent.get(Counter::Instructions)),
+        instructions_mean: each(spent.get(Counter::Instructions)),
         vmm_exits: each(spent.vmm_exits()),
-        apic_accesses: each(spent.apic_accesses()),
-        halts: each(spent.get(Counter::Hlt)),
         accesses: accesses(spent).into_iter().map(|(name, count)| (name, each(count))).collect(),
     }
 }
