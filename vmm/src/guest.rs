@@ -31,7 +31,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long a machine may take to go off after its guest has said how it ended.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(5);
 /// How long the last words of a VMM that has ended may take to arrive.
-const ENDING_LIMIT: Duration = Duration::from_secs(1);
+const ENDING_LIMIT: Duration = Duration::from_secs(10);
 /// How long the kernel may take to end a killed process; more is a process stuck in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(20);
 
