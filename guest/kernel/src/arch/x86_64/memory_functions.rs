@@ -1,7 +1,7 @@
 //! `memcpy` and its family, which the compiler calls by name and nobody else provides here.
 //!
 //! Wide moves, not `rep movsb`: an emulated processor executes a repeated instruction byte by byte.
-//! Lengths up to 32 take two overlapping moves; longer ones a loop of 32 bytes and an overlapping tail,
+//! Lengths up to 32 take two overlapping moves; longer ones loops of 128 and 32 bytes and an overlapping tail,
 //! whose source is read first, so that a forward copy may overlap.
 
 #![expect(unsafe_code, reason = "the compiler calls these by name with raw pointers")]
@@ -57,6 +57,31 @@ memcpy:
 10: movups xmm4, [rsi + rdx - 16]
     movups xmm5, [rsi + rdx - 32]
     lea r8, [rdi + rdx]
+    cmp rdx, 128
+    jbe 11f
+12: movups xmm0, [rsi]
+    movups xmm1, [rsi + 16]
+    movups xmm2, [rsi + 32]
+    movups xmm3, [rsi + 48]
+    movups xmm6, [rsi + 64]
+    movups xmm7, [rsi + 80]
+    movups xmm8, [rsi + 96]
+    movups xmm9, [rsi + 112]
+    movups [rdi], xmm0
+    movups [rdi + 16], xmm1
+    movups [rdi + 32], xmm2
+    movups [rdi + 48], xmm3
+    movups [rdi + 64], xmm6
+    movups [rdi + 80], xmm7
+    movups [rdi + 96], xmm8
+    movups [rdi + 112], xmm9
+    sub rsi, -128
+    sub rdi, -128
+    add rdx, -128
+    cmp rdx, 128
+    ja 12b
+    cmp rdx, 32
+    jbe 13f
 11: movups xmm0, [rsi]
     movups xmm1, [rsi + 16]
     add rsi, 32
@@ -66,7 +91,7 @@ memcpy:
     sub rdx, 32
     cmp rdx, 32
     ja 11b
-    movups [r8 - 32], xmm5
+13: movups [r8 - 32], xmm5
     movups [r8 - 16], xmm4
     ret
 20: mov rax, rdi
