@@ -45,6 +45,7 @@ fn steps() -> Vec<Step> {
         clippy("lint", "", &["--workspace", "--all-targets"]),
         clippy("lint guest", "guest", &["--workspace"]),
         Step::cargo("host tests", "", &["test", "-q", "--no-fail-fast", "--workspace", "--exclude", "toro-tests"]),
+        Step::cargo("guest examples", "guest", &["test", "-q", "--doc", "-p", "toro-unikernel"]),
         Step::cargo("corpus replay", "fuzz", &["test", "-q", "--workspace"]),
         Step::cargo("guest build", "guest", &["build", "-q", "--workspace", "--release"]),
         Step::cargo("machine tests", "", &["test", "-q", "-p", "toro-tests"]),
