@@ -79,10 +79,11 @@ impl Addresses {
         if self.is_local(destination) {
             return Some(Way::Loopback);
         }
+        // Without an address of our own there is nothing to send from, not even to everybody.
+        let own = self.own.as_ref()?;
         if self.is_broadcast(destination) || destination.is_multicast() {
             return Some(Way::Broadcast);
         }
-        let own = self.own.as_ref()?;
         if own.is_on_link(destination) { Some(Way::Neighbor(destination)) } else { own.gateway.map(Way::Neighbor) }
     }
 
@@ -108,7 +109,9 @@ mod tests {
         assert_eq!(way(10, 0, 2, 77), Some(Way::Neighbor(Ipv4Addr::new(10, 0, 2, 77))));
         assert_eq!(way(10, 0, 2, 255), Some(Way::Broadcast));
         assert_eq!(way(8, 8, 8, 8), Some(Way::Neighbor(gateway)));
-        assert_eq!(Addresses::default().way(gateway), None);
+        for anybody in [gateway, Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 1)] {
+            assert_eq!(Addresses::default().way(anybody), None);
+        }
         let everywhere = Address { prefix_bits: 0, ..own };
         assert!(everywhere.is_usable() && everywhere.is_on_link(Ipv4Addr::new(1, 2, 3, 4)));
     }

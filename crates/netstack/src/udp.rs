@@ -1,5 +1,6 @@
 //! UDP sockets: one owner for a port, a bounded queue for each, and errors for those that named their peer.
 
+use crate::address::Way;
 use crate::checksum::Sum;
 use crate::device::Received;
 use crate::error::Error;
@@ -118,13 +119,17 @@ impl Udp {
         if len_bytes > shared.config.mtu_bytes {
             return Err(Error::MessageTooLong);
         }
-        if shared.addresses.way(ip).is_none() {
+        let way = shared.addresses.way(ip);
+        let source = match *socket.address.ip() {
+            // No other machine could answer it.
+            bound if bound.is_loopback() && way != Some(Way::Loopback) => return Err(Error::InvalidInput),
+            bound if bound.is_unspecified() => shared.addresses.source_for(ip).ok_or(Error::NetworkUnreachable)?,
+            bound if shared.addresses.is_local(bound) => bound,
+            _ => return Err(Error::AddressNotAvailable),
+        };
+        if way.is_none() {
             return Err(Error::NetworkUnreachable);
         }
-        let source = match *socket.address.ip() {
-            ip if !ip.is_unspecified() => ip,
-            _ => shared.addresses.source_for(ip).ok_or(Error::NetworkUnreachable)?,
-        };
         let ports = (socket.address.port(), port);
         shared.send(ip, len_bytes, &mut |packet| write(packet, source, ip, ports, data));
         Ok(())
