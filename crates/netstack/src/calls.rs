@@ -151,7 +151,8 @@ impl Stack {
     /// Sends a datagram, in one packet or not at all.
     ///
     /// # Errors
-    /// [`Error::MessageTooLong`], [`Error::NetworkUnreachable`]; [`Error::InvalidInput`] for a destination that cannot be,
+    /// [`Error::WouldBlock`] until the next flush. [`Error::OutOfMemory`], [`Error::MessageTooLong`],
+    /// [`Error::NetworkUnreachable`]; [`Error::InvalidInput`] for a destination that cannot be,
     /// or one beyond this machine for a socket of a loopback address; [`Error::AddressNotAvailable`] when the socket's
     /// address was lost.
     pub fn udp_send(&mut self, socket: UdpId, data: &[u8], destination: SocketAddrV4) -> Result<(), Error> {

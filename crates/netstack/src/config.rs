@@ -49,7 +49,7 @@ pub struct Limits {
     pub udp_queue_bytes: usize,
     /// Hardware addresses remembered.
     pub neighbors_max: usize,
-    /// Packets made in answer to others (resets, echo replies) that may wait for the device.
+    /// Packets and frames that may wait for the device: datagrams, answers to others (resets, echo replies), ARP and DHCP.
     pub outbox_max: usize,
 }
 

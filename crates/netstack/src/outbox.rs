@@ -1,7 +1,7 @@
 //! Packets made outside a connection's own turn to send: answers, datagrams, ARP and DHCP frames, loopback.
 //!
 //! They wait here until the next flush, because whoever makes them holds no device. The queues are bounded: past the bound
-//! a packet is lost and counted, as on any link. Buffers are kept and used again.
+//! a program is told to wait, and an answer is lost and counted, as on any link. Buffers are kept and used again.
 
 use crate::device::Checksum;
 use alloc::collections::VecDeque;
@@ -58,10 +58,20 @@ impl Spares {
     }
 
     fn put(&mut self, buffer: Vec<u8>) {
-        if self.0.len() < SPARES_MAX && buffer.capacity() <= SPARE_BYTES_MAX {
+        let wanted = self.0.len() < SPARES_MAX && buffer.capacity() <= SPARE_BYTES_MAX;
+        if wanted && self.0.try_reserve(1).is_ok() {
             self.0.push(buffer);
         }
     }
+}
+
+/// Who wants a place in the outbox. Each stops while there are places left for the next: the datagrams of programs, which
+/// can wait, do not keep answers back, and neither keeps ARP and DHCP back, without which nothing goes at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tenant {
+    Datagram,
+    Answer,
+    Frame,
 }
 
 /// Packets and frames for the device.
@@ -84,15 +94,30 @@ impl Outbox {
 
     /// Queues a whole frame.
     pub(crate) fn frame(&mut self, len_bytes: usize, fill: impl FnOnce(&mut [u8])) {
-        if let Some(mut buffer) = self.buffer(len_bytes) {
+        if let Some(mut buffer) = self.buffer(len_bytes, Tenant::Frame) {
             fill(&mut buffer);
             self.queue.push_back(Parcel::Frame(buffer));
         }
     }
 
-    /// Queues an IP packet that was kept elsewhere meanwhile.
+    /// Whether a program's datagram may be queued.
+    pub(crate) fn takes_datagrams(&self) -> bool {
+        self.has_room(Tenant::Datagram)
+    }
+
+    fn has_room(&self, tenant: Tenant) -> bool {
+        let eighths = match tenant {
+            Tenant::Datagram => 6,
+            Tenant::Answer => 7,
+            Tenant::Frame => 8,
+        };
+        self.queue.len() < (self.parcels_max * eighths).div_ceil(8)
+    }
+
+    /// Queues an IP packet that was kept elsewhere meanwhile. It had its place here once, and those kept are bounded, so
+    /// it is not turned away for what has come since.
     pub(crate) fn queue(&mut self, packet: Vec<u8>) {
-        if self.ready() {
+        if self.queue.try_reserve(1).is_ok() {
             self.queue.push_back(Parcel::Packet(packet));
         } else {
             self.dropped += 1;
@@ -112,8 +137,9 @@ impl Outbox {
         self.spares.put(buffer);
     }
 
-    fn buffer(&mut self, len_bytes: usize) -> Option<Vec<u8>> {
-        let buffer = if self.ready() { self.spares.take(len_bytes) } else { None };
+    fn buffer(&mut self, len_bytes: usize, tenant: Tenant) -> Option<Vec<u8>> {
+        let place = self.has_room(tenant) && self.queue.try_reserve(1).is_ok();
+        let buffer = if place { self.spares.take(len_bytes) } else { None };
         if buffer.is_none() {
             self.dropped += 1;
         }
@@ -127,11 +153,11 @@ impl PacketSink for Outbox {
     }
 
     fn ready(&mut self) -> bool {
-        self.queue.len() < self.parcels_max
+        self.has_room(Tenant::Answer)
     }
 
     fn packet(&mut self, len_bytes: usize, fill: &mut dyn FnMut(&mut [u8])) {
-        if let Some(mut buffer) = self.buffer(len_bytes) {
+        if let Some(mut buffer) = self.buffer(len_bytes, Tenant::Answer) {
             fill(&mut buffer);
             self.queue.push_back(Parcel::Packet(buffer));
         }
@@ -172,7 +198,8 @@ impl PacketSink for Loopback {
     }
 
     fn packet(&mut self, len_bytes: usize, fill: &mut dyn FnMut(&mut [u8])) {
-        let room = if self.ready() { self.spares.take(len_bytes) } else { None };
+        let place = self.ready() && self.queue.try_reserve(1).is_ok();
+        let room = if place { self.spares.take(len_bytes) } else { None };
         if let Some(mut buffer) = room {
             fill(&mut buffer);
             self.queue.push_back(buffer);

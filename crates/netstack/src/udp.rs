@@ -6,6 +6,7 @@ use crate::device::Received;
 use crate::error::Error;
 use crate::event::{Event, UdpId};
 use crate::ipv4;
+use crate::outbox::PacketSink;
 use crate::shared::Shared;
 use crate::slab::Slab;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -127,12 +128,21 @@ impl Udp {
             bound if shared.addresses.is_local(bound) => bound,
             _ => return Err(Error::AddressNotAvailable),
         };
-        if way.is_none() {
-            return Err(Error::NetworkUnreachable);
+        let has_room = match way {
+            None => return Err(Error::NetworkUnreachable),
+            Some(Way::Loopback) => shared.loopback.ready(),
+            Some(_) => shared.outbox.takes_datagrams(),
+        };
+        if !has_room {
+            return Err(Error::WouldBlock);
         }
         let ports = (socket.address.port(), port);
-        shared.send(ip, len_bytes, &mut |packet| write(packet, source, ip, ports, data));
-        Ok(())
+        let mut written = false;
+        shared.send(ip, len_bytes, &mut |packet| {
+            write(packet, source, ip, ports, data);
+            written = true;
+        });
+        if written { Ok(()) } else { Err(Error::OutOfMemory) }
     }
 
     /// The next datagram, cut to the buffer, and where it came from.

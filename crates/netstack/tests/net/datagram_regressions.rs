@@ -1,8 +1,9 @@
 //! Defects beside TCP that were found once, each as the conversation that showed it.
 
-use crate::world::{SERVER, World, config};
+use crate::frames::{arp_frame, icmp_frame};
+use crate::world::{CLIENT, MILLISECOND_NS, SECOND_NS, SERVER, World, at, config, ip, mac};
 use core::net::{Ipv4Addr, SocketAddrV4};
-use toro_netstack::{Error, Flushed, NoDevice, Stack};
+use toro_netstack::{Error, Flushed, NoDevice, Received, Stack};
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -40,4 +41,68 @@ fn a_loopback_source_stays_inside() {
     assert_eq!(server.flush(&mut world.ports[SERVER], 0), Flushed::Whole);
     assert!(world.ports[SERVER].sent.is_empty());
     assert_eq!(server.udp_receive(socket, &mut [0; 9], false).unwrap().0, 1);
+}
+
+/// Most of a burst between two flushes was lost, and every call had said that it was sent.
+#[test]
+fn a_burst_of_datagrams_arrives_or_is_refused() {
+    let mut world = World::new();
+    let client = world.stacks[CLIENT].udp_bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let server = world.stacks[SERVER].udp_bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 9)).unwrap();
+    world.stacks[CLIENT].udp_send(client, b"warm", at(SERVER, 9)).unwrap();
+    world.run_for(SECOND_NS);
+    assert!(world.stacks[SERVER].udp_receive(server, &mut [0; 9], false).is_ok());
+    let mut sent = 0u32;
+    while sent < 1000 {
+        match world.stacks[CLIENT].udp_send(client, &sent.to_be_bytes(), at(SERVER, 9)) {
+            Ok(()) => sent += 1,
+            Err(Error::WouldBlock) => world.run_for(MILLISECOND_NS),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    world.run_for(SECOND_NS);
+    for expected in 0..1000u32 {
+        let mut data = [0; 4];
+        world.stacks[SERVER].udp_receive(server, &mut data, false).unwrap();
+        assert_eq!(u32::from_be_bytes(data), expected);
+    }
+    assert_eq!(world.stacks[CLIENT].statistics().packets_dropped, 0);
+}
+
+/// Datagrams left no place for the question where to send them, nor for answers.
+#[test]
+fn a_burst_leaves_room_for_answers_and_arp() {
+    let mut world = World::new();
+    let now_ns = world.now_ns;
+    let host = &mut world.stacks[SERVER];
+    let socket = host.udp_bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let sent = (0..1000).take_while(|_| host.udp_send(socket, b"x", at(CLIENT, 9)) == Ok(())).count();
+    assert!(sent >= 64, "{sent}");
+    let echo = icmp_frame(ip(CLIENT), SERVER, vec![8, 0, 0, 0, 0, 1, 0, 1]);
+    for _ in 0..1000 {
+        host.receive(&echo, Received::Unverified, now_ns);
+    }
+    let question = arp_frame(1, (mac(CLIENT), ip(CLIENT)), SERVER, ip(SERVER));
+    host.receive(&question, Received::Unverified, now_ns);
+    world.ports[SERVER].room = 1000;
+    host.flush(&mut world.ports[SERVER], now_ns);
+    let count = |protocol| {
+        world.ports[SERVER].sent.iter().filter(|frame| frame[12..14] == [8, 0] && frame[23] == protocol).count()
+    };
+    assert_eq!(count(17), sent);
+    assert!(count(1) > 0);
+    assert_eq!(world.ports[SERVER].sent.iter().filter(|frame| frame[12..14] == [8, 6]).count(), 1);
+}
+
+/// A burst to ourselves is bounded in the same way.
+#[test]
+fn a_burst_to_ourselves_is_refused_past_its_bound() {
+    let mut stack = Stack::new(config(SERVER));
+    let here = SocketAddrV4::new(LOCALHOST, 9);
+    let socket = stack.udp_bind(here).unwrap();
+    let sent = (0..1000).take_while(|_| stack.udp_send(socket, b"x", here) == Ok(())).count();
+    assert_eq!(stack.udp_send(socket, b"x", here), Err(Error::WouldBlock));
+    assert_eq!(stack.flush(&mut NoDevice, 0), Flushed::Whole);
+    let received = (0..1000).take_while(|_| stack.udp_receive(socket, &mut [0], false).is_ok()).count();
+    assert_eq!((received, stack.statistics().packets_dropped), (sent, 0));
 }

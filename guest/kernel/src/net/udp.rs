@@ -4,7 +4,7 @@ use super::sockets::Queues;
 use super::{wait_for_address, with};
 use crate::arch::{depth, time};
 use crate::console;
-use crate::sched::WaitOutcome;
+use crate::sched::{self, WaitOutcome};
 use alloc::sync::Arc;
 use core::net::SocketAddrV4;
 use toro_abi::control::{Control, Protocol};
@@ -12,6 +12,11 @@ use toro_netstack::{Error, UdpId};
 
 /// How long a datagram waits for an address of our own.
 const ADDRESS_WAIT_NS: u64 = 15_000_000_000;
+/// How long a datagram waits for room on its way out: a card that takes nothing for that long is broken.
+const ROOM_WAIT_NS: u64 = 1_000_000_000;
+/// How often the core is given up before the wait goes by the clock. Usually the first time sends all that is in the way.
+const YIELDS_MAX: usize = 256;
+const ROOM_AGAIN_NS: u64 = 1_000_000;
 
 /// A socket; dropped, its port is free.
 #[derive(Debug)]
@@ -64,16 +69,47 @@ impl Socket {
         with(|network| network.stack.udp_connect(self.id, peer))
     }
 
-    /// Sends a datagram, in one packet or not at all; waits for an address of our own if one may still come.
+    /// Sends a datagram, in one packet or not at all; waits for room, and for an address of our own if one may still come.
     ///
     /// # Errors
-    /// It is too long, or there is no way to the destination.
+    /// It is too long, or there is no way to the destination; [`Error::WouldBlock`] when the card takes nothing.
     pub fn send_to(&self, data: &[u8], destination: SocketAddrV4) -> Result<(), Error> {
         let _kernel = depth::enter();
-        let send = || with(|network| network.stack.udp_send(self.id, data, destination));
-        match send() {
-            Err(Error::NetworkUnreachable) if wait_for_address(Some(time::now_ns() + ADDRESS_WAIT_NS)) => send(),
-            result => result,
+        let mut sent = self.send_when_room(data, destination);
+        if sent == Err(Error::NetworkUnreachable) && wait_for_address(Some(time::now_ns() + ADDRESS_WAIT_NS)) {
+            sent = self.send_when_room(data, destination);
+        }
+        sent
+    }
+
+    #[inline]
+    fn send_when_room(&self, data: &[u8], destination: SocketAddrV4) -> Result<(), Error> {
+        match self.send_now(data, destination) {
+            Err(Error::WouldBlock) => self.send_later(data, destination),
+            answer => answer,
+        }
+    }
+
+    fn send_now(&self, data: &[u8], destination: SocketAddrV4) -> Result<(), Error> {
+        with(|network| network.stack.udp_send(self.id, data, destination))
+    }
+
+    /// Tries again after others had the core, who bring the card what waits.
+    #[cold]
+    fn send_later(&self, data: &[u8], destination: SocketAddrV4) -> Result<(), Error> {
+        let until_ns = time::now_ns() + ROOM_WAIT_NS;
+        let mut yields = 0;
+        loop {
+            if yields < YIELDS_MAX {
+                yields += 1;
+                sched::yield_now();
+            } else {
+                sched::sleep_until(time::now_ns() + ROOM_AGAIN_NS);
+            }
+            match self.send_now(data, destination) {
+                Err(Error::WouldBlock) if time::now_ns() < until_ns => {}
+                answer => return answer,
+            }
         }
     }
 
