@@ -58,3 +58,17 @@ fn a_malformed_command_line_is_refused() {
 fn an_unknown_key_is_a_warning() {
     guest("exit_code").command_line("colour=blue log=warn").run().expect_status(42).expect_log("colour");
 }
+
+#[test]
+fn a_fault_inside_the_console_is_reported_on_it() {
+    for console in [ConsoleDevice::Serial, ConsoleDevice::Virtio] {
+        let run = guest("overflow_in_print").console(console).run().expect_kind("fault").expect_status(102);
+        run.expect_log("the thread's stack is full").expect_log("in thread 'main'");
+    }
+}
+
+#[test]
+fn a_panic_while_reporting_a_panic_ends_as_the_first() {
+    let run = guest("bad_message").run().expect_kind("panic").expect_status(101);
+    run.expect_log("thread 'main' panicked at").expect_message("failed again while reporting");
+}

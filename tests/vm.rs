@@ -5,6 +5,7 @@ mod console;
 mod devices;
 mod examples;
 mod hostile;
+mod library;
 mod malformed;
 mod net;
 mod outcome;

@@ -34,9 +34,11 @@ pub const KASLR: &str = "kaslr";
 pub const STDIN: &str = "stdin";
 /// A virtio-mmio device, as QEMU and Firecracker announce it.
 pub const VIRTIO_MMIO: &str = "virtio_mmio.device";
+/// `off`: do not look for devices on PCI. Firecracker says so.
+pub const PCI: &str = "pci";
 
-const KNOWN: [&str; 13] =
-    [ARG, ENV, VIRTIO_MMIO, TOKEN, TSC_KHZ, EPOCH_NS, LOG, IP, GATEWAY, DNS, HOSTNAME, KASLR, STDIN];
+const KNOWN: [&str; 14] =
+    [ARG, ENV, VIRTIO_MMIO, TOKEN, TSC_KHZ, EPOCH_NS, LOG, IP, GATEWAY, DNS, HOSTNAME, KASLR, STDIN, PCI];
 
 /// The text embedded in the image, then the text that the VMM passed.
 #[derive(Clone, Copy, Debug)]

@@ -85,7 +85,8 @@ impl Usable {
     /// [`MapError::Overflow`] and [`MapError::TooManyRanges`].
     pub fn add(&mut self, start: u64, bytes: u64) -> Result<(), MapError> {
         let end = start.checked_add(bytes).ok_or(MapError::Overflow { start, bytes })?;
-        let mut new = Range { start: start.next_multiple_of(PAGE_BYTES), end: end & !(PAGE_BYTES - 1) };
+        let Some(start) = start.checked_next_multiple_of(PAGE_BYTES) else { return Ok(()) };
+        let mut new = Range { start, end: end & !(PAGE_BYTES - 1) };
         if new.is_empty() {
             return Ok(());
         }
@@ -211,6 +212,11 @@ mod tests {
     fn an_entry_past_the_address_space_is_refused() {
         let (start, bytes) = (u64::MAX - 0xfff, 0x2000);
         assert_eq!(cleaned(&[(start, bytes, true)]), Err(MapError::Overflow { start, bytes }));
+    }
+
+    #[test]
+    fn part_of_the_last_page_is_no_ram() {
+        assert_eq!(cleaned(&[(u64::MAX - 0x10, 0x10, true)]), Err(MapError::NoUsableMemory));
     }
 
     #[test]

@@ -90,9 +90,12 @@ impl<P> Threads<P> {
     /// All that the thread's later waits need is reserved here: waiting cannot fail.
     ///
     /// # Errors
-    /// When memory for it is not there; the payload is dropped.
-    pub fn spawn(&mut self, payload: P) -> Result<ThreadId, TryReserveError> {
-        let index = self.take_slot(payload)?;
+    /// When memory for it is not there; the payload comes back, for its destructors may need the scheduler.
+    pub fn spawn(&mut self, payload: P) -> Result<ThreadId, P> {
+        if self.free == NONE && self.reserve_slot().is_err() {
+            return Err(payload);
+        }
+        let index = self.take_slot(payload);
         self.alive += 1;
         self.make_ready(index);
         Ok(ThreadId { generation: self.slots[index as usize].generation, index })
@@ -153,17 +156,20 @@ impl<P> Threads<P> {
         (slot.generation == id.generation && slot.state != State::Free).then_some(id.index)
     }
 
-    fn take_slot(&mut self, payload: P) -> Result<u32, TryReserveError> {
+    fn reserve_slot(&mut self) -> Result<(), TryReserveError> {
+        self.slots.try_reserve(1)?;
+        self.timers.reserve(self.slots.len() + 1)
+    }
+
+    fn take_slot(&mut self, payload: P) -> u32 {
         if self.free != NONE {
             let index = self.free;
             let slot = self.slot(index);
             slot.payload = Some(payload);
             self.free = slot.next;
-            return Ok(index);
+            return index;
         }
         let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 threads fit in memory");
-        self.slots.try_reserve(1)?;
-        self.timers.reserve(self.slots.len() + 1)?;
         self.slots.push(Slot {
             generation: 1,
             state: State::Free,
@@ -175,7 +181,7 @@ impl<P> Threads<P> {
             unparked: false,
             payload: Some(payload),
         });
-        Ok(index)
+        index
     }
 }
 

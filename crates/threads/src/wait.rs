@@ -159,10 +159,12 @@ impl<P> Threads<P> {
     /// before its deadline, and the next one's deadline is later: thus a connection that waits a minute for each of its
     /// thousand requests a second sets one timer a minute.
     fn arm(&mut self, index: u32, fires_ns: u64) {
-        let key = self.timers.insert(fires_ns, index);
-        if let Some(old) = self.slot(index).timer.replace(Timer { key, fires_ns }) {
+        // The old one first: as many timers are reserved as there are threads.
+        if let Some(old) = self.slot(index).timer.take() {
             self.timers.cancel(old.key);
         }
+        let key = self.timers.insert(fires_ns, index);
+        self.slot(index).timer = Some(Timer { key, fires_ns });
     }
 
     /// A wake-up reaches a thread: it becomes ready, unless its deadline has just made it so.

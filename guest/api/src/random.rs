@@ -1,4 +1,7 @@
-//! Random bytes that nobody can guess, from the kernel's generator.
+//! Random bytes from the kernel's generator, seeded by the processor or a virtio entropy device.
+//!
+//! On a machine that has neither they may be guessed, and the log says so once; whoever makes keys calls [`try_fill`],
+//! which refuses then.
 //!
 //! ```no_run
 //! # fn example() {
@@ -9,6 +12,16 @@
 //! ```
 
 use toro_kernel::random;
+
+pub use toro_kernel::random::WeakSource;
+
+/// Fills `bytes` with random ones that are good for keys.
+///
+/// # Errors
+/// [`WeakSource`] when the machine has no source of them; `bytes` are as they were.
+pub fn try_fill(bytes: &mut [u8]) -> Result<(), WeakSource> {
+    random::fill_strong(bytes)
+}
 
 /// Fills `bytes`.
 pub fn fill(bytes: &mut [u8]) {

@@ -52,7 +52,10 @@ impl core::error::Error for WeakSource {}
 
 /// Uses this entropy source too. Before the first [`fill`].
 pub fn init(device: Option<RngDevice>) {
-    RANDOM.with(|random| random.sources.device = device);
+    RANDOM.with(|random| {
+        random.sources.device = device;
+        random.generator = None; // one that a driver made before lacks this source
+    });
 }
 
 /// Fills `bytes` with random ones. On a machine without a source they may be guessed, which is warned of once; whoever

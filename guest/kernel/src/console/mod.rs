@@ -179,7 +179,9 @@ pub fn outcome(kind: Kind, message: fmt::Arguments<'_>) {
     }
 }
 
-/// Is the console in the middle of something? A report then cannot use it safely.
-pub fn is_busy() -> bool {
-    CONSOLE.is_busy()
+/// Makes the console usable for the last report, whatever it was in the middle of.
+pub fn seize() {
+    CONSOLE.seize();
+    EARLY.seize();
+    crate::drivers::seize_console();
 }

@@ -19,6 +19,11 @@ const WAIT_NS_MAX: u64 = 5_000_000_000;
 static CONSOLE: CoreLocal<Option<Console>> = CoreLocal::new(None);
 static PORT: ConsolePort = ConsolePort;
 
+/// See [`CoreLocal::seize`].
+pub(super) fn seize() {
+    CONSOLE.seize();
+}
+
 struct Console {
     input: Half,
     output: Half,

@@ -26,6 +26,11 @@ use error::DeviceError;
 use toro_virtqueue::spec::device_type;
 use transport::Transport;
 
+/// Makes the console's device usable for the last report.
+pub(crate) fn seize_console() {
+    console::seize();
+}
+
 /// What the machine has, ready for use.
 #[derive(Debug, Default)]
 pub struct Devices {

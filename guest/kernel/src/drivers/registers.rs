@@ -36,6 +36,9 @@ macro_rules! access {
 impl Registers {
     /// Maps `bytes` of registers at `address`, which must not be RAM.
     pub(super) fn map(address: u64, bytes: u64) -> Result<Registers, DeviceError> {
+        if !address.is_multiple_of(4) {
+            return Err(DeviceError::Place(address));
+        }
         let end = address.checked_add(bytes).ok_or(DeviceError::Place(address))?;
         let ram = crate::start::boot_info().map_or(&[][..], |boot| boot.memory.ranges());
         if ram.iter().chain([&paging::image()]).any(|ram| address < ram.end && ram.start < end) {

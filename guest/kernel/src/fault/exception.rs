@@ -77,6 +77,7 @@ impl fmt::Display for Exception {
                     _ if address < 0x1_0000 => ", near null",
                     (true, Access::Write) => ", which is read-only",
                     (true, Access::Execute) => ", which is not executable",
+                    (true, Access::Read) => ", whose mapping is not valid",
                     _ => ", which is not mapped",
                 };
                 return write!(f, "{verb} {address:#x}{why}");

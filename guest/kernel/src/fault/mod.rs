@@ -1,7 +1,8 @@
 //! How a machine ends: one report, one outcome, power off.
 //!
 //! A fault while the application runs (depth 0, `arch::depth`) is the application's; inside the kernel it is
-//! a defect of the kernel. A fault while reporting ends at once: a report never recurses.
+//! a defect of the kernel. A report takes over the console and the scheduler, whatever they were in the middle of;
+//! a fault while reporting ends with the outcome alone, and one during that with a reset: a report never recurses.
 
 mod exception;
 
@@ -11,13 +12,27 @@ use crate::arch::{backtrace, depth, paging, power};
 use crate::{console, sched, start};
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use toro_abi::outcome::Kind;
 
 /// Frames of a backtrace that are printed.
 const FRAMES_MAX: usize = 32;
 
-static REPORTING: AtomicBool = AtomicBool::new(false);
+/// How far the machine is on its way out.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Stage {
+    Running,
+    Reporting,
+    /// The outcome is being said.
+    Ending,
+    /// It was said.
+    Said,
+}
+
+static STAGE: AtomicU8 = AtomicU8::new(Stage::Running as u8);
+/// The first report was about the kernel.
+static FIRST_IS_DEFECT: AtomicBool = AtomicBool::new(false);
 
 /// Ends the machine with the program's exit status.
 pub fn exit(status: i32) -> ! {
@@ -37,44 +52,34 @@ pub fn refuse(reason: &dyn fmt::Display) -> ! {
 /// Ends the machine: a panic of the application or of the kernel.
 #[cold]
 pub fn panic(info: &PanicInfo<'_>) -> ! {
-    let inside = depth::get() > 0;
-    if !begin_report() {
-        finish(Kind::KernelDefect, format_args!("panicked while reporting"));
-    }
-    let out_of_memory = is_out_of_memory(info);
-    let (kind, whose) = match (out_of_memory, inside) {
-        (true, _) => (Kind::OutOfMemory, "out of memory"),
-        (false, true) => (Kind::KernelDefect, "the kernel panicked"),
-        (false, false) => (Kind::Panic, "panicked"),
-    };
+    let (kind, whose) =
+        if depth::get() > 0 { (Kind::KernelDefect, "the kernel panicked") } else { (Kind::Panic, "panicked") };
+    begin_report(kind);
     let place = info.location().map_or(("?", 0, 0), |place| (place.file(), place.line(), place.column()));
+    let (file, line, column) = place;
     let thread = sched::current_name();
-    console::kernel_line(format_args!(
-        "thread '{}' {whose} at {}:{}:{}: {}",
-        thread.as_deref().unwrap_or(nameless()),
-        place.0,
-        place.1,
-        place.2,
-        info.message()
-    ));
+    let thread = thread.as_deref().unwrap_or(nameless());
+    // The place first: the message is formatted by code that may fail in its turn.
+    console::kernel_line(format_args!("thread '{thread}' {whose} at {file}:{line}:{column}:"));
+    console::kernel_line(format_args!("{}", info.message()));
     print_backtrace(None, backtrace::frame_pointer());
-    finish(kind, format_args!("{whose} at {}:{}: {}", place.0, place.1, info.message()))
+    if is_out_of_memory(info) {
+        finish(Kind::OutOfMemory, format_args!("out of memory at {file}:{line}: {}", info.message()));
+    }
+    finish(kind, format_args!("{whose} at {file}:{line}: {}", info.message()))
 }
 
 /// Ends the machine: an exception of the processor.
 #[cold]
 pub(crate) fn exception(exception: Exception, frame: &Frame) -> ! {
     let inside = depth::get() > 0;
-    if !begin_report() {
-        finish(Kind::KernelDefect, format_args!("{exception} while reporting"));
-    }
-    let (kind, whose) = if inside { (Kind::KernelDefect, "kernel defect: ") } else { (Kind::Fault, "") };
+    begin_report(if inside { Kind::KernelDefect } else { Kind::Fault });
     let thread = sched::current_name();
     let thread = thread.as_deref().unwrap_or(nameless());
-    let guard = match exception {
-        Exception::Page { address, .. } if sched::in_stack_guard(address) => " (the thread's stack is full)",
-        _ => "",
-    };
+    let overflow = matches!(exception, Exception::Page { address, .. } if sched::in_stack_guard(address));
+    // A stack that is full is its thread's doing, wherever the last straw fell.
+    let (kind, whose) = if inside && !overflow { (Kind::KernelDefect, "kernel defect: ") } else { (Kind::Fault, "") };
+    let guard = if overflow { " (the thread's stack is full)" } else { "" };
     console::kernel_line(format_args!("{whose}{exception}{guard} in thread '{thread}'"));
     let mut registers = frame.registers().into_iter();
     while let Some((name, value)) = registers.next() {
@@ -95,10 +100,17 @@ fn nameless() -> &'static str {
     if sched::is_running() { "unnamed" } else { "boot" }
 }
 
-fn begin_report() -> bool {
-    let first = !REPORTING.swap(true, Relaxed);
+/// Takes what a report needs. When this is not the first report, ends the machine as the first would have.
+fn begin_report(kind: Kind) {
+    if STAGE.load(Relaxed) != Stage::Running as u8 {
+        let first = if FIRST_IS_DEFECT.load(Relaxed) { Kind::KernelDefect } else { Kind::Panic };
+        finish(first, format_args!("failed again while reporting"));
+    }
+    STAGE.store(Stage::Reporting as u8, Relaxed);
+    FIRST_IS_DEFECT.store(matches!(kind, Kind::KernelDefect), Relaxed);
     depth::set(depth::get() + 1); // what goes wrong from here on is the kernel's
-    first && !console::is_busy()
+    console::seize();
+    sched::seize();
 }
 
 /// `memory allocation of N bytes failed`, by `alloc`'s handler for allocations that cannot fail.
@@ -127,9 +139,21 @@ fn end(kind: Kind, message: fmt::Arguments<'_>) -> ! {
     finish(kind, message)
 }
 
+/// The one way out. Each step is tried once: what fails in one, a report's or its own doing, leads to the next.
 fn finish(kind: Kind, message: fmt::Arguments<'_>) -> ! {
-    console::outcome(kind, message);
-    power::off(start::boot_info())
+    let stage = STAGE.load(Relaxed);
+    if stage < Stage::Ending as u8 {
+        STAGE.store(Stage::Ending as u8, Relaxed);
+        console::outcome(kind, message);
+        STAGE.store(Stage::Said as u8, Relaxed);
+        power::off(start::boot_info());
+    }
+    if stage == Stage::Ending as u8 {
+        STAGE.store(Stage::Said as u8, Relaxed);
+        console::seize();
+        console::outcome(kind, format_args!(""));
+    }
+    power::reset()
 }
 
 /// A short line on the stack; what does not fit is cut.

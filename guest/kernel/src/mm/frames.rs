@@ -9,7 +9,7 @@ use super::{OutOfMemory, PhysAddr};
 use crate::arch::{self, CoreLocal, paging};
 use crate::boot::{BootError, BootInfo};
 use toro_memory::buddy::{Buddy, Frames, NOT_FREE};
-use toro_memory::map::Range;
+use toro_memory::map::{RANGES_MAX, Range};
 use toro_memory::slab::Slabs;
 use toro_memory::{BLOCK_BYTES, BLOCK_FRAMES, PAGE_BYTES};
 
@@ -20,7 +20,7 @@ const SPARES_MIN: usize = 8;
 /// Blocks in one large allocation: as many as the spares can supply directories for.
 pub(super) const LARGE_BLOCKS_MAX: u32 = (SPARES_MIN as u32 - 3) * 512;
 /// Parts of blocks: both ends of each range of the map, at most.
-const PARTS_MAX: usize = 64;
+const PARTS_MAX: usize = 2 * RANGES_MAX;
 /// Room for the metadata of 512 GiB at the start of the mappings, one byte a frame.
 pub(super) const METADATA_BYTES: u64 = 128 << 20;
 /// RAM beyond this is not used: the direct map is one PML4 slot.
@@ -195,14 +195,17 @@ impl PageFrames {
 
     /// Gives back what [`Self::allocate_blocks`] returned.
     pub(super) fn free_blocks(&mut self, frame: PhysAddr, count: u32) {
-        let frame = (frame.0 / PAGE_BYTES) as u32;
-        // The list of runs may be full: then the blocks stay with the buddy allocator, which needs metadata.
-        for block in 0..count {
-            if !self.direct.prepare_metadata(frame / BLOCK_FRAMES + block) {
-                return; // without a frame for metadata these blocks cannot be told apart any more
+        let first = (frame.0 / BLOCK_BYTES) as u32;
+        if self.buddy.blocks.give(first, count).is_ok() {
+            return;
+        }
+        // The list of runs is full: the blocks stay with the buddy allocator, which needs metadata for them.
+        for block in first..first + count {
+            self.replenish();
+            if self.direct.prepare_metadata(block) {
+                self.buddy.free_blocks(&mut self.direct, block * BLOCK_FRAMES, 1);
             }
         }
-        self.buddy.free_blocks(&mut self.direct, frame, count);
     }
 
     fn free_bytes(&self) -> u64 {
@@ -279,6 +282,11 @@ pub struct Statistics {
 /// Memory now.
 pub fn statistics() -> Statistics {
     MEMORY.with(|memory| Statistics { total_bytes: memory.frames.total_bytes, free_bytes: memory.frames.free_bytes() })
+}
+
+/// RAM beside the image, in bytes.
+pub(super) fn total_bytes() -> usize {
+    MEMORY.with(|memory| memory.frames.total_bytes) as usize
 }
 
 /// One page frame.

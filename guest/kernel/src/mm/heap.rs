@@ -2,8 +2,8 @@
 
 #![expect(unsafe_code, reason = "implements the global allocator")]
 
-use super::PhysAddr;
 use super::frames::{MEMORY, PageFrames};
+use super::{PhysAddr, stack};
 use crate::arch::paging;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
@@ -56,16 +56,23 @@ fn frame(pointer: *mut u8) -> PhysAddr {
     paging::direct_to_physical(pointer.expose_provenance())
 }
 
+#[inline]
+fn allocate(layout: Layout) -> Option<*mut u8> {
+    MEMORY.with(|memory| match size_of(layout) {
+        Size::Small(class) => memory.slabs.allocate(class, &mut memory.frames).map(NonNull::as_ptr),
+        Size::Frames(order) => memory.frames.allocate(order).map(pointer),
+        Size::Blocks(_) if layout.align() > BLOCK_BYTES as usize => None,
+        Size::Blocks(count) => memory.frames.allocate_blocks(count).map(pointer),
+    })
+}
+
 // SAFETY: each kind of memory is at least as large and aligned as the layout asks (classes and orders are
 // rounded up, blocks are aligned to 2 MiB), and is nobody else's until it is given back.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let allocated = MEMORY.with(|memory| match size_of(layout) {
-            Size::Small(class) => memory.slabs.allocate(class, &mut memory.frames).map(NonNull::as_ptr),
-            Size::Frames(order) => memory.frames.allocate(order).map(pointer),
-            Size::Blocks(_) if layout.align() > BLOCK_BYTES as usize => None,
-            Size::Blocks(count) => memory.frames.allocate_blocks(count).map(pointer),
-        });
+        let allocated = allocate(layout);
+        // Memory has run out: what is kept for threads to come is needed now.
+        let allocated = allocated.or_else(|| if stack::release_kept() { allocate(layout) } else { None });
         allocated.unwrap_or(core::ptr::null_mut())
     }
 

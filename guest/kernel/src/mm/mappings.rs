@@ -7,7 +7,7 @@
 
 use super::frames::{METADATA_BYTES, allocate_frame};
 use super::{PAGE_BYTES, PhysAddr};
-use crate::arch::{CoreLocal, paging};
+use crate::arch::{CoreLocal, cpu, paging};
 
 use paging::Access;
 
@@ -27,6 +27,8 @@ pub enum MapError {
     OutOfMemory,
     /// The address is above what a page table can hold, or the slot for mappings is used up.
     OutOfReach,
+    /// Tables are said to be where the kernel has its own memory.
+    IsRam,
     /// No controller serves this line.
     NoSuchDevice,
 }
@@ -36,6 +38,7 @@ impl core::fmt::Display for MapError {
         f.write_str(match self {
             Self::OutOfMemory => "no memory for page tables",
             Self::OutOfReach => "the address is out of reach",
+            Self::IsRam => "it lies in usable RAM",
             Self::NoSuchDevice => "no controller serves it",
         })
     }
@@ -90,7 +93,7 @@ fn map(physical: PhysAddr, bytes: usize, access: Access) -> Result<usize, MapErr
     let first = physical.0 - offset as u64;
     let pages = (offset + bytes).div_ceil(PAGE_BYTES) as u64;
     let span = pages * PAGE_BYTES as u64;
-    if first.checked_add(span).is_none_or(|end| end > 1 << 52) {
+    if first.checked_add(span).is_none_or(|end| end > cpu::physical_end()) {
         return Err(MapError::OutOfReach);
     }
     let address = reserve(span)?;
@@ -141,8 +144,13 @@ pub fn map_device(physical: PhysAddr, bytes: usize, caching: Caching) -> Result<
 /// # Errors
 /// [`MapError`].
 pub fn map_firmware(physical: PhysAddr, bytes: usize) -> Result<&'static [u8], MapError> {
+    let end = physical.0.checked_add(bytes as u64).ok_or(MapError::OutOfReach)?;
+    let ram = crate::start::boot_info().map_or(&[][..], |boot| boot.memory.ranges());
+    if ram.iter().chain([&paging::image()]).any(|ram| physical.0 < ram.end && ram.start < end) {
+        return Err(MapError::IsRam);
+    }
     let base = map(physical, bytes, Access::ReadOnly)?;
-    // SAFETY: mapped for good; the kernel does not give these frames to anybody while it reads them (they
-    // are reserved in the memory map), and any bytes are valid.
+    // SAFETY: mapped for good; these frames are no usable RAM, so the kernel gives them to nobody, and any bytes
+    // are valid.
     Ok(unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(base), bytes) })
 }

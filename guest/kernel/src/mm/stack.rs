@@ -1,17 +1,19 @@
 //! Stacks of threads, each above a page that is not mapped.
 //!
-//! A stack that is given up is kept for the next thread of the same size, mapped as it is, up to a limit.
+//! A stack that is given up is kept for the next thread of the same size, mapped as it is, up to a sixteenth of RAM in
+//! all; when memory runs out, these are the first to go.
 
 #![expect(unsafe_code, reason = "stacks are mapped and unmapped")]
 
-use super::frames::{allocate_frame, free_frame};
+use super::frames::{self, allocate_frame, free_frame};
 use super::{OutOfMemory, PAGE_BYTES, mappings};
 use crate::arch::{CoreLocal, paging};
 
 /// Smallest stack, in bytes.
 pub const STACK_BYTES_MIN: usize = 8 << 10;
-/// Mapped stacks that are kept for later.
+/// Mapped stacks that are kept for later, and the part of RAM that they may take.
 const KEPT_MAX: usize = 64;
+const KEPT_PART: usize = 16;
 /// Address ranges, of stacks that were unmapped, that are kept for later.
 const RANGES_MAX: usize = 256;
 
@@ -27,12 +29,14 @@ struct Kept {
     /// Bottom and bytes.
     stacks: [(usize, usize); KEPT_MAX],
     stack_count: usize,
+    /// Of these stacks, in all.
+    bytes: usize,
     ranges: [(usize, usize); RANGES_MAX],
     range_count: usize,
 }
 
 static KEPT: CoreLocal<Kept> =
-    CoreLocal::new(Kept { stacks: [(0, 0); KEPT_MAX], stack_count: 0, ranges: [(0, 0); RANGES_MAX], range_count: 0 });
+    CoreLocal::new(Kept { stacks: [(0, 0); KEPT_MAX], stack_count: 0, bytes: 0, ranges: [(0, 0); RANGES_MAX], range_count: 0 });
 
 /// Takes the last entry of that size out of a list.
 fn take(list: &mut [(usize, usize)], count: &mut usize, bytes: usize) -> Option<usize> {
@@ -50,7 +54,12 @@ impl Stack {
     /// [`OutOfMemory`]; nothing is kept then.
     pub fn new(bytes: usize) -> Result<Self, OutOfMemory> {
         let bytes = bytes.max(STACK_BYTES_MIN).checked_next_multiple_of(PAGE_BYTES).ok_or(OutOfMemory)?;
-        if let Some(bottom) = KEPT.with(|kept| take(&mut kept.stacks, &mut kept.stack_count, bytes)) {
+        let kept = KEPT.with(|kept| {
+            let bottom = take(&mut kept.stacks, &mut kept.stack_count, bytes)?;
+            kept.bytes -= bytes;
+            Some(bottom)
+        });
+        if let Some(bottom) = kept {
             return Ok(Self { bottom, bytes });
         }
         let bottom = match KEPT.with(|kept| take(&mut kept.ranges, &mut kept.range_count, bytes)) {
@@ -59,7 +68,9 @@ impl Stack {
             None => mappings::reserve((bytes + PAGE_BYTES) as u64).map_err(|_| OutOfMemory)? as usize + PAGE_BYTES,
         };
         for mapped in (0..bytes).step_by(PAGE_BYTES) {
-            if map_fresh_page(bottom + mapped).is_err() {
+            // Stacks of another size may be in the way of this one.
+            if map_fresh_page(bottom + mapped).is_err() && !(release_kept() && map_fresh_page(bottom + mapped).is_ok())
+            {
                 unmap(bottom, mapped, bytes);
                 return Err(OutOfMemory);
             }
@@ -111,13 +122,30 @@ fn unmap(bottom: usize, mapped: usize, bytes: usize) {
     });
 }
 
+/// Gives the memory of all kept stacks back; false when there are none.
+pub(super) fn release_kept() -> bool {
+    let mut released = false;
+    while let Some((bottom, bytes)) = KEPT.with(|kept| {
+        kept.stack_count = kept.stack_count.checked_sub(1)?;
+        let stack = kept.stacks[kept.stack_count];
+        kept.bytes -= stack.1;
+        Some(stack)
+    }) {
+        unmap(bottom, bytes, bytes);
+        released = true;
+    }
+    released
+}
+
 impl Drop for Stack {
     fn drop(&mut self) {
+        let kept_bytes_max = frames::total_bytes() / KEPT_PART;
         let kept = KEPT.with(|kept| {
-            let room = kept.stack_count < KEPT_MAX;
+            let room = kept.stack_count < KEPT_MAX && kept.bytes + self.bytes <= kept_bytes_max;
             if room {
                 kept.stacks[kept.stack_count] = (self.bottom, self.bytes);
                 kept.stack_count += 1;
+                kept.bytes += self.bytes;
             }
             room
         });

@@ -92,7 +92,8 @@ fn add(builder: Builder, body: Box<dyn FnOnce()>) -> Result<ThreadId, SpawnError
     // SAFETY: the stack is new, so all of it is writable and unused, and it ends at a page boundary.
     let context = unsafe { Context::new(stack.top(), begin, 0) };
     let thread = Thread { context, locals: Locals::new(), name: builder.name, body: Some(body), stack };
-    CORE.with(|core| core.threads.spawn(thread)).map_err(|_| SpawnError::OutOfMemory)
+    // A thread that is refused is dropped out here: what it captured may wake others.
+    CORE.with(|core| core.threads.spawn(thread)).map_err(|_refused| SpawnError::OutOfMemory)
 }
 
 /// Where every thread begins.

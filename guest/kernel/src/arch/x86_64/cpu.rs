@@ -4,6 +4,7 @@
 
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// `eax, ebx, ecx, edx` of a CPUID leaf; zeros for a leaf above the highest of its range.
 pub(super) fn cpuid(leaf: u32) -> [u32; 4] {
@@ -49,6 +50,16 @@ pub fn random64() -> Option<u64> {
         }
     }
     None
+}
+
+/// One past the highest physical address that a page table of this processor can hold.
+pub fn physical_end() -> u64 {
+    static BITS: AtomicU64 = AtomicU64::new(0);
+    if BITS.load(Relaxed) == 0 {
+        let bits = u64::from(cpuid(0x8000_0008)[0] & 0xff);
+        BITS.store(if (32..=52).contains(&bits) { bits } else { 36 }, Relaxed);
+    }
+    1 << BITS.load(Relaxed)
 }
 
 /// A short wait inside a polling loop.

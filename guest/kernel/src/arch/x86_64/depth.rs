@@ -1,6 +1,7 @@
 //! How deep the running thread is inside the kernel.
 //!
-//! Public kernel functions hold a [`Scope`] while they run. A fault at depth 0 is the application's; a
+//! Kernel functions that block, spawn or reach a device hold a [`Scope`] while they run; short ones, as waking or
+//! allocating, do not, and their asserts are about their caller. A fault at depth 0 is the application's; a
 //! fault above 0 is a defect of the kernel. The scheduler saves and restores the depth with the thread.
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};

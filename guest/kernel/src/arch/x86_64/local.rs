@@ -38,6 +38,12 @@ impl<T> CoreLocal<T> {
         result
     }
 
+    /// Lets the next user in though one is inside: for the report that ends the machine, which interrupts whatever
+    /// failed, and from which nobody returns.
+    pub fn seize(&self) {
+        self.busy.set(false);
+    }
+
     /// Is somebody inside [`Self::with`]? For reports that must not fail.
     pub fn is_busy(&self) -> bool {
         self.busy.get()

@@ -44,6 +44,12 @@ pub fn off(boot: Option<&BootInfo>) -> ! {
     if let Some(boot) = boot {
         crate::acpi::power_off(boot);
     }
+    reset()
+}
+
+/// Ends the machine without asking anybody: by the keyboard controller's reset line, else by an exception that
+/// nobody can handle.
+pub fn reset() -> ! {
     port::outb(0x64, 0xfe);
     let no_table = [0u16; 5];
     // SAFETY: nothing runs after this; the next exception resets the machine.

@@ -75,7 +75,18 @@ fn set_rate(ns: u64, ticks: u64) -> u64 {
 /// Compares the counter with the APIC timer, which has been counting nanoseconds since `init`.
 #[cold]
 fn rate_by_apic() -> u64 {
-    let elapsed_ns = u64::from(u32::MAX - apic_read(APIC_TIMER_CURRENT));
+    let left = apic_read(APIC_TIMER_CURRENT);
+    if left == 0 {
+        // It ran out, 4.3 s after boot, and no longer tells how much time has passed; it is started anew.
+        let rate = match NS_PER_TICK.load(Relaxed) {
+            0 => set_rate(1, 1),
+            rate => rate,
+        };
+        PAIR_TICKS.store(cpu::ticks(), Relaxed);
+        apic_write(APIC_TIMER_INITIAL, u32::MAX);
+        return rate;
+    }
+    let elapsed_ns = u64::from(u32::MAX - left);
     let elapsed_ticks = cpu::ticks() - PAIR_TICKS.load(Relaxed);
     set_rate(elapsed_ns.max(1), elapsed_ticks)
 }
@@ -162,7 +173,7 @@ pub(super) fn arm(deadline_ns: u64) -> bool {
     // 1 ns a count, divided by 1 or 128: up to 4.3 s or 550 s; the core goes back to sleep after that.
     // Two clocks never agree: a little late is one wake-up, a little early would be two.
     let ns = deadline_ns - now_ns;
-    let ns = ns + (ns >> 12) + 64;
+    let ns = ns.saturating_add((ns >> 12) + 64);
     let (divide, shift) = if ns <= u64::from(u32::MAX) { (0b1011, 0) } else { (0b1010, 7) };
     let count = ((ns >> shift) + 1).min(u64::from(u32::MAX));
     // What was asked for, not when it fires: the same deadline, asked for again, must find the timer armed.
