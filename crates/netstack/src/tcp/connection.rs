@@ -26,6 +26,11 @@ pub(super) struct Hop {
     pub(super) epoch: u32,
 }
 
+/// How long a connection that nobody holds keeps what its peer does not take.
+const ORPHAN_STALL_NS: u64 = 300_000_000_000;
+/// How long it waits for the peer to take its end, or to end its own half.
+const ORPHAN_END_NS: u64 = 60_000_000_000;
+
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) engine: TcpEngine,
@@ -86,7 +91,22 @@ impl Connection {
         }
     }
 
-    /// Whether a peer that says nothing is to be given up one day.
+    /// Whether both sides know of each other, and neither has given up.
+    pub(super) fn is_synchronised(&self) -> bool {
+        !matches!(self.phase, Phase::Opening | Phase::TimeWait | Phase::Closed)
+    }
+
+    /// Whether nobody holds it and nothing is left to bring over: at most a last word, which may be lost.
+    pub(super) fn is_over(&self) -> bool {
+        self.orphan && matches!(self.phase, Phase::Closed | Phase::TimeWait)
+    }
+
+    /// How long an orphan waits for a peer that takes nothing, or does not end its half.
+    pub(super) fn stall_ns(&self) -> u64 {
+        if self.engine.unacknowledged_bytes() > 0 { ORPHAN_STALL_NS } else { ORPHAN_END_NS }
+    }
+
+    /// Whether there is something that a peer has to answer.
     pub(super) fn waits_for_peer(&self) -> bool {
         self.engine.unacknowledged_bytes() > 0 || matches!(self.phase, Phase::Opening | Phase::Closing)
     }

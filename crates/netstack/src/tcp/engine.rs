@@ -114,11 +114,22 @@ pub(super) trait Engine {
 
     fn phase(&self) -> Phase;
     fn readable_bytes(&self) -> usize;
+    /// Whether a read would answer something else than "nothing now".
+    fn is_readable(&self) -> bool;
+    /// The peer ended its stream in order.
+    fn peer_ended(&self) -> bool;
     fn writable_bytes(&self) -> usize;
     /// Bytes written and not yet acknowledged.
     fn unacknowledged_bytes(&self) -> usize;
     /// Our next number, and the next one expected.
     fn ends_at(&self) -> (u32, u32);
+    /// Since when the peer owes an answer and says nothing; [`NEVER`] when it owes none.
+    fn silent_since(&self) -> u64;
+    /// When the peer last took something of what there is to bring over, or may at last end its own half; [`NEVER`] when
+    /// neither is awaited.
+    fn stalled_since(&self) -> u64;
+    /// There is something to send, and a reason outside why it cannot go yet.
+    fn held_up(&mut self, now_ns: u64);
     /// It gave up because the peer was silent for too long.
     fn is_silent(&self) -> bool;
     fn read(&mut self, buffer: &mut [u8], shared: &mut Shared) -> Read;
@@ -135,4 +146,6 @@ pub(super) trait Engine {
     fn set_keep_alive(&mut self, interval_ns: u64, now_ns: u64);
     /// Gives up, with a reset, after the peer has been silent for that long or [`NEVER`].
     fn set_patience(&mut self, silence_ns: u64, now_ns: u64);
+    /// Nobody holds it any more: as [`set_patience`](Self::set_patience), and what it waits for counts from now.
+    fn orphan(&mut self, silence_ns: u64, now_ns: u64);
 }

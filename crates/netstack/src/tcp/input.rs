@@ -26,7 +26,7 @@ impl Tcp {
         }
         let plain = reaction == Reaction::Nothing && connection.engine.phase() == connection.phase;
         if plain && !connection.orphan && !connection.wants_write {
-            if connection.wants_read && connection.engine.readable_bytes() > 0 {
+            if connection.wants_read && connection.engine.is_readable() {
                 connection.wants_read = false;
                 shared.events.push(Event::Readable(ConnectionId(connection.key)));
             }
@@ -63,7 +63,7 @@ impl Tcp {
             }
             connection.phase = phase;
         }
-        if connection.wants_read && (changed || connection.engine.readable_bytes() > 0) {
+        if connection.wants_read && connection.engine.is_readable() {
             connection.wants_read = false;
             shared.events.push(Event::Readable(ConnectionId(connection.key)));
         }
@@ -130,6 +130,8 @@ impl Tcp {
             let opening = self.connections.get_key(*key).is_some_and(|connection| connection.phase == Phase::Opening);
             if opening {
                 self.fail(key.index, Error::HostUnreachable, shared);
+            } else if self.connections.get_key(*key).is_some_and(|connection| connection.is_over()) {
+                self.settle_orphan(key.index, shared);
             }
         }
     }
@@ -154,7 +156,7 @@ fn reason(connection: &Connection) -> Option<Error> {
         _ if connection.engine.is_silent() => Some(Error::TimedOut),
         Phase::Opening => Some(Error::ConnectionRefused),
         // The last acknowledgement of a connection that both sides ended.
-        Phase::Closing if connection.write_closed => None,
+        Phase::Closing if connection.engine.peer_ended() => None,
         Phase::TimeWait => None,
         _ => Some(Error::ConnectionReset),
     }

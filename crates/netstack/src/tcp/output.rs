@@ -75,6 +75,11 @@ impl Tcp {
             Some(Route::Wait(hop)) => {
                 // The neighbour's answer, or the lack of one, brings it back.
                 connection.turn = Turn::None;
+                if connection.is_over() {
+                    self.settle_orphan(index, shared);
+                    return Result::Done;
+                }
+                connection.engine.held_up(now_ns);
                 neighbors.wait(hop, connection.key);
                 self.arm(index, now_ns + UNRESOLVED_AGAIN_NS);
                 return Result::Done;
@@ -192,9 +197,19 @@ impl Tcp {
 
     fn on_timer(&mut self, index: u32, now_ns: u64, shared: &mut Shared) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        let silent_ns = now_ns.saturating_sub(connection.heard_at_ns);
+        if connection.is_over() {
+            return self.settle_orphan(index, shared);
+        }
+        if connection.orphan && now_ns.saturating_sub(connection.engine.stalled_since()) >= connection.stall_ns() {
+            // The peer answers, and takes nothing: nobody is left to wait for it.
+            connection.engine.abort(shared);
+            self.give_turn(index, Turn::Everything);
+            self.report(index, shared);
+            return;
+        }
+        let silent_ns = now_ns.saturating_sub(connection.engine.silent_since());
         let patience_ns = if connection.phase == Phase::Opening { CONNECT_PATIENCE_NS } else { PATIENCE_NS };
-        if connection.waits_for_peer() && silent_ns >= patience_ns {
+        if silent_ns >= patience_ns {
             self.fail(index, Error::TimedOut, shared);
             return;
         }

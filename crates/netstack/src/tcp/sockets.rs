@@ -124,10 +124,14 @@ impl Tcp {
     /// Ends the sending half after what was written.
     pub(crate) fn shutdown_write(&mut self, id: ConnectionId, shared: &mut Shared) -> Result<(), Error> {
         let connection = self.connections.get_key_mut(id.0).ok_or(Error::NotConnected)?;
+        if connection.phase == Phase::Opening {
+            return Err(Error::NotConnected);
+        }
         connection.write_closed = true;
         connection.engine.close(shared);
-        connection.phase = connection.engine.phase();
         self.give_turn(id.0.index, Turn::Everything);
+        // A blocked writer has to hear that nothing can be written any more.
+        self.report(id.0.index, shared);
         Ok(())
     }
 
@@ -149,7 +153,7 @@ impl Tcp {
             _ => {
                 connection.write_closed = true;
                 connection.engine.close(shared);
-                connection.engine.set_patience(ORPHAN_PATIENCE_NS, now_ns);
+                connection.engine.orphan(ORPHAN_PATIENCE_NS, now_ns);
             }
         }
         connection.phase = connection.engine.phase();
@@ -166,11 +170,14 @@ impl Tcp {
     pub(crate) fn set_no_delay(&mut self, id: ConnectionId, on: bool) -> Result<(), Error> {
         let connection = self.connections.get_key_mut(id.0).ok_or(Error::NotConnected)?;
         connection.engine.set_no_delay(on);
-        self.give_turn(id.0.index, Turn::Everything);
+        if connection.is_synchronised() {
+            self.give_turn(id.0.index, Turn::Everything);
+        }
         Ok(())
     }
 
-    /// Probes a silent peer at that interval, and gives up after `silence_ns` without an answer.
+    /// Probes a silent peer at that interval, and gives up after four of them without an answer. Nothing happens to a
+    /// connection that is not open yet, or no more.
     pub(crate) fn set_keep_alive(
         &mut self,
         id: ConnectionId,
@@ -178,6 +185,12 @@ impl Tcp {
         now_ns: u64,
     ) -> Result<(), Error> {
         let connection = self.connections.get_key_mut(id.0).ok_or(Error::NotConnected)?;
+        if interval_ns == Some(0) {
+            return Err(Error::InvalidInput);
+        }
+        if !connection.is_synchronised() {
+            return Ok(());
+        }
         let interval_ns = interval_ns.unwrap_or(NEVER);
         connection.engine.set_keep_alive(interval_ns, now_ns);
         connection.engine.set_patience(interval_ns.saturating_mul(4), now_ns);

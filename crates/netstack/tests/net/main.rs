@@ -7,4 +7,5 @@ mod hostile;
 mod limits;
 mod link;
 mod linux;
+mod regressions;
 mod world;

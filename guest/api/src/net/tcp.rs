@@ -155,7 +155,7 @@ impl TcpStream {
     /// Asks a silent peer after each `interval` whether it is still there; `None`, as at first: never.
     ///
     /// # Errors
-    /// None.
+    /// An interval of zero makes no sense.
     pub fn set_keepalive(&self, interval: Option<Duration>) -> io::Result<()> {
         let interval_ns = interval.map(nanoseconds);
         self.shared.connection.set_keep_alive(interval_ns).map_err(error)

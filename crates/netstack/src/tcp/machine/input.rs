@@ -56,10 +56,8 @@ impl Machine {
         }
         self.heard_at_ns = now_ns;
         if acknowledges {
-            self.una = self.top;
-            self.next = self.top;
-            self.round_trip.on_acknowledge(self.una, now_ns);
-            self.state = State::Established;
+            self.round_trip.on_acknowledge(self.top, now_ns);
+            self.open();
             self.owed = Owed::Now;
         } else {
             // Both asked at once: ours goes out again, with an answer to theirs.
@@ -69,6 +67,15 @@ impl Machine {
         self.retransmit_at_ns = NEVER;
         self.agree(segment.sequence, segment.window, &options);
         Reaction::Turn
+    }
+
+    /// Our SYN is acknowledged.
+    fn open(&mut self) {
+        self.una = self.top;
+        self.next = self.top;
+        self.retransmit_at_ns = NEVER;
+        self.waiting_since_ns = NEVER;
+        self.state = State::Established;
     }
 
     fn take_by_the_book(&mut self, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) -> Reaction {
@@ -92,10 +99,7 @@ impl Machine {
             if segment.acknowledgement != self.top {
                 return Reaction::Refuse;
             }
-            self.una = self.top;
-            self.next = self.top;
-            self.retransmit_at_ns = NEVER;
-            self.state = State::Established;
+            self.open();
         }
         if after(segment.acknowledgement, self.top) {
             return self.challenge(now_ns);
@@ -172,13 +176,22 @@ impl Machine {
             self.window_max = self.window_max.max(window);
             self.window_told = (segment.sequence, number);
         }
+        if was_shut && self.window > 0 {
+            self.asked = 0;
+        }
         if number != self.una {
             return self.progress(number, now_ns, shared);
         }
         if self.window > 0 && was_shut {
-            // What the clock was to ask about can go; the byte that asked had no room and goes again.
-            self.next = self.una;
-            self.retransmit_at_ns = NEVER;
+            if self.send.len() > 0 {
+                // What the clock was to ask about can go; the byte that asked had no room and goes again.
+                self.next = self.una;
+                self.retransmit_at_ns = NEVER;
+                self.round_trip.on_retransmit();
+            } else if self.next != self.una {
+                // Our end is under way, and takes no room.
+                self.retransmit_at_ns = now_ns + self.round_trip.timeout_ns();
+            }
         } else if segment.payload.is_empty() && !moved && !was_shut && self.next != self.una && !segment.has(FIN) {
             let flight = self.top.wrapping_sub(self.una);
             if self.congestion.on_duplicate(flight, self.top, self.segment_bytes) == Advice::Retransmit {
@@ -186,7 +199,7 @@ impl Machine {
             }
             return Reaction::Turn;
         }
-        if self.send.len() > 0 { Reaction::Turn } else { Reaction::Nothing }
+        if self.send.len() > 0 || self.closing { Reaction::Turn } else { Reaction::Nothing }
     }
 
     /// Everything before `number` has arrived.
@@ -205,7 +218,11 @@ impl Machine {
         }
         let under_way = self.top != self.una;
         self.retransmit_at_ns = if under_way { now_ns + self.round_trip.timeout_ns() } else { NEVER };
+        self.waiting_since_ns = now_ns;
         if self.send.len() == 0 {
+            if !self.closing {
+                self.waiting_since_ns = NEVER;
+            }
             if self.send.has_buffer() {
                 shared.put_buffer(Direction::Send, self.send.take());
             }
@@ -222,10 +239,16 @@ impl Machine {
         self.closing = false;
         match self.state {
             State::FinWait1 => self.state = State::FinWait2,
-            State::Closing => self.state = State::TimeWait,
+            State::Closing => self.rest(),
             State::LastAck => self.die(shared),
             _ => {}
         }
+    }
+
+    /// Both ends are said and heard.
+    fn rest(&mut self) {
+        self.waiting_since_ns = NEVER;
+        self.state = State::TimeWait;
     }
 
     /// Data at the number we expect.
@@ -310,12 +333,12 @@ impl Machine {
             self.promised = self.expected;
         }
         self.owed = Owed::Now;
-        self.state = match self.state {
-            State::Established => State::CloseWait,
-            State::FinWait1 => State::Closing,
-            State::FinWait2 => State::TimeWait,
-            state => state,
-        };
+        match self.state {
+            State::Established => self.state = State::CloseWait,
+            State::FinWait1 => self.state = State::Closing,
+            State::FinWait2 => self.rest(),
+            _ => {}
+        }
         Reaction::Turn
     }
 }

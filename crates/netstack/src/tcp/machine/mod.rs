@@ -26,7 +26,7 @@ use congestion::Congestion;
 use emit::Template;
 use reassembly::Reassembly;
 use ring::Ring;
-use round_trip::RoundTrip;
+use round_trip::{LONGEST_NS, RoundTrip};
 
 /// What a peer that names no limit can take in one segment, and the least that is believed.
 const PEER_SEGMENT_BYTES_DEFAULT: u16 = 536;
@@ -85,6 +85,10 @@ pub(super) struct Machine {
     round_trip: RoundTrip,
     /// When what is under way is given up as lost, or a shut window is asked; [`NEVER`] when neither.
     retransmit_at_ns: u64,
+    /// How often a shut window was asked, in vain.
+    asked: u8,
+    /// When `una` last moved while there was more to bring over, or the first of it went out; [`NEVER`] when all is through.
+    waiting_since_ns: u64,
 
     // Receiving.
     expected: u32,
@@ -135,6 +139,8 @@ impl Machine {
             congestion: Congestion::new(0),
             round_trip: RoundTrip::new(),
             retransmit_at_ns: NEVER,
+            asked: 0,
+            waiting_since_ns: NEVER,
             expected: 0,
             promised: 0,
             receive: Ring::default(),
@@ -202,12 +208,20 @@ impl Machine {
         if (gained as i32) >= worth as i32 { edge } else { self.promised }
     }
 
+    /// How long a shut window is left alone before it is asked again.
+    fn persist_ns(&self) -> u64 {
+        let backed_off_ns = self.round_trip.timeout_ns() << self.asked.min(10);
+        // A peer that answers must not be taken for a silent one.
+        backed_off_ns.min(LONGEST_NS).min(self.patience_ns / 4)
+    }
+
     /// Ends at once, without a word.
     fn die(&mut self, shared: &mut Shared) {
         self.state = State::Closed;
         self.retransmit_at_ns = NEVER;
         self.probe_at_ns = NEVER;
         self.patience_ns = NEVER;
+        self.waiting_since_ns = NEVER;
         self.owed = Owed::Nothing;
         self.again = false;
         shared.put_buffer(Direction::Send, self.send.take());
@@ -222,6 +236,7 @@ impl Engine for Machine {
 
     fn connect(&mut self, tuple: Tuple, isn: u32, now_ns: u64, shared: &Shared) {
         self.begin(State::SynSent, tuple, isn, now_ns, shared);
+        self.waiting_since_ns = now_ns;
     }
 
     fn input(&mut self, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) -> Reaction {
@@ -261,6 +276,15 @@ impl Engine for Machine {
     #[inline]
     fn readable_bytes(&self) -> usize {
         self.receive.len()
+    }
+
+    #[inline]
+    fn is_readable(&self) -> bool {
+        self.receive.len() > 0 || self.peer_ended || self.state == State::Closed
+    }
+
+    fn peer_ended(&self) -> bool {
+        self.peer_ended
     }
 
     #[inline]
@@ -346,6 +370,21 @@ impl Engine for Machine {
         self.die(shared);
     }
 
+    fn silent_since(&self) -> u64 {
+        // A peer that has yet to end its own half may take its time.
+        if self.state == State::FinWait2 { NEVER } else { self.waiting_since_ns.max(self.heard_at_ns) }
+    }
+
+    fn stalled_since(&self) -> u64 {
+        self.waiting_since_ns
+    }
+
+    fn held_up(&mut self, now_ns: u64) {
+        if self.waiting_since_ns == NEVER && (self.send.len() > 0 || self.closing) {
+            self.waiting_since_ns = now_ns;
+        }
+    }
+
     fn is_silent(&self) -> bool {
         self.silent
     }
@@ -355,12 +394,25 @@ impl Engine for Machine {
     }
 
     fn set_keep_alive(&mut self, interval_ns: u64, now_ns: u64) {
+        if self.state == State::Closed {
+            return;
+        }
         self.keep_alive_ns = interval_ns;
         self.probe_at_ns = now_ns.saturating_add(interval_ns);
     }
 
     fn set_patience(&mut self, silence_ns: u64, now_ns: u64) {
+        if self.state == State::Closed {
+            return;
+        }
         self.heard_at_ns = now_ns;
         self.patience_ns = silence_ns;
+    }
+
+    fn orphan(&mut self, silence_ns: u64, now_ns: u64) {
+        self.set_patience(silence_ns, now_ns);
+        if self.state != State::Closed {
+            self.waiting_since_ns = now_ns;
+        }
     }
 }

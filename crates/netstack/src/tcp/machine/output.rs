@@ -48,7 +48,10 @@ impl Machine {
         if !core::mem::take(&mut self.reset) {
             return Output::Nothing;
         }
-        Output::Sent(self.emit(&self.draft(self.top, RST | ACK), sink))
+        // Beyond the peer's window, where only a question about it can be, it would not be believed.
+        let edge = self.una.wrapping_add(self.window);
+        let number = if after(self.top, edge) { edge } else { self.top };
+        Output::Sent(self.emit(&self.draft(number, RST | ACK), sink))
     }
 
     fn say_hello(&mut self, now_ns: u64, sink: &mut dyn PacketSink, shared: &Shared) -> Output {
@@ -95,8 +98,9 @@ impl Machine {
         if asks {
             // The peer shut its window: a byte beyond it makes it say whether that still holds.
             usable = 1;
-            self.round_trip.on_timeout();
-            self.retransmit_at_ns = NEVER;
+            self.asked = self.asked.saturating_add(1);
+            self.round_trip.on_retransmit();
+            self.retransmit_at_ns = if unsent > 0 || self.closing { now_ns + self.persist_ns() } else { NEVER };
         }
         let bytes = unsent.min(usable).min(self.segment_bytes);
         let last = bytes == unsent;
@@ -106,7 +110,8 @@ impl Machine {
             return self.send_piece(self.next, bytes, fin, now_ns, sink);
         }
         if unsent > 0 && flight == 0 && self.window == 0 && self.retransmit_at_ns == NEVER {
-            self.retransmit_at_ns = now_ns + self.round_trip.timeout_ns();
+            self.retransmit_at_ns = now_ns + self.persist_ns();
+            self.waiting_since_ns = self.waiting_since_ns.min(now_ns);
         }
         self.send_acknowledgement(now_ns, sink)
     }
@@ -187,6 +192,7 @@ impl Machine {
             self.top = self.next;
             self.round_trip.on_send(self.next, now_ns);
         }
+        self.waiting_since_ns = self.waiting_since_ns.min(now_ns);
         if self.retransmit_at_ns == NEVER {
             self.retransmit_at_ns = now_ns + self.round_trip.timeout_ns();
         }

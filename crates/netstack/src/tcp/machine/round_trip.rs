@@ -3,7 +3,7 @@
 const INITIAL_NS: u64 = 1_000_000_000;
 /// As Linux: well above a peer's delayed acknowledgement, well below the full second of the RFC.
 pub(in super::super) const SHORTEST_NS: u64 = 200_000_000;
-const LONGEST_NS: u64 = 60_000_000_000;
+pub(super) const LONGEST_NS: u64 = 60_000_000_000;
 
 /// The estimate, and the measurement under way.
 #[derive(Clone, Copy, Debug)]

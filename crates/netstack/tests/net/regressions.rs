@@ -1,0 +1,262 @@
+//! Faults that were found once: long silences, shut windows, ends that nobody heard of, connections that stayed.
+
+use crate::frames::{Flags, Segment};
+use crate::world::{CLIENT, MILLISECOND_NS, SECOND_NS, SERVER, World};
+use toro_netstack::{ConnectionId, Ending, Error, Event, Received};
+
+fn events(world: &mut World, host: usize) -> Vec<Event> {
+    std::iter::from_fn(|| world.stacks[host].next_event()).collect()
+}
+
+/// Writes until nothing more is taken and the window is shut.
+fn fill(world: &mut World, host: usize, id: ConnectionId) -> usize {
+    let mut written = 0;
+    for _ in 0..20 {
+        while let Ok(bytes) = world.stacks[host].tcp_write(id, &[7; 4096]) {
+            written += bytes;
+        }
+        world.run_for(SECOND_NS / 2);
+    }
+    written
+}
+
+/// Reads what is there: how much, and what came instead of more.
+fn drain(world: &mut World, host: usize, id: ConnectionId) -> (usize, Result<usize, Error>) {
+    let mut read = 0;
+    let mut buffer = [0; 4096];
+    loop {
+        match world.stacks[host].tcp_read(id, &mut buffer) {
+            Ok(bytes) if bytes > 0 => read += bytes,
+            other => return (read, other),
+        }
+    }
+}
+
+/// Lets a host speak and loses what it says; how many frames that were.
+fn lose(world: &mut World, host: usize) -> usize {
+    let now = world.now_ns;
+    world.stacks[host].flush(&mut world.ports[host], now);
+    let lost = world.ports[host].sent.len();
+    world.ports[host].sent.clear();
+    lost
+}
+
+/// The sequence and acknowledgement numbers of a frame.
+fn numbers(frame: &[u8]) -> (u32, u32) {
+    let number = |at: usize| u32::from_be_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]);
+    (number(38), number(42))
+}
+
+#[test]
+fn one_loss_after_a_long_silence_is_repaired() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    world.transfer((CLIENT, client), (SERVER, server), b"hello");
+    world.run_for(400 * SECOND_NS);
+    world.stacks[CLIENT].tcp_write(client, b"ping").unwrap();
+    assert!(lose(&mut world, CLIENT) > 0);
+    world.run_for(10 * SECOND_NS);
+    assert_eq!(drain(&mut world, SERVER, server), (4, Err(Error::WouldBlock)));
+    assert_eq!(world.stacks[CLIENT].tcp_connected(client), Ok(()));
+}
+
+#[test]
+fn a_lost_end_after_a_long_silence_is_said_again() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    world.transfer((CLIENT, client), (SERVER, server), b"hello");
+    world.run_for(400 * SECOND_NS);
+    world.stacks[SERVER].tcp_close(server, Ending::Orderly, world.now_ns);
+    assert!(lose(&mut world, SERVER) > 0);
+    world.run_for(10 * SECOND_NS);
+    assert_eq!(world.stacks[CLIENT].tcp_read(client, &mut [0; 4]), Ok(0));
+}
+
+#[test]
+fn a_peer_that_is_gone_is_given_up_after_a_long_silence() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, _server) = world.connect(listener, 80);
+    world.run_for(400 * SECOND_NS);
+    world.weather.lost = 1000;
+    world.stacks[CLIENT].tcp_write(client, b"ping").unwrap();
+    world.run_for(250 * SECOND_NS);
+    assert_eq!(world.stacks[CLIENT].tcp_connected(client), Ok(()));
+    world.run_for(150 * SECOND_NS);
+    assert_eq!(world.stacks[CLIENT].tcp_connected(client), Err(Error::TimedOut));
+}
+
+#[test]
+fn an_end_under_way_keeps_its_timer_when_the_window_opens() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    // Exactly the receive buffer: everything acknowledged, the window shut.
+    let mut written = 0;
+    while written < 8192 {
+        written += world.stacks[CLIENT].tcp_write(client, &vec![1; 8192 - written]).unwrap();
+        world.run_for(SECOND_NS);
+    }
+    world.stacks[CLIENT].tcp_shutdown_write(client).unwrap();
+    assert!(lose(&mut world, CLIENT) > 0);
+    assert_eq!(drain(&mut world, SERVER, server), (8192, Err(Error::WouldBlock)));
+    world.run_for(20 * SECOND_NS);
+    assert_eq!(world.stacks[SERVER].tcp_read(server, &mut [0; 4]), Ok(0));
+}
+
+#[test]
+fn the_peers_end_wakes_a_reader_whatever_we_still_have_to_send() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    fill(&mut world, CLIENT, client);
+    world.stacks[CLIENT].tcp_shutdown_write(client).unwrap();
+    assert_eq!(world.stacks[CLIENT].tcp_read(client, &mut [0; 4]), Err(Error::WouldBlock));
+    events(&mut world, CLIENT);
+    world.stacks[SERVER].tcp_shutdown_write(server).unwrap();
+    world.run_for(SECOND_NS);
+    assert!(events(&mut world, CLIENT).contains(&Event::Readable(client)));
+    assert_eq!(world.stacks[CLIENT].tcp_read(client, &mut [0; 4]), Ok(0));
+}
+
+#[test]
+fn a_reset_after_our_end_is_no_end_of_the_stream() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    world.transfer((CLIENT, client), (SERVER, server), b"GET /");
+    world.stacks[CLIENT].tcp_shutdown_write(client).unwrap();
+    world.run_for(SECOND_NS);
+    world.stacks[SERVER].tcp_write(server, b"half of the answ").unwrap();
+    world.run_for(SECOND_NS);
+    world.stacks[SERVER].tcp_close(server, Ending::Reset, world.now_ns);
+    world.run_for(SECOND_NS);
+    assert_eq!(drain(&mut world, CLIENT, client), (16, Err(Error::ConnectionReset)));
+}
+
+#[test]
+fn an_orphan_outlives_a_slow_reader() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    let written = fill(&mut world, SERVER, server);
+    world.stacks[SERVER].tcp_close(server, Ending::Orderly, world.now_ns);
+    world.run_for(180 * SECOND_NS);
+    let mut read = 0;
+    let mut last = Err(Error::WouldBlock);
+    for _ in 0..100 {
+        let (bytes, then) = drain(&mut world, CLIENT, client);
+        read += bytes;
+        last = then;
+        world.run_for(SECOND_NS);
+    }
+    assert_eq!((read, last), (written, Ok(0)));
+}
+
+#[test]
+fn an_orphan_behind_a_shut_window_is_given_up() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    fill(&mut world, SERVER, server);
+    world.stacks[SERVER].tcp_close(server, Ending::Orderly, world.now_ns);
+    world.run_for(400 * SECOND_NS);
+    assert_eq!(world.stacks[SERVER].statistics().connections, 0);
+    assert_eq!(drain(&mut world, CLIENT, client).1, Err(Error::ConnectionReset));
+}
+
+#[test]
+fn an_orphan_is_not_pinned_by_acknowledgements() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    let (local, remote) = world.stacks[CLIENT].tcp_ends(client).unwrap();
+    world.stacks[SERVER].tcp_close(server, Ending::Orderly, world.now_ns);
+    let now = world.now_ns;
+    world.stacks[SERVER].flush(&mut world.ports[SERVER], now);
+    let (sequence, acknowledgement) = numbers(&world.ports[SERVER].sent.pop_front().unwrap());
+    // The end is acknowledged, and again, and again; the peer's own end never comes.
+    let frame = Segment::between(CLIENT, local.port(), SERVER, remote.port())
+        .sequence(acknowledgement)
+        .acknowledgement(sequence.wrapping_add(1))
+        .flags(Flags::ACK)
+        .frame();
+    for _ in 0..10 {
+        world.inject(SERVER, &frame);
+        world.run_for(20 * SECOND_NS);
+    }
+    assert_eq!(world.stacks[SERVER].statistics().connections, 0);
+}
+
+#[test]
+fn asking_about_a_shut_window_does_not_slow_down_what_follows() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    fill(&mut world, CLIENT, client);
+    world.run_for(600 * SECOND_NS);
+    assert!(drain(&mut world, SERVER, server).0 > 0);
+    // The news of the window gets through; what it lets go is lost.
+    let now = world.now_ns;
+    world.stacks[SERVER].flush(&mut world.ports[SERVER], now);
+    while let Some(frame) = world.ports[SERVER].sent.pop_front() {
+        world.stacks[CLIENT].receive(&frame, Received::Unverified, now);
+    }
+    assert!(lose(&mut world, CLIENT) > 0);
+    world.run_for(1500 * MILLISECOND_NS);
+    assert!(drain(&mut world, SERVER, server).0 > 0);
+}
+
+#[test]
+fn nothing_stays_for_a_peer_that_cannot_be_reached() {
+    let mut world = World::new();
+    let listener = world.listen(80, 64);
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let (client, server) = world.connect(listener, 80);
+        world.stacks[CLIENT].tcp_write(client, b"unread").unwrap();
+        world.run_for(SECOND_NS / 10);
+        held.push(server);
+    }
+    let (_, talker) = world.connect(listener, 80);
+    world.run_for(SECOND_NS);
+    world.weather.lost = 1000;
+    world.run_for(70 * SECOND_NS);
+    world.stacks[SERVER].tcp_write(talker, b"are you there").unwrap();
+    world.run_for(20 * SECOND_NS);
+    for server in held {
+        world.stacks[SERVER].tcp_close(server, Ending::Orderly, world.now_ns);
+    }
+    world.run_for(400 * SECOND_NS);
+    // The one that a program holds.
+    assert_eq!(world.stacks[SERVER].statistics().connections, 1);
+}
+
+#[test]
+fn keep_alive_on_a_dead_connection_does_nothing() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    let now = world.now_ns;
+    assert_eq!(world.stacks[SERVER].tcp_set_keep_alive(server, Some(0), now), Err(Error::InvalidInput));
+    world.stacks[CLIENT].tcp_close(client, Ending::Reset, world.now_ns);
+    world.run_for(SECOND_NS);
+    let now = world.now_ns;
+    assert_eq!(world.stacks[SERVER].tcp_set_keep_alive(server, Some(10 * SECOND_NS), now), Ok(()));
+    assert_eq!(world.stacks[SERVER].next_deadline(), None);
+}
+
+#[test]
+fn shutting_down_wakes_a_blocked_writer() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, _server) = world.connect(listener, 80);
+    fill(&mut world, CLIENT, client);
+    assert_eq!(world.stacks[CLIENT].tcp_write(client, b"x"), Err(Error::WouldBlock));
+    events(&mut world, CLIENT);
+    world.stacks[CLIENT].tcp_shutdown_write(client).unwrap();
+    assert!(events(&mut world, CLIENT).contains(&Event::Writable(client)));
+    assert_eq!(world.stacks[CLIENT].tcp_write(client, b"x"), Err(Error::BrokenPipe));
+}
