@@ -15,8 +15,11 @@ const ASK_AGAIN_MAX_NS: u64 = 64 * SECOND_NS;
 const REFUSED_WAIT_NS: u64 = 2 * SECOND_NS;
 const REQUEST_TRIES_MAX: u8 = 4;
 const RENEW_AGAIN_MIN_NS: u64 = 60 * SECOND_NS;
+/// The shortest lease that is worth having: what renews it goes out once a second at most.
+const LEASE_MIN_S: u32 = 4;
+const ROUTER_OPTION: u8 = 3;
 /// Subnet mask, router, name server.
-const WANTED: &[u8] = &[1, 3, 6];
+const WANTED: &[u8] = &[1, ROUTER_OPTION, 6];
 const HOSTNAME_OPTION: u8 = 12;
 
 /// An offer that we asked to have.
@@ -121,14 +124,14 @@ impl Dhcp {
         match (self.state, message.message_type) {
             (State::Asking { tries: 1.. }, DhcpMessageType::Offer) => {
                 let offer = Offer { ip: message.your_ip, server: message.server_identifier? };
-                address_of(&message)?;
+                address_of(&message, &packet)?;
                 self.state = State::Requesting { offer, tries: 0 };
                 self.next_ns = Some(now_ns);
                 self.run(now_ns, shared);
                 None
             }
             (State::Requesting { offer, .. } | State::Renewing(Lease { offer, .. }), DhcpMessageType::Ack) => {
-                let address = address_of(&message)?;
+                let address = address_of(&message, &packet)?;
                 let server = message.server_identifier.unwrap_or(offer.server);
                 self.bind(&message, Offer { ip: message.your_ip, server }, now_ns);
                 Some(Some(address))
@@ -147,9 +150,10 @@ impl Dhcp {
     }
 
     fn bind(&mut self, message: &DhcpRepr<'_>, offer: Offer, now_ns: u64) {
-        let lease_s = u64::from(message.lease_duration.unwrap_or(u32::MAX)).max(60);
-        let renew_s = message.renew_duration.map_or(lease_s / 2, u64::from).clamp(30, lease_s);
-        let rebind_s = message.rebind_duration.map_or(lease_s / 8 * 7, u64::from).clamp(renew_s, lease_s);
+        let lease_s = u64::from(message.lease_duration.unwrap_or(u32::MAX));
+        // Times that make no sense beside that of the lease are not believed: each stage comes before the next.
+        let rebind_s = message.rebind_duration.map_or(lease_s * 7 / 8, u64::from).clamp(lease_s / 2, lease_s * 7 / 8);
+        let renew_s = message.renew_duration.map_or(lease_s / 2, u64::from).clamp(lease_s / 4, rebind_s);
         let at = |seconds: u64| now_ns.saturating_add(seconds.saturating_mul(SECOND_NS));
         self.next_ns = (lease_s != u64::from(u32::MAX)).then(|| at(renew_s));
         self.state = State::Bound(Lease { offer, rebind_at_ns: at(rebind_s), ends_at_ns: at(lease_s) });
@@ -214,7 +218,10 @@ fn back_off(tries: u8, shared: &mut Shared) -> u64 {
 }
 
 /// The address that a message gives us, if it makes sense.
-fn address_of(message: &DhcpRepr<'_>) -> Option<Address> {
+fn address_of(message: &DhcpRepr<'_>, packet: &DhcpPacket<&[u8]>) -> Option<Address> {
+    if message.lease_duration.is_some_and(|seconds| seconds < LEASE_MIN_S) {
+        return None;
+    }
     let mask = message.subnet_mask.unwrap_or(Ipv4Addr::new(255, 255, 255, 0)).to_bits();
     if mask.leading_ones() != mask.count_ones() {
         return None;
@@ -222,7 +229,11 @@ fn address_of(message: &DhcpRepr<'_>) -> Option<Address> {
     let address = Address {
         ip: message.your_ip,
         prefix_bits: mask.leading_ones() as u8,
-        gateway: message.router,
+        // The parsed message has a router only where it is the sole one; the first is the preferred (RFC 2132, 3.5).
+        gateway: packet
+            .options()
+            .find(|option| option.kind == ROUTER_OPTION)
+            .and_then(|option| option.data.first_chunk::<4>().copied().map(Ipv4Addr::from)),
         dns: message.dns_servers.as_ref().and_then(|servers| servers.first().copied()),
     };
     address.is_usable().then_some(address)

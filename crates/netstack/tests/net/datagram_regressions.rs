@@ -1,9 +1,10 @@
 //! Defects beside TCP that were found once, each as the conversation that showed it.
 
-use crate::frames::{arp_frame, icmp_frame};
-use crate::world::{CLIENT, MILLISECOND_NS, SECOND_NS, SERVER, World, at, config, ip, mac};
+use crate::frames::{arp_frame, checksum, icmp_frame, udp_frame};
+use crate::world::{CLIENT, MILLISECOND_NS, Port, SECOND_NS, SERVER, World, at, config, ip, mac};
 use core::net::{Ipv4Addr, SocketAddrV4};
-use toro_netstack::{Error, Flushed, NoDevice, Received, Stack};
+use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr};
+use toro_netstack::{Address, Error, Flushed, NoDevice, Received, Stack};
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -105,4 +106,85 @@ fn a_burst_to_ourselves_is_refused_past_its_bound() {
     assert_eq!(stack.flush(&mut NoDevice, 0), Flushed::Whole);
     let received = (0..1000).take_while(|_| stack.udp_receive(socket, &mut [0], false).is_ok()).count();
     assert_eq!((received, stack.statistics().packets_dropped), (sent, 0));
+}
+
+const LEASED: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
+const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+
+/// What a DHCP server with two routers says to the client's message.
+fn dhcp_answer(frame: &[u8], lease_s: u32) -> Vec<u8> {
+    let packet = DhcpPacket::new_checked(&frame[42..]).unwrap();
+    let message = DhcpRepr::parse(&packet).unwrap();
+    let message_type = match message.message_type {
+        DhcpMessageType::Discover => DhcpMessageType::Offer,
+        _ => DhcpMessageType::Ack,
+    };
+    let routers = [DhcpOption { kind: 3, data: &[10, 0, 0, 1, 10, 0, 0, 254] }];
+    let answer = DhcpRepr {
+        message_type,
+        your_ip: LEASED,
+        server_identifier: Some(ROUTER),
+        router: None,
+        subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
+        lease_duration: Some(lease_s),
+        client_identifier: None,
+        requested_ip: None,
+        parameter_request_list: None,
+        max_size: None,
+        additional_options: &routers,
+        ..message
+    };
+    let mut data = vec![0; answer.buffer_len()];
+    answer.emit(&mut DhcpPacket::new_unchecked(&mut data[..])).unwrap();
+    let mut reply = udp_frame((ROUTER, 67), SERVER, 68, &data);
+    reply[30..34].copy_from_slice(&LEASED.octets());
+    reply[24..26].fill(0);
+    reply[40..42].fill(0);
+    let sum = checksum(&reply[14..34]);
+    reply[24..26].copy_from_slice(&sum);
+    reply
+}
+
+/// A client that has its address at time 0, and what the server heard of it.
+fn lease(lease_s: u32) -> Stack {
+    let mut stack = Stack::new(config(SERVER));
+    let mut port = Port { sent: Default::default(), room: 16 };
+    stack.start_dhcp(0);
+    for _ in 0..3 {
+        stack.flush(&mut port, 0);
+        for frame in port.sent.drain(..).filter(|frame| frame[12..14] == [8, 0]) {
+            stack.receive(&dhcp_answer(&frame, lease_s), Received::Unverified, 0);
+        }
+    }
+    stack
+}
+
+/// With two routers there was none, and with it no way out of the network.
+#[test]
+fn the_first_of_two_routers_is_the_gateway() {
+    let address = Address { ip: LEASED, prefix_bits: 24, gateway: Some(ROUTER), dns: None };
+    assert_eq!(lease(3600).address(), Some(address));
+}
+
+/// Leases of less than a minute were held for a minute, when somebody else could have the address already.
+#[test]
+fn a_short_lease_is_renewed_early_and_not_overstayed() {
+    for (lease_s, renewed_at_s) in [(8, 4), (20, 10), (59, 29)] {
+        let mut stack = lease(lease_s);
+        let mut port = Port { sent: Default::default(), room: 16 };
+        assert!(stack.address().is_some());
+        let renewal_ns = stack.next_deadline().unwrap();
+        assert_eq!(renewal_ns / SECOND_NS, renewed_at_s);
+        // Nobody hears it.
+        while let Some(next_ns) = stack.next_deadline()
+            && stack.address().is_some()
+        {
+            assert!(next_ns <= u64::from(lease_s) * SECOND_NS, "{next_ns} ns");
+            stack.flush(&mut port, next_ns);
+            port.sent.clear();
+        }
+        assert_eq!(stack.address(), None);
+    }
+    // One that is over as soon as it is there is none.
+    assert_eq!(lease(0).address(), None);
 }
