@@ -74,6 +74,15 @@ impl Addresses {
         ip.is_broadcast() || self.own.is_some_and(|own| own.broadcast() == Some(ip))
     }
 
+    /// Whether a packet from the link can have this source: one machine, and another one. Whoever has no address yet
+    /// speaks to everybody.
+    #[inline]
+    pub(crate) fn is_from_outside(&self, source: Ipv4Addr, destination: Ipv4Addr) -> bool {
+        let ours = self.own.is_some_and(|own| own.ip == source || own.broadcast() == Some(source));
+        let nobody = source.is_unspecified() && !destination.is_broadcast();
+        !(ours || nobody || source.is_loopback())
+    }
+
     /// The way to a destination; `None` when there is none (yet).
     pub(crate) fn way(&self, destination: Ipv4Addr) -> Option<Way> {
         if self.is_local(destination) {

@@ -126,8 +126,7 @@ impl Stack {
         let own = addresses.own_ip() == Some(packet.destination);
         let for_us = match origin {
             Origin::Loopback => true,
-            // Our own address as a source, and loopback addresses, cannot come from outside.
-            Origin::Link { .. } if packet.source.is_loopback() || addresses.own_ip() == Some(packet.source) => false,
+            Origin::Link { .. } if !addresses.is_from_outside(packet.source, packet.destination) => false,
             Origin::Link { to_everybody } => own || (to_everybody && addresses.is_broadcast(packet.destination)),
         };
         let to_everybody = origin == Origin::Link { to_everybody: true };

@@ -1,6 +1,6 @@
 //! Defects beside TCP that were found once, each as the conversation that showed it.
 
-use crate::frames::{arp_frame, checksum, icmp_frame, udp_frame};
+use crate::frames::{Flags, Segment, arp_frame, checksum, icmp_frame, udp_frame};
 use crate::world::{CLIENT, MILLISECOND_NS, Port, SECOND_NS, SERVER, World, at, config, ip, mac};
 use core::net::{Ipv4Addr, SocketAddrV4};
 use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr};
@@ -187,4 +187,38 @@ fn a_short_lease_is_renewed_early_and_not_overstayed() {
     }
     // One that is over as soon as it is there is none.
     assert_eq!(lease(0).address(), None);
+}
+
+/// The answer to a SYN from the network's broadcast address went to every machine of the link.
+#[test]
+fn nobody_answers_everybody() {
+    let mut world = World::new();
+    world.listen(80, 16);
+    let now_ns = world.now_ns;
+    let host = &mut world.stacks[SERVER];
+    let socket = host.udp_bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 67)).unwrap();
+    let sources = [[10, 0, 0, 255], [255, 255, 255, 255], [224, 0, 0, 1], [0, 0, 0, 0], [127, 0, 0, 1], [10, 0, 0, 2]];
+    for source in sources.map(Ipv4Addr::from) {
+        for port in [80, 81] {
+            let syn = Segment::from_ip(source, 999, SERVER, port).flags(Flags::SYN).frame();
+            host.receive(&syn, Received::Unverified, now_ns);
+        }
+        host.receive(&udp_frame((source, 999), SERVER, 67, b"x"), Received::Unverified, now_ns);
+        host.receive(&udp_frame((source, 999), SERVER, 99, b"x"), Received::Unverified, now_ns);
+        host.receive(&icmp_frame(source, SERVER, vec![8, 0, 0, 0, 0, 1, 0, 1]), Received::Unverified, now_ns);
+    }
+    assert_eq!(host.statistics().handshakes, 0);
+    assert_eq!(host.udp_receive(socket, &mut [0; 9], false), Err(Error::WouldBlock));
+    host.flush(&mut world.ports[SERVER], now_ns);
+    assert!(world.ports[SERVER].sent.is_empty());
+    // Whoever asks everybody for an address is heard all the same.
+    let mut wish = udp_frame((Ipv4Addr::UNSPECIFIED, 68), SERVER, 67, b"discover");
+    wish[..6].fill(0xff);
+    wish[24..26].fill(0);
+    wish[30..34].fill(0xff);
+    wish[40..42].fill(0);
+    let sum = checksum(&wish[14..34]);
+    wish[24..26].copy_from_slice(&sum);
+    world.inject(SERVER, &wish);
+    assert!(world.stacks[SERVER].udp_receive(socket, &mut [0; 9], false).is_ok());
 }
