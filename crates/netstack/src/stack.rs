@@ -7,9 +7,10 @@ use crate::address::{Address, Way};
 use crate::config::Config;
 use crate::device::{Checksum, Device, Received};
 use crate::dhcp::{self, Dhcp};
+use crate::error::Error;
 use crate::ethernet;
 use crate::event::{Event, Statistics};
-use crate::icmp::{Icmp, Report};
+use crate::icmp::{Icmp, News, Report};
 use crate::ipv4::{self, Refused};
 use crate::neighbor::{Neighbors, Own};
 use crate::outbox::Parcel;
@@ -172,11 +173,20 @@ impl Stack {
         match report.protocol {
             ipv4::TCP => {
                 let tuple = Tuple { local, remote, local_port, remote_port };
-                self.tcp.unreachable(&tuple, report.sequence, report.error, &mut self.shared);
+                match report.news {
+                    News::Unreachable(error) => {
+                        self.tcp.unreachable(&tuple, report.sequence, error, &mut self.shared);
+                    }
+                    News::TooLong { packet_bytes } => self.tcp.too_long(&tuple, report.sequence, packet_bytes),
+                }
             }
             ipv4::UDP => {
+                let error = match report.news {
+                    News::Unreachable(error) => error,
+                    News::TooLong { .. } => Error::MessageTooLong,
+                };
                 let remote = SocketAddrV4::new(remote, remote_port);
-                self.udp.unreachable(local_port, remote, report.error, &mut self.shared);
+                self.udp.unreachable(local_port, remote, error, &mut self.shared);
             }
             _ => {}
         }
@@ -205,14 +215,16 @@ impl Stack {
         loop {
             // Answers first: they are older than what programs have written since.
             let mut sent = self.shared.outbox.is_empty() || self.send_outbox(device, now_ns);
-            if sent && self.tcp.has_turns() {
-                sent = self.tcp.flush(device, &mut self.neighbors, now_ns, &mut self.shared)
-                    && (self.shared.outbox.is_empty() || self.send_outbox(device, now_ns));
+            // A full device holds up nobody who talks to this machine.
+            if self.tcp.has_turns() {
+                sent &= self.tcp.flush(device, &mut self.neighbors, now_ns, &mut self.shared);
+                sent = sent && (self.shared.outbox.is_empty() || self.send_outbox(device, now_ns));
             }
-            if !self.shared.loopback.is_empty() && !self.receive_loopback(now_ns) {
-                return Flushed::Partly;
-            }
-            if !sent {
+            if !self.shared.loopback.is_empty() {
+                if !self.receive_loopback(now_ns) {
+                    return Flushed::Partly;
+                }
+            } else if !sent {
                 return Flushed::DeviceFull;
             }
             if !self.has_work() {

@@ -146,6 +146,8 @@ pub(super) trait Engine {
     fn set_keep_alive(&mut self, interval_ns: u64, now_ns: u64);
     /// Gives up, with a reset, after the peer has been silent for that long or [`NEVER`].
     fn set_patience(&mut self, silence_ns: u64, now_ns: u64);
+    /// The way carries no packet longer than this, nor did it carry the segment with that number.
+    fn shorten(&mut self, sequence: u32, packet_bytes: u32) -> Reaction;
     /// Nobody holds it any more: as [`set_patience`](Self::set_patience), and what it waits for counts from now.
     fn orphan(&mut self, silence_ns: u64, now_ns: u64);
 }

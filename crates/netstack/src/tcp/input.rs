@@ -6,6 +6,7 @@ use super::Tcp;
 use super::connection::{Connection, Turn};
 use super::engine::{Engine, NEVER, Phase, Reaction};
 use super::segment::Segment;
+use super::table::Place;
 use crate::error::Error;
 use crate::event::{ConnectionId, Event};
 use crate::shared::Shared;
@@ -62,6 +63,10 @@ impl Tcp {
                 connection.error = reason(connection);
             }
             connection.phase = phase;
+            if phase == Phase::Closed {
+                // A new connection between the same ends is possible, though a program may hold the dead one for long.
+                self.table.remove_place(&connection.tuple, Place::Connection(index));
+            }
         }
         if connection.wants_read && connection.engine.is_readable() {
             connection.wants_read = false;
@@ -106,12 +111,21 @@ impl Tcp {
 
     /// An ICMP error about a segment of ours with that sequence number.
     pub(crate) fn unreachable(&mut self, tuple: &super::Tuple, sequence: u32, error: Error, shared: &mut Shared) {
-        let Some(super::Place::Connection(index)) = self.table.find(tuple) else { return };
+        let Some(Place::Connection(index)) = self.table.find(tuple) else { return };
         let Some(connection) = self.connections.get_mut(index) else { return };
         // Once it is open, a connection survives such news (RFC 1122, 4.2.3.9); before, our SYN's number proves the sender
         // saw it.
         if connection.phase == Phase::Opening && sequence == connection.isn {
             self.fail(index, error, shared);
+        }
+    }
+
+    /// A router says that a segment of ours with that sequence number was longer than its way carries.
+    pub(crate) fn too_long(&mut self, tuple: &super::Tuple, sequence: u32, packet_bytes: u32) {
+        let Some(super::Place::Connection(index)) = self.table.find(tuple) else { return };
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        if connection.engine.shorten(sequence, packet_bytes) == Reaction::Turn {
+            self.give_turn(index, Turn::Everything);
         }
     }
 

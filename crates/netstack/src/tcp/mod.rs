@@ -90,22 +90,30 @@ impl Tcp {
             Some(Place::Connection(index)) => self.input(index, &segment, now_ns, shared),
             Some(Place::HalfOpen(index)) => self.third_segment(index, &segment, now_ns, shared),
             Some(Place::TimeWait(number)) => self.late(number, &segment, now_ns, shared),
-            None => self.unknown(&segment, now_ns, shared),
+            None => self.unknown(&segment, None, now_ns, shared),
         }
     }
 
-    /// A segment that belongs to nothing: a wish for a connection, or a mistake.
-    fn unknown(&mut self, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) {
+    /// A segment that belongs to nothing: a wish for a connection, or a mistake. `before` is our last number in a connection
+    /// between the same ends.
+    fn unknown(&mut self, segment: &Segment<'_>, before: Option<u32>, now_ns: u64, shared: &mut Shared) {
         let tuple = segment.tuple;
         let listener = if segment.opens() { self.listener_for(tuple.local, tuple.local_port) } else { None };
         match listener {
-            Some(listener) => self.first_segment(listener, segment, now_ns, shared),
+            Some(listener) => self.first_segment(listener, segment, before, now_ns, shared),
             None => refuse(segment, shared),
         }
     }
 
     /// A peer wants a connection to one of our listeners.
-    fn first_segment(&mut self, listener: Key, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) {
+    fn first_segment(
+        &mut self,
+        listener: Key,
+        segment: &Segment<'_>,
+        before: Option<u32>,
+        now_ns: u64,
+        shared: &mut Shared,
+    ) {
         let Some(peer_options) = SynOptions::parse(segment.options) else {
             shared.statistics.malformed += 1;
             return;
@@ -122,13 +130,12 @@ impl Tcp {
             shared.statistics.half_open_evicted += 1;
         }
         let tuple = segment.tuple;
-        let handshake = Handshake {
-            tuple,
-            isn: handshake::initial_sequence(&tuple, now_ns, shared),
-            peer_isn: segment.sequence,
-            peer_window: segment.window,
-            peer_options,
-        };
+        let mut isn = handshake::initial_sequence(&tuple, now_ns, shared);
+        if let Some(before) = before.filter(|&before| !segment::after(isn, before)) {
+            // Beyond all that the old connection can have sent, so that the peer tells them apart (RFC 9293, 3.4.1).
+            isn = before.wrapping_add(1 + u32::from(u16::MAX));
+        }
+        let handshake = Handshake { tuple, isn, peer_isn: segment.sequence, peer_window: segment.window, peer_options };
         let begun = self.half_open.begin(handshake, listener, now_ns, shared);
         self.quiet_until_ns = self.quiet_until_ns.min(self.half_open.next_deadline());
         match begun {
@@ -151,7 +158,7 @@ impl Tcp {
             } else {
                 // The peer started anew; so do we.
                 self.forget_half_open(index, &handshake.tuple);
-                self.unknown(segment, now_ns, shared);
+                self.unknown(segment, None, now_ns, shared);
             }
             return;
         }
@@ -201,14 +208,14 @@ impl Tcp {
     fn late(&mut self, number: u32, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) {
         let Some(closed) = self.time_waits.get(number).copied() else {
             self.table.remove(&segment.tuple);
-            return self.unknown(segment, now_ns, shared);
+            return self.unknown(segment, None, now_ns, shared);
         };
         let over = closed.until_ns <= now_ns;
         if over || (segment.opens() && segment::after(segment.sequence, closed.expected)) {
             // A new connection between the same ends, told apart from the old one by its numbers.
             self.time_waits.remove(number);
             self.table.remove(&segment.tuple);
-            return self.unknown(segment, now_ns, shared);
+            return self.unknown(segment, Some(closed.next), now_ns, shared);
         }
         // RFC 1337: a reset does not end the watch. The peer's last segment again means that our answer was lost.
         if !segment.has(RST) && (segment.has(FIN) || segment.has(SYN) || !segment.payload.is_empty()) {

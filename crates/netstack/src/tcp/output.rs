@@ -23,7 +23,9 @@ const UNRESOLVED_AGAIN_NS: u64 = 1_000_000_000;
 enum Result {
     Done,
     /// The device is full: the turn is kept.
-    Full,
+    DeviceFull,
+    /// The machine has to take in what it said to itself first: the turn is kept.
+    LoopbackFull,
 }
 
 impl Tcp {
@@ -35,16 +37,19 @@ impl Tcp {
         now_ns: u64,
         shared: &mut Shared,
     ) -> bool {
-        let mut done = 0;
+        let (mut taken, mut kept) = (0, 0);
         let mut full = false;
-        while let Some(&index) = self.turns.get(done) {
-            if self.take_turn(index, device, neighbors, now_ns, shared) == Result::Full {
-                full = true;
-                break;
+        while let Some(&index) = self.turns.get(taken) {
+            taken += 1;
+            let result = self.take_turn(index, device, neighbors, now_ns, shared);
+            if result != Result::Done {
+                // A full device holds up nobody who talks to this machine, nor the other way round.
+                full |= result == Result::DeviceFull;
+                self.turns[kept] = index;
+                kept += 1;
             }
-            done += 1;
         }
-        self.turns.drain(..done);
+        self.turns.truncate(kept);
         !full
     }
 
@@ -64,13 +69,14 @@ impl Tcp {
         let result = match way(connection, neighbors, now_ns, shared) {
             Some(Route::Loopback) => {
                 let mut loopback = core::mem::take(&mut shared.loopback);
-                let result = send(connection, now_ns, &mut loopback, shared);
+                let done = send(connection, now_ns, &mut loopback, shared);
                 shared.loopback = loopback;
-                result
+                if done { Result::Done } else { Result::LoopbackFull }
             }
             Some(Route::Frame(header)) => {
                 let offload = shared.config.checksum_offload;
-                send(connection, now_ns, &mut FrameSink { device, header, offload }, shared)
+                let done = send(connection, now_ns, &mut FrameSink { device, header, offload }, shared);
+                if done { Result::Done } else { Result::DeviceFull }
             }
             Some(Route::Wait(hop)) => {
                 // The neighbour's answer, or the lack of one, brings it back.
@@ -90,7 +96,7 @@ impl Tcp {
                 return Result::Done;
             }
         };
-        if result == Result::Full {
+        if result != Result::Done {
             return result;
         }
         connection.turn = Turn::None;
@@ -284,19 +290,19 @@ fn way(connection: &mut Connection, neighbors: &mut Neighbors, now_ns: u64, shar
     }
 }
 
-/// Lets a connection send what its turn is for.
-fn send(connection: &mut Connection, now_ns: u64, sink: &mut dyn PacketSink, shared: &mut Shared) -> Result {
+/// Lets a connection send what its turn is for; `false` when the sink was full first.
+fn send(connection: &mut Connection, now_ns: u64, sink: &mut dyn PacketSink, shared: &mut Shared) -> bool {
     loop {
         match connection.engine.output(now_ns, sink, shared) {
             Output::Sent(sent) => {
                 connection.spoke = true;
                 connection.unsent_bytes = connection.unsent_bytes.saturating_sub(sent.payload_bytes);
                 if connection.turn == Turn::Written && connection.unsent_bytes == 0 {
-                    return Result::Done;
+                    return true;
                 }
             }
-            Output::Nothing => return Result::Done,
-            Output::Full => return Result::Full,
+            Output::Nothing => return true,
+            Output::Full => return false,
         }
     }
 }

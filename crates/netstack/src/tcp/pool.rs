@@ -74,7 +74,7 @@ impl Tcp {
     /// Takes a connection out of the world: its tuple is free, its name is stale.
     pub(super) fn release(&mut self, index: u32, shared: &mut Shared) {
         let Some(connection) = self.unplace(index) else { return };
-        self.table.remove(&connection.tuple);
+        self.table.remove_place(&connection.tuple, Place::Connection(index));
         self.give_back(connection, shared);
     }
 

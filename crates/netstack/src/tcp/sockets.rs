@@ -44,7 +44,9 @@ impl Tcp {
         let mut tuple = Tuple { local, remote: *remote.ip(), local_port: 0, remote_port: remote.port() };
         tuple.local_port = super::ephemeral_ports(shared.random.draw())
             .find(|&local_port| {
-                self.table.find(&Tuple { local_port, ..tuple }).is_none()
+                // Not to itself.
+                (local_port, local) != (remote.port(), *remote.ip())
+                    && self.table.find(&Tuple { local_port, ..tuple }).is_none()
                     && self.listener_for(local, local_port).is_none()
             })
             .ok_or(Error::AddressInUse)?;

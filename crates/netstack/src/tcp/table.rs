@@ -52,6 +52,16 @@ impl Table {
         true
     }
 
+    /// Removes a tuple if it belongs to exactly this place.
+    pub(super) fn remove_place(&mut self, tuple: &Tuple, place: Place) {
+        let found = self.entries.find_entry(hash(self.secret, tuple), |entry| entry.tuple == *tuple);
+        if let Ok(entry) = found
+            && entry.get().place == place
+        {
+            entry.remove();
+        }
+    }
+
     pub(super) fn remove(&mut self, tuple: &Tuple) {
         if let Ok(entry) = self.entries.find_entry(hash(self.secret, tuple), |entry| entry.tuple == *tuple) {
             entry.remove();

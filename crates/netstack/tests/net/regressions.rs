@@ -1,8 +1,9 @@
 //! Faults that were found once: long silences, shut windows, ends that nobody heard of, connections that stayed.
 
 use crate::frames::{Flags, Segment};
-use crate::world::{CLIENT, MILLISECOND_NS, SECOND_NS, SERVER, World};
-use toro_netstack::{ConnectionId, Ending, Error, Event, Received};
+use crate::world::{CLIENT, MILLISECOND_NS, SECOND_NS, SERVER, World, at, config, pattern};
+use core::net::{Ipv4Addr, SocketAddrV4};
+use toro_netstack::{ConnectionId, Ending, Error, Event, Flushed, NoDevice, Received, Stack};
 
 fn events(world: &mut World, host: usize) -> Vec<Event> {
     std::iter::from_fn(|| world.stacks[host].next_event()).collect()
@@ -259,4 +260,139 @@ fn shutting_down_wakes_a_blocked_writer() {
     world.stacks[CLIENT].tcp_shutdown_write(client).unwrap();
     assert!(events(&mut world, CLIENT).contains(&Event::Writable(client)));
     assert_eq!(world.stacks[CLIENT].tcp_write(client, b"x"), Err(Error::BrokenPipe));
+}
+
+#[test]
+fn a_dead_connection_does_not_block_its_ends() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    let (local, remote) = world.stacks[CLIENT].tcp_ends(client).unwrap();
+    world.stacks[CLIENT].tcp_close(client, Ending::Reset, world.now_ns);
+    world.run_for(SECOND_NS);
+    assert_eq!(world.stacks[SERVER].tcp_read(server, &mut [0; 4]), Err(Error::ConnectionReset));
+    let syn = Segment::between(CLIENT, local.port(), SERVER, remote.port()).flags(Flags::SYN);
+    world.inject(SERVER, &syn.sequence(7).frame());
+    assert_eq!(world.stacks[SERVER].statistics().handshakes, 1);
+    // Letting go of the dead one leaves the new one alone.
+    world.stacks[SERVER].tcp_close(server, Ending::Orderly, world.now_ns);
+    world.inject(SERVER, &syn.sequence(7).frame());
+    assert_eq!(world.stacks[SERVER].statistics().handshakes, 1);
+}
+
+#[test]
+fn a_full_card_does_not_hold_up_loopback() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (_client, server) = world.connect(listener, 80);
+    world.ports[SERVER].room = 0;
+    let now = world.now_ns;
+    let stack = &mut world.stacks[SERVER];
+    stack.tcp_write(server, b"for the wire").unwrap();
+    let own = stack.tcp_connect(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80), now).unwrap();
+    for step in 0..4 {
+        assert_eq!(stack.flush(&mut world.ports[SERVER], now + step), Flushed::DeviceFull);
+    }
+    assert_eq!(stack.tcp_connected(own), Ok(()));
+}
+
+#[test]
+fn a_full_loopback_is_no_full_device() {
+    let mut stack = Stack::new(config(SERVER));
+    let listener = stack.tcp_listen(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80), 128).unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..60 {
+        let client = stack.tcp_connect(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80), 0).unwrap();
+        while stack.flush(&mut NoDevice, 0) != Flushed::Whole {}
+        stack.tcp_accept(listener).unwrap();
+        clients.push(client);
+    }
+    for client in &clients {
+        stack.tcp_write(*client, &[1; 8192]).unwrap();
+    }
+    let mut flushed = stack.flush(&mut NoDevice, 1000);
+    for _ in 0..10 {
+        assert_ne!(flushed, Flushed::DeviceFull);
+        flushed = stack.flush(&mut NoDevice, 1000);
+    }
+    assert_eq!(flushed, Flushed::Whole);
+}
+
+#[test]
+fn data_with_an_ancient_acknowledgement_is_not_taken() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    let (local, remote) = world.stacks[CLIENT].tcp_ends(client).unwrap();
+    world.stacks[CLIENT].tcp_write(client, b"a").unwrap();
+    let now = world.now_ns;
+    world.stacks[CLIENT].flush(&mut world.ports[CLIENT], now);
+    let frame = world.ports[CLIENT].sent.pop_front().unwrap();
+    let (sequence, acknowledgement) = numbers(&frame);
+    world.inject(SERVER, &frame);
+    let segment = Segment::between(CLIENT, local.port(), SERVER, remote.port()).sequence(sequence + 1);
+    let guessed = segment.acknowledgement(acknowledgement.wrapping_sub(0x7000_0000)).flags(Flags::ACK);
+    world.inject(SERVER, &guessed.payload(b"EVIL").frame());
+    assert_eq!(drain(&mut world, SERVER, server), (1, Err(Error::WouldBlock)));
+}
+
+#[test]
+fn both_may_ask_at_once() {
+    let mut world = World::new();
+    let client = world.stacks[CLIENT].tcp_connect(at(SERVER, 33000), world.now_ns).unwrap();
+    let now = world.now_ns;
+    for host in [CLIENT, SERVER] {
+        world.stacks[host].flush(&mut world.ports[host], now);
+        let frame = world.ports[host].sent.pop_front().unwrap();
+        world.inject(1 - host, &frame);
+    }
+    world.stacks[CLIENT].flush(&mut world.ports[CLIENT], now);
+    let (isn, _) = numbers(&world.ports[CLIENT].sent.pop_front().unwrap());
+    let (local, remote) = world.stacks[CLIENT].tcp_ends(client).unwrap();
+    let peer = Segment::between(SERVER, remote.port(), CLIENT, local.port()).sequence(5000);
+    world.inject(CLIENT, &peer.flags(Flags::SYN).frame());
+    world.stacks[CLIENT].flush(&mut world.ports[CLIENT], now);
+    let answer = world.ports[CLIENT].sent.pop_front().unwrap();
+    assert_eq!((answer[47], numbers(&answer)), (Flags::SYN | Flags::ACK, (isn, 5001)));
+    world.inject(CLIENT, &peer.flags(Flags::SYN | Flags::ACK).acknowledgement(isn.wrapping_add(1)).frame());
+    assert_eq!(world.stacks[CLIENT].tcp_connected(client), Ok(()));
+}
+
+#[test]
+fn a_connection_is_never_to_itself() {
+    let mut stack = Stack::new(config(SERVER));
+    // A hundred thousand tries, each with one chance in 28232.
+    for port in 32768..34768 {
+        for _ in 0..50 {
+            let client = stack.tcp_connect(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), 0).unwrap();
+            assert_ne!(stack.tcp_ends(client).unwrap().0.port(), port);
+            stack.tcp_close(client, Ending::Reset, 0);
+        }
+    }
+}
+
+#[test]
+fn numbers_go_on_where_a_remembered_connection_ended() {
+    let mut world = World::new();
+    world.latency_ns = 1000;
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    let (local, remote) = world.stacks[CLIENT].tcp_ends(client).unwrap();
+    // More than the clock gives a new connection.
+    world.transfer((SERVER, server), (CLIENT, client), &pattern(2_000_000));
+    world.stacks[SERVER].tcp_close(server, Ending::Orderly, world.now_ns);
+    let now = world.now_ns;
+    world.stacks[SERVER].flush(&mut world.ports[SERVER], now);
+    let (last, expected) = numbers(world.ports[SERVER].sent.back().unwrap());
+    world.run_for(MILLISECOND_NS);
+    world.stacks[CLIENT].tcp_close(client, Ending::Orderly, world.now_ns);
+    world.run_for(MILLISECOND_NS);
+    assert_eq!(world.stacks[SERVER].statistics().remembered, 1);
+    let syn = Segment::between(CLIENT, local.port(), SERVER, remote.port()).flags(Flags::SYN);
+    world.inject(SERVER, &syn.sequence(expected.wrapping_add(1000)).frame());
+    let now = world.now_ns;
+    world.stacks[SERVER].flush(&mut world.ports[SERVER], now);
+    let answer = world.ports[SERVER].sent.back().unwrap();
+    assert_eq!(answer[47], Flags::SYN | Flags::ACK);
+    assert!(numbers(answer).0.wrapping_sub(last) as i32 > 0);
 }

@@ -7,7 +7,7 @@ use crate::checksum::Sum;
 use crate::ipv4;
 use crate::outbox::{PacketSink, TcpChecksum};
 
-const HEADERS_BYTES: usize = ipv4::HEADER_BYTES + HEADER_BYTES;
+pub(super) const HEADERS_BYTES: usize = ipv4::HEADER_BYTES + HEADER_BYTES;
 
 /// What is the same in all segments of a connection: the headers, and what of their checksums does not change.
 #[derive(Clone, Copy, Debug)]

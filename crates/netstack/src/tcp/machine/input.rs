@@ -69,6 +69,17 @@ impl Machine {
         Reaction::Turn
     }
 
+    /// Both asked at once, and the peer answers with its SYN once more (RFC 9293, figure 7).
+    fn take_second(&mut self, segment: &Segment<'_>, now_ns: u64) -> Reaction {
+        if segment.sequence.wrapping_add(1) != self.expected || segment.acknowledgement != self.top {
+            return self.challenge(now_ns);
+        }
+        self.heard_at_ns = now_ns;
+        self.open();
+        self.owed = Owed::Now;
+        Reaction::Turn
+    }
+
     /// Our SYN is acknowledged.
     fn open(&mut self) {
         self.una = self.top;
@@ -79,6 +90,9 @@ impl Machine {
     }
 
     fn take_by_the_book(&mut self, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) -> Reaction {
+        if self.state == State::SynReceived && segment.flags & (SYN | ACK | RST | FIN) == SYN | ACK {
+            return self.take_second(segment, now_ns);
+        }
         if !self.is_in_window(segment) {
             return self.take_outside(segment, now_ns, shared);
         }
@@ -101,7 +115,9 @@ impl Machine {
             }
             self.open();
         }
-        if after(segment.acknowledgement, self.top) {
+        let old = self.una.wrapping_sub(segment.acknowledgement);
+        if after(segment.acknowledgement, self.top) || (old as i32 > 0 && old > self.window_max) {
+            // Of what was never sent, or older than anything that can be under way (RFC 5961, 5).
             return self.challenge(now_ns);
         }
         self.heard_at_ns = now_ns;

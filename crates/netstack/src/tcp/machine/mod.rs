@@ -23,7 +23,7 @@ use super::segment::{Segment, Tuple};
 use crate::outbox::PacketSink;
 use crate::shared::{Direction, Shared};
 use congestion::Congestion;
-use emit::Template;
+use emit::{HEADERS_BYTES, Template};
 use reassembly::Reassembly;
 use ring::Ring;
 use round_trip::{LONGEST_NS, RoundTrip};
@@ -407,6 +407,22 @@ impl Engine for Machine {
         }
         self.heard_at_ns = now_ns;
         self.patience_ns = silence_ns;
+    }
+
+    fn shorten(&mut self, sequence: u32, packet_bytes: u32) -> Reaction {
+        let segment_bytes = packet_bytes.saturating_sub(HEADERS_BYTES as u32).max(PEER_SEGMENT_BYTES_DEFAULT.into());
+        // Only who saw the segment knows its number.
+        let under_way = sequence.wrapping_sub(self.una) < self.top.wrapping_sub(self.una);
+        if !under_way || segment_bytes >= self.segment_bytes || self.phase() == Phase::Opening {
+            return Reaction::Nothing;
+        }
+        self.segment_bytes = segment_bytes;
+        // What is under way was as long and is lost, though not for want of room on the way: again, in smaller pieces.
+        self.again = false;
+        self.next = self.una;
+        self.retransmit_at_ns = NEVER;
+        self.round_trip.on_retransmit();
+        Reaction::Turn
     }
 
     fn orphan(&mut self, silence_ns: u64, now_ns: u64) {
