@@ -11,8 +11,13 @@ const ECHO_REPLY: u8 = 0;
 const UNREACHABLE: u8 = 3;
 const ECHO_REQUEST: u8 = 8;
 const PORT_UNREACHABLE: u8 = 3;
+const TOO_LONG: u8 = 4;
 /// Errors sent at most in a second.
 const ERRORS_PER_SECOND: u32 = 100;
+/// What every host takes in one piece (RFC 791). Whoever claims that less is carried wants us to be slow.
+const PACKET_BYTES_MIN: u32 = 576;
+/// Lengths of packet that links carry, for routers that do not say which (RFC 1191, 7).
+const PLATEAUS: [u32; 8] = [32000, 17914, 8166, 4352, 2002, 1492, 1006, PACKET_BYTES_MIN];
 
 /// Our limit on errors sent.
 #[derive(Debug, Default)]
@@ -21,10 +26,20 @@ pub(crate) struct Icmp {
     sent: u32,
 }
 
+/// Why a packet of ours did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    Unreachable(Error),
+    /// A router may not cut it, and the next link carries no more than this.
+    TooLong {
+        packet_bytes: u32,
+    },
+}
+
 /// An error report about a packet of ours.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
-    pub(crate) error: Error,
+    pub(crate) news: News,
     pub(crate) protocol: u8,
     /// Where our packet came from, on this machine.
     pub(crate) local: (Ipv4Addr, u16),
@@ -51,7 +66,7 @@ impl Icmp {
                 answer_echo(packet, shared);
                 None
             }
-            (UNREACHABLE, code) => report(code, &message[HEADER_BYTES..]),
+            (UNREACHABLE, code) => report(code, [message[6], message[7]], &message[HEADER_BYTES..]),
             _ => None,
         }
     }
@@ -99,23 +114,34 @@ fn finish(reply: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr) {
     ipv4::write_header(reply, source, destination, ipv4::ICMP);
 }
 
-/// Reads what a router or host says about a packet of ours, of which it quotes the beginning.
-fn report(code: u8, quoted: &[u8]) -> Option<Report> {
+/// What follows from a packet of `sent_bytes` that the next link, which carries `carried_bytes` or 0 for "unknown", could
+/// not take.
+fn too_long(carried_bytes: u32, sent_bytes: u32) -> Option<News> {
+    let packet_bytes = match carried_bytes {
+        0 => PLATEAUS.into_iter().find(|&plateau| plateau < sent_bytes)?,
+        bytes => bytes,
+    };
+    (PACKET_BYTES_MIN..sent_bytes).contains(&packet_bytes).then_some(News::TooLong { packet_bytes })
+}
+
+/// Reads what a router or host says about a packet of ours, of which it quotes the beginning. `carried` is the length that
+/// the next link carries, if the code is about that.
+fn report(code: u8, carried: [u8; 2], quoted: &[u8]) -> Option<Report> {
     let header = quoted.first_chunk::<{ ipv4::HEADER_BYTES }>()?;
     let header_bytes = usize::from(header[0] & 0x0f) * 4;
     if header[0] >> 4 != 4 || header_bytes < ipv4::HEADER_BYTES {
         return None;
     }
     let start = quoted.get(header_bytes..)?.first_chunk::<8>()?;
-    let error = match code {
-        2 | PORT_UNREACHABLE => Error::ConnectionRefused,
-        0 | 6 | 9 | 11 => Error::NetworkUnreachable,
-        1 | 5 | 7 | 8 | 10 | 12 | 13 => Error::HostUnreachable,
-        // "Fragmentation needed" above all: nothing to fail for.
+    let news = match code {
+        2 | PORT_UNREACHABLE => News::Unreachable(Error::ConnectionRefused),
+        0 | 6 | 9 | 11 => News::Unreachable(Error::NetworkUnreachable),
+        1 | 5 | 7 | 8 | 10 | 12 | 13 => News::Unreachable(Error::HostUnreachable),
+        TOO_LONG => too_long(u16::from_be_bytes(carried).into(), u16::from_be_bytes([header[2], header[3]]).into())?,
         _ => return None,
     };
     Some(Report {
-        error,
+        news,
         protocol: header[9],
         local: (
             Ipv4Addr::new(header[12], header[13], header[14], header[15]),

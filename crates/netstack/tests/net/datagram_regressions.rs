@@ -1,7 +1,7 @@
 //! Defects beside TCP that were found once, each as the conversation that showed it.
 
 use crate::frames::{Flags, Segment, arp_frame, checksum, icmp_frame, udp_frame};
-use crate::world::{CLIENT, MILLISECOND_NS, Port, SECOND_NS, SERVER, World, at, config, ip, mac};
+use crate::world::{CLIENT, MILLISECOND_NS, Port, SECOND_NS, SERVER, World, at, config, ip, mac, pattern};
 use core::net::{Ipv4Addr, SocketAddrV4};
 use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr};
 use toro_netstack::{Address, Error, Flushed, NoDevice, Received, Stack};
@@ -221,4 +221,79 @@ fn nobody_answers_everybody() {
     wish[24..26].copy_from_slice(&sum);
     world.inject(SERVER, &wish);
     assert!(world.stacks[SERVER].udp_receive(socket, &mut [0; 9], false).is_ok());
+}
+
+/// Sends 10 000 bytes over a way whose router carries no packet longer than `carried`, and says so or not; the longest
+/// packet that got through.
+fn cross(carried: usize, says: u16) -> usize {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    let data = pattern(10_000);
+    assert_eq!(world.stacks[SERVER].tcp_write(server, &data), Ok(data.len()));
+    let end_ns = world.now_ns + 5 * SECOND_NS;
+    let (mut read, mut longest) = (Vec::new(), 0);
+    while read.len() < data.len() {
+        let now_ns = world.now_ns;
+        assert!(now_ns < end_ns, "{} bytes arrived", read.len());
+        for host in [SERVER, CLIENT] {
+            world.stacks[host].flush(&mut world.ports[host], now_ns);
+            for frame in world.ports[host].sent.split_off(0) {
+                if frame.len() > 14 + carried {
+                    let mut message = vec![3, 4, 0, 0, 0, 0];
+                    message.extend_from_slice(&says.to_be_bytes());
+                    message.extend_from_slice(&frame[14..14 + 28]);
+                    let news = icmp_frame(ip(1 - host), host, message);
+                    world.stacks[host].receive(&news, Received::Unverified, now_ns);
+                } else {
+                    longest = longest.max(frame.len() - 14);
+                    world.stacks[1 - host].receive(&frame, Received::Unverified, now_ns);
+                }
+            }
+        }
+        let mut buffer = [0; 4096];
+        while let Ok(bytes @ 1..) = world.stacks[CLIENT].tcp_read(client, &mut buffer) {
+            read.extend_from_slice(&buffer[..bytes]);
+        }
+        if !world.stacks.iter().any(Stack::has_work) {
+            world.advance();
+        }
+    }
+    assert_eq!(read, data);
+    assert!(world.now_ns < end_ns - 4 * SECOND_NS, "it waited for a time-out");
+    longest
+}
+
+/// Our packets may not be cut, and what a router said about that was not heard: nothing long ever arrived.
+#[test]
+fn segments_shrink_to_what_the_way_carries() {
+    assert_eq!(cross(1400, 1400), 1400);
+    assert_eq!(cross(576, 576), 576);
+    // Old routers do not say how much.
+    assert_eq!(cross(1400, 0), 1006);
+}
+
+/// Who has not seen our segments, or says nonsense, changes nothing.
+#[test]
+fn a_stranger_cannot_make_segments_small() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (_, server) = world.connect(listener, 80);
+    world.stacks[SERVER].tcp_write(server, &[5; 3000]).unwrap();
+    let now_ns = world.now_ns;
+    world.stacks[SERVER].flush(&mut world.ports[SERVER], now_ns);
+    let first = world.ports[SERVER].sent[0].clone();
+    let number = u32::from_be_bytes(first[38..42].try_into().unwrap());
+    let mut news = |number: u32, says: u16| {
+        let mut message = vec![3, 4, 0, 0, 0, 0];
+        message.extend_from_slice(&says.to_be_bytes());
+        message.extend_from_slice(&first[14..14 + 28]);
+        message[8 + 24..8 + 28].copy_from_slice(&number.to_be_bytes());
+        world.inject(SERVER, &icmp_frame(ip(CLIENT), SERVER, message));
+        world.stacks[SERVER].has_work()
+    };
+    assert!(!news(number.wrapping_sub(1), 1000));
+    assert!(!news(number.wrapping_add(3000), 1000));
+    assert!(!news(number, 575) && !news(number, 68) && !news(number, 1500) && !news(number, 9000));
+    assert!(news(number, 1000));
 }
