@@ -114,7 +114,13 @@ impl NetDevice {
         checksum: Checksum,
         write: impl FnOnce(&mut [u8]) -> usize,
     ) -> Result<(), Full> {
-        self.transmit.transmit(bytes_max, checksum, write)
+        let result = self.transmit.transmit(bytes_max, checksum, write);
+        if result.is_err()
+            && let Some(broken) = self.transmit.broken()
+        {
+            self.report(broken);
+        }
+        result
     }
 
     /// Shows the card what was transmitted since the last call: one notification for all, if it wants one.
@@ -155,7 +161,7 @@ impl NetDevice {
     fn report(&mut self, broken: Broken) {
         if !self.reported {
             self.reported = true;
-            log::error!("virtio-net {}: {broken}; the card is not used any more", self.transport);
+            log::error!("virtio-net {}: {broken}; the network has stopped", self.transport);
         }
     }
 }
