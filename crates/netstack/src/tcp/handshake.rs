@@ -8,31 +8,33 @@ use super::options::SynOptions;
 use super::segment::{ACK, Control, SYN, Tuple};
 use crate::shared::Shared;
 use crate::slab::{Key, Slab};
+use alloc::collections::VecDeque;
 
 const SECOND_NS: u64 = 1_000_000_000;
+/// A new handshake needs a turn after this.
+pub(super) const FIRST_NS: u64 = SECOND_NS;
 /// The answer is sent again after 1, 2, 4 and 8 seconds.
-const TRIES_MAX: u8 = 5;
+const TRIES_MAX: usize = 5;
 
 /// A handshake whose third segment has not come.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HalfOpen {
     pub(super) handshake: Handshake,
     pub(super) listener: Key,
-    again_at_ns: u64,
-    tries: u8,
 }
 
 /// All handshakes under way.
 #[derive(Debug)]
 pub(super) struct HalfOpens {
     slab: Slab<HalfOpen>,
-    /// No entry is due before.
-    next_ns: u64,
+    /// Who was answered so often, and until when the peer has time. Everybody in a queue has the same time, so each is in
+    /// order; what is no more leaves a stale key behind.
+    queues: [VecDeque<(u64, Key)>; TRIES_MAX],
 }
 
 impl HalfOpens {
     pub(super) fn new() -> Self {
-        HalfOpens { slab: Slab::new(), next_ns: u64::MAX }
+        HalfOpens { slab: Slab::new(), queues: Default::default() }
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&HalfOpen> {
@@ -40,11 +42,7 @@ impl HalfOpens {
     }
 
     pub(super) fn remove(&mut self, index: u32) -> Option<HalfOpen> {
-        let removed = self.slab.remove(index);
-        if self.slab.len() == 0 {
-            self.next_ns = u64::MAX;
-        }
-        removed
+        self.slab.remove(index)
     }
 
     /// Makes room for one more: the place of the one that has to go, if one has.
@@ -65,11 +63,30 @@ impl HalfOpens {
         now_ns: u64,
         shared: &mut Shared,
     ) -> Option<u32> {
-        let half_open = HalfOpen { handshake, listener, again_at_ns: now_ns + SECOND_NS, tries: 1 };
-        let key = self.slab.insert(half_open).ok()?;
-        self.next_ns = self.next_ns.min(half_open.again_at_ns);
-        answer(&half_open.handshake, shared);
+        let key = self.slab.insert(HalfOpen { handshake, listener }).ok()?;
+        if !self.wait(0, key, now_ns) {
+            self.slab.remove(key.index);
+            return None;
+        }
+        answer(&handshake, shared);
         Some(key.index)
+    }
+
+    /// Gives a peer its time after the first answer, or after as many more; `false` when there is no memory.
+    fn wait(&mut self, step: usize, key: Key, now_ns: u64) -> bool {
+        let (slab, queue) = (&self.slab, &mut self.queues[step]);
+        while queue.front().is_some_and(|&(_, key)| slab.get_key(key).is_none()) {
+            queue.pop_front();
+        }
+        if queue.len() == queue.capacity() && queue.len() >= 2 * slab.len() {
+            // More than half are stale.
+            queue.retain(|&(_, key)| slab.get_key(key).is_some());
+        }
+        let room = queue.try_reserve(1).is_ok();
+        if room {
+            queue.push_back((now_ns + (SECOND_NS << step), key));
+        }
+        room
     }
 
     /// Answers once more, because the peer asked once more.
@@ -80,31 +97,36 @@ impl HalfOpens {
     }
 
     /// When [`run`](Self::run) has something to do; `u64::MAX` for never.
-    pub(super) fn next_deadline(&self) -> u64 {
-        self.next_ns
-    }
-
-    pub(super) fn is_due(&self, now_ns: u64) -> bool {
-        self.next_ns <= now_ns
+    pub(super) fn next_deadline(&mut self) -> u64 {
+        let mut next_ns = u64::MAX;
+        for queue in &mut self.queues {
+            // What is no more must not wake an idle machine.
+            while let Some(&(at_ns, key)) = queue.front() {
+                if self.slab.get_key(key).is_some() {
+                    next_ns = next_ns.min(at_ns);
+                    break;
+                }
+                queue.pop_front();
+            }
+        }
+        next_ns
     }
 
     /// Repeats answers that are due; calls `gone` for each handshake that is given up.
     pub(super) fn run(&mut self, now_ns: u64, shared: &mut Shared, mut gone: impl FnMut(u32, Tuple)) {
-        self.next_ns = u64::MAX;
-        for index in 0..self.slab.places() {
-            let Some(half_open) = self.slab.get_mut(index) else { continue };
-            if half_open.again_at_ns <= now_ns {
-                if half_open.tries == TRIES_MAX {
-                    let tuple = half_open.handshake.tuple;
-                    self.slab.remove(index);
-                    gone(index, tuple);
-                    continue;
+        for step in 0..TRIES_MAX {
+            while let Some(&(at_ns, key)) = self.queues[step].front()
+                && at_ns <= now_ns
+            {
+                self.queues[step].pop_front();
+                let Some(half_open) = self.slab.get_key(key).copied() else { continue };
+                if step + 1 < TRIES_MAX && self.wait(step + 1, key, now_ns) {
+                    answer(&half_open.handshake, shared);
+                } else {
+                    self.slab.remove(key.index);
+                    gone(key.index, half_open.handshake.tuple);
                 }
-                half_open.again_at_ns = now_ns + (SECOND_NS << half_open.tries);
-                half_open.tries += 1;
-                answer(&half_open.handshake, shared);
             }
-            self.next_ns = self.next_ns.min(half_open.again_at_ns);
         }
     }
 

@@ -137,7 +137,7 @@ impl Tcp {
         }
         let handshake = Handshake { tuple, isn, peer_isn: segment.sequence, peer_window: segment.window, peer_options };
         let begun = self.half_open.begin(handshake, listener, now_ns, shared);
-        self.quiet_until_ns = self.quiet_until_ns.min(self.half_open.next_deadline());
+        self.quiet_until_ns = self.quiet_until_ns.min(now_ns + handshake::FIRST_NS);
         match begun {
             Some(index) if self.table.set(tuple, Place::HalfOpen(index)) => {}
             Some(index) => {

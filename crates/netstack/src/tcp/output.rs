@@ -163,10 +163,8 @@ impl Tcp {
                 self.on_timer(index, now_ns, shared);
             }
         }
-        if self.half_open.is_due(now_ns) {
-            let table = &mut self.table;
-            self.half_open.run(now_ns, shared, |_, tuple| table.remove(&tuple));
-        }
+        let table = &mut self.table;
+        self.half_open.run(now_ns, shared, |_, tuple| table.remove(&tuple));
         self.quiet_until_ns = self.next_deadline();
     }
 

@@ -396,3 +396,28 @@ fn numbers_go_on_where_a_remembered_connection_ended() {
     assert_eq!(answer[47], Flags::SYN | Flags::ACK);
     assert!(numbers(answer).0.wrapping_sub(last) as i32 > 0);
 }
+
+#[test]
+fn an_unanswered_handshake_is_repeated_four_times_and_forgotten() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    world.connect(listener, 80);
+    world.run_for(SECOND_NS / 2);
+    // Handshakes that are over wake nobody.
+    assert_eq!(world.stacks[SERVER].next_deadline(), None);
+    let syn = Segment::between(CLIENT, 999, SERVER, 80).flags(Flags::SYN).frame();
+    let started = world.now_ns;
+    world.inject(SERVER, &syn);
+    let mut answers = Vec::new();
+    loop {
+        let now = world.now_ns;
+        world.stacks[SERVER].flush(&mut world.ports[SERVER], now);
+        let sent = world.ports[SERVER].sent.drain(..).filter(|frame| frame[47] == Flags::SYN | Flags::ACK).count();
+        answers.extend(std::iter::repeat_n((now - started) / SECOND_NS, sent));
+        let Some(next) = world.stacks[SERVER].next_deadline() else { break };
+        world.now_ns = next;
+    }
+    assert_eq!(answers, [0, 1, 3, 7, 15]);
+    assert_eq!((world.now_ns - started) / SECOND_NS, 31);
+    assert_eq!(world.stacks[SERVER].statistics().handshakes, 0);
+}

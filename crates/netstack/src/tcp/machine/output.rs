@@ -37,7 +37,7 @@ impl Machine {
             // The byte that asked about a shut window had no room there; ask again.
             self.next = self.una;
         } else {
-            self.congestion.on_timeout(self.flight_bytes(), self.segment_bytes);
+            self.congestion.on_timeout(self.flight_bytes(), self.top, self.segment_bytes);
             self.round_trip.on_timeout();
             self.retransmit_at_ns = NEVER;
             self.next = self.una;
@@ -203,14 +203,16 @@ impl Machine {
         if !self.selective || self.gaps.is_empty() {
             return 0;
         }
-        let ranges = self.gaps.ranges();
-        let ranges = &ranges[..ranges.len().min(3)];
-        list[..4].copy_from_slice(&[1, 1, 5, 2 + 8 * ranges.len() as u8]);
+        // The one that the latest segment belongs to first: the others may have been told before.
+        let (newest, all) = (self.gaps.newest(), self.gaps.ranges());
+        let ranges = newest.into_iter().chain(all.iter().copied().filter(|range| Some(*range) != newest)).take(3);
+        let count = all.len().min(3);
+        list[..4].copy_from_slice(&[1, 1, 5, 2 + 8 * count as u8]);
         for (place, (from, to)) in list[4..].chunks_exact_mut(8).zip(ranges) {
-            place[..4].copy_from_slice(&self.expected.wrapping_add(*from).to_be_bytes());
-            place[4..].copy_from_slice(&self.expected.wrapping_add(*to).to_be_bytes());
+            place[..4].copy_from_slice(&self.expected.wrapping_add(from).to_be_bytes());
+            place[4..].copy_from_slice(&self.expected.wrapping_add(to).to_be_bytes());
         }
-        4 + 8 * ranges.len()
+        4 + 8 * count
     }
 }
 

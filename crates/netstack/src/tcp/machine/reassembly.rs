@@ -8,6 +8,8 @@ const RANGES_MAX: usize = 4;
 pub(super) struct Reassembly {
     ranges: [(u32, u32); RANGES_MAX],
     count: usize,
+    /// A byte of the range that grew last.
+    newest: u32,
 }
 
 impl Reassembly {
@@ -17,6 +19,11 @@ impl Reassembly {
 
     pub(super) fn ranges(&self) -> &[(u32, u32)] {
         &self.ranges[..self.count]
+    }
+
+    /// The range that grew last.
+    pub(super) fn newest(&self) -> Option<(u32, u32)> {
+        self.ranges().iter().copied().find(|&(from, to)| (from..to).contains(&self.newest))
     }
 
     /// Notes that `start..end` is there. `false`: it would be one range too many.
@@ -50,6 +57,7 @@ impl Reassembly {
         }
         self.ranges.copy_from_slice(&merged[..RANGES_MAX]);
         self.count = count;
+        self.newest = start;
         true
     }
 
@@ -68,6 +76,7 @@ impl Reassembly {
         for range in &mut kept.ranges[..kept.count] {
             *range = (range.0 - bytes - more, range.1 - bytes - more);
         }
+        kept.newest = self.newest.wrapping_sub(bytes + more);
         *self = kept;
         more
     }
@@ -88,6 +97,20 @@ mod tests {
         assert_eq!(gaps.ranges(), [(5, 35)]);
         assert_eq!(gaps.advance(7), 28);
         assert!(gaps.is_empty());
+    }
+
+    #[test]
+    fn the_newest_range_is_known() {
+        let mut gaps = Reassembly::default();
+        assert_eq!(gaps.newest(), None);
+        assert!(gaps.add(30, 40) && gaps.add(50, 60) && gaps.add(10, 20));
+        assert_eq!(gaps.newest(), Some((10, 20)));
+        assert!(gaps.add(40, 45));
+        assert_eq!(gaps.newest(), Some((30, 45)));
+        assert_eq!(gaps.advance(10), 10);
+        assert_eq!(gaps.newest(), Some((10, 25)));
+        assert_eq!(gaps.advance(10), 15);
+        assert_eq!((gaps.newest(), gaps.ranges()), (None, [(5, 15)].as_slice()));
     }
 
     #[test]
