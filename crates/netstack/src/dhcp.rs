@@ -5,6 +5,7 @@ use crate::ethernet;
 use crate::ipv4;
 use crate::shared::Shared;
 use crate::udp;
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress};
 
@@ -21,6 +22,8 @@ const ROUTER_OPTION: u8 = 3;
 /// Subnet mask, router, name server.
 const WANTED: &[u8] = &[1, ROUTER_OPTION, 6];
 const HOSTNAME_OPTION: u8 = 12;
+/// As long as a label of a domain name.
+const HOSTNAME_BYTES_MAX: usize = 63;
 
 /// An offer that we asked to have.
 #[derive(Clone, Copy, Debug)]
@@ -165,9 +168,12 @@ impl Dhcp {
             _ => None,
         };
         let mac = EthernetAddress(shared.config.mac);
-        let hostname = shared.config.hostname.clone();
-        let options = [DhcpOption { kind: HOSTNAME_OPTION, data: hostname.as_bytes() }];
-        let named = !hostname.is_empty() && hostname.len() <= 63;
+        let mut hostname = [0; HOSTNAME_BYTES_MAX];
+        let name = shared.config.hostname.as_bytes();
+        let named = !name.is_empty() && name.len() <= HOSTNAME_BYTES_MAX;
+        let hostname = &mut hostname[..if named { name.len() } else { 0 }];
+        hostname.copy_from_slice(&name[..hostname.len()]);
+        let options = [DhcpOption { kind: HOSTNAME_OPTION, data: hostname }];
         let message = DhcpRepr {
             message_type: kind,
             transaction_id: self.transaction,
@@ -192,7 +198,13 @@ impl Dhcp {
             rebind_duration: None,
             additional_options: if named { &options } else { &[] },
         };
-        let mut data = alloc::vec![0; message.buffer_len()];
+        let mut data = Vec::new();
+        if data.try_reserve_exact(message.buffer_len()).is_err() {
+            // As if it were lost on the way: it is due again.
+            shared.statistics.out_of_memory += 1;
+            return;
+        }
+        data.resize(message.buffer_len(), 0);
         if message.emit(&mut DhcpPacket::new_unchecked(&mut data[..])).is_err() {
             return;
         }

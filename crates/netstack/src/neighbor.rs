@@ -138,21 +138,22 @@ impl Neighbors {
 
     /// Keeps a packet until its neighbour answers; gives it back when no question is out or too many wait.
     pub(crate) fn hold(&mut self, ip: Ipv4Addr, packet: Vec<u8>) -> Result<(), Vec<u8>> {
-        match self.entries.get_mut(&ip) {
-            Some(Entry::Asked { held, .. }) if held.len() < HELD_PACKETS_MAX && self.held < HELD_PACKETS_MAX_ALL => {
-                self.held += 1;
-                held.push(packet);
-                Ok(())
-            }
-            _ => Err(packet),
+        let Some(Entry::Asked { held, .. }) = self.entries.get_mut(&ip) else { return Err(packet) };
+        let room = held.len() < HELD_PACKETS_MAX && self.held < HELD_PACKETS_MAX_ALL;
+        if !room || held.try_reserve(1).is_err() {
+            return Err(packet);
         }
+        self.held += 1;
+        held.push(packet);
+        Ok(())
     }
 
-    /// Notes that a connection waits for a neighbour.
+    /// Notes that a connection waits for a neighbour. Should it not be noted, its own clock brings it back.
     pub(crate) fn wait(&mut self, ip: Ipv4Addr, connection: Key) {
         if let Some(Entry::Asked { waiting, .. }) = self.entries.get_mut(&ip)
             && waiting.len() < WAITING_MAX
             && !waiting.contains(&connection)
+            && waiting.try_reserve(1).is_ok()
         {
             waiting.push(connection);
         }

@@ -193,8 +193,15 @@ impl Udp {
             shared.statistics.datagrams_dropped += 1;
             return true;
         }
+        let mut kept = Vec::new();
+        if kept.try_reserve_exact(data.len()).is_err() || socket.queue.try_reserve(1).is_err() {
+            shared.refund(cost_bytes);
+            shared.statistics.out_of_memory += 1;
+            return true;
+        }
+        kept.extend_from_slice(data);
         socket.queued_bytes += cost_bytes;
-        socket.queue.push_back(Datagram { source, data: data.to_vec() });
+        socket.queue.push_back(Datagram { source, data: kept });
         if core::mem::take(&mut socket.wants_read) {
             shared.events.push(Event::Datagram(UdpId(key)));
         }
