@@ -99,6 +99,9 @@ impl HalfOpens {
     /// When [`run`](Self::run) has something to do; `u64::MAX` for never.
     pub(super) fn next_deadline(&mut self) -> u64 {
         let mut next_ns = u64::MAX;
+        if self.slab.len() == 0 {
+            return next_ns;
+        }
         for queue in &mut self.queues {
             // What is no more must not wake an idle machine.
             while let Some(&(at_ns, key)) = queue.front() {
@@ -114,6 +117,9 @@ impl HalfOpens {
 
     /// Repeats answers that are due; calls `gone` for each handshake that is given up.
     pub(super) fn run(&mut self, now_ns: u64, shared: &mut Shared, mut gone: impl FnMut(u32, Tuple)) {
+        if self.slab.len() == 0 {
+            return;
+        }
         for step in 0..TRIES_MAX {
             while let Some(&(at_ns, key)) = self.queues[step].front()
                 && at_ns <= now_ns
