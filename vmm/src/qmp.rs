@@ -45,10 +45,15 @@ impl Qmp {
             for line in lines.lines().map_while(Result::ok) {
                 let message: Value = serde_json::from_str(&line).unwrap_or_default();
                 match message["event"].as_str() {
-                    Some("SHUTDOWN") => shared.update(|transcript| {
-                        let reason = message["data"]["reason"].as_str().unwrap_or("unknown");
-                        transcript.shutdown_reason = Some(reason.into());
-                    }),
+                    Some("SHUTDOWN") => {
+                        shared.update(|transcript| {
+                            let reason = message["data"]["reason"].as_str().unwrap_or("unknown");
+                            transcript.shutdown_reason = Some(reason.into());
+                        });
+                        // QEMU ends now. A command under way is answered no more, and may even keep QEMU 7.2
+                        // from ending: whoever waits for the answer must not.
+                        break;
+                    }
                     Some(_) => {}
                     None => {
                         if sender.send(message).is_err() {
@@ -123,10 +128,12 @@ mod tests {
     fn answers_are_told_from_events() {
         let (qmp, shared) = connect(&[
             "{\"return\":{}}\n",
-            "{\"event\":\"SHUTDOWN\",\"data\":{\"reason\":\"guest-reset\"}}\n{\"return\":\"RIP=1\\r\\n\"}\n",
+            "{\"event\":\"RTC_CHANGE\",\"data\":{}}\n{\"return\":\"RIP=1\\r\\n\"}\n",
+            "{\"event\":\"SHUTDOWN\",\"data\":{\"reason\":\"guest-reset\"}}\n",
         ]);
         assert_eq!(qmp.version, Some((7, 2)));
         assert_eq!(qmp.monitor("info registers").unwrap(), "RIP=1\n");
+        assert!(qmp.execute("query-status", json!({})).is_err(), "a machine that goes off answers no more");
         assert_eq!(shared.lock().shutdown_reason.as_deref(), Some("guest-reset"));
     }
 

@@ -51,6 +51,11 @@ impl Transcript {
         self.controls.iter().find(|(_, control)| *control == wanted).map(|(after, _)| *after)
     }
 
+    /// Whether the guest is done, though its VMM may still be there: it said its outcome, or its machine went off.
+    pub fn is_over(&self) -> bool {
+        self.outcome.is_some() || self.shutdown_reason.is_some()
+    }
+
     /// Whether nothing more can come.
     pub fn has_ended(&self) -> bool {
         (self.vmm_exit.is_some() && self.streams_ended == 2) || self.is_stuck()
