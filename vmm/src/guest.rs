@@ -133,6 +133,9 @@ pub(crate) fn start(mut machine: Machine) -> Result<Guest, Error> {
         qemu::check_version(&program, version)?;
     }
     guest.learn_free_ports()?;
+    if machine.gdb_port.is_none() {
+        guest.begin()?;
+    }
     Ok(guest)
 }
 
@@ -345,6 +348,16 @@ impl Guest {
             log: std::mem::take(&mut said.log),
             vmm_messages: said.vmm_messages.clone(),
             backtrace: String::new(),
+        }
+    }
+
+    /// Lets the machine run, which has waited since it was made.
+    fn begin(&self) -> Result<(), Error> {
+        match self.qmp.execute("cont", serde_json::json!({})) {
+            Ok(_) => Ok(()),
+            // It was so quick that QEMU ended with its answer still on the way.
+            Err(_) if has_run(&self.shared) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -43,6 +43,9 @@ pub fn arguments(
     if let Some(control) = control {
         push(&["-chardev", &format!("socket,id=control,path={}", escape_path(control))]);
         push(&["-mon", "chardev=control,mode=control"]);
+        // The caller says when to begin, after it has asked all it wants to know: QEMU 7.2 hangs for good when a command
+        // arrives while a guest that was quick switches its machine off.
+        push(&["-S"]);
     }
     push(&["-chardev", "stdio,id=console,signal=off"]);
     let bus = if machine.machine_type.has_pci() { "pci,disable-legacy=on" } else { "device" };
