@@ -35,8 +35,13 @@ struct Kept {
     range_count: usize,
 }
 
-static KEPT: CoreLocal<Kept> =
-    CoreLocal::new(Kept { stacks: [(0, 0); KEPT_MAX], stack_count: 0, bytes: 0, ranges: [(0, 0); RANGES_MAX], range_count: 0 });
+static KEPT: CoreLocal<Kept> = CoreLocal::new(Kept {
+    stacks: [(0, 0); KEPT_MAX],
+    stack_count: 0,
+    bytes: 0,
+    ranges: [(0, 0); RANGES_MAX],
+    range_count: 0,
+});
 
 /// Takes the last entry of that size out of a list.
 fn take(list: &mut [(usize, usize)], count: &mut usize, bytes: usize) -> Option<usize> {
