@@ -316,7 +316,7 @@ impl Guest {
 
     /// Waits for the guest to end. One that does not end in time is ended, and its exit holds a backtrace.
     pub fn wait(&self, limit: Duration) -> Exit {
-        match self.wait_until(Some(limit), |said| said.is_over().then_some(())) {
+        match self.wait_until(Some(limit), |said| said.outcome.is_some().then_some(())) {
             Ok(()) | Err(Unmet::Ended) => self.finish(),
             Err(Unmet::TimedOut) => {
                 let backtrace = self.backtrace().unwrap_or_else(|error| format!("no backtrace: {error}\n"));

@@ -106,7 +106,7 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
         let step = guest.wait_until(left, |said| {
             if said.controls.len() > news.seen {
                 Some(Step::Said(said.controls[news.seen..].to_vec()))
-            } else if said.is_over() {
+            } else if said.outcome.is_some() {
                 Some(Step::End)
             } else if requests.count() > handled {
                 Some(Step::Signal)

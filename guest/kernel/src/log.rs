@@ -16,7 +16,8 @@ static FILTER: crate::arch::CoreLocal<&'static str> = crate::arch::CoreLocal::ne
 #[cold]
 pub fn init(command_line: CommandLine<'static>) {
     if let Some(filter) = command_line.get(cmdline::LOG) {
-        FILTER.with(|stored| *stored = filter.encoded());
+        let filter = alloc::boxed::Box::leak(filter.to_text().into_boxed_str());
+        FILTER.with(|stored| *stored = filter);
     }
     let most = FILTER.with(|filter| words(filter).map(|(_, level)| level).max()).unwrap_or(LevelFilter::Warn);
     if log::set_logger(&LOGGER).is_ok() {
