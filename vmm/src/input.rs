@@ -1,4 +1,6 @@
-//! Standard input on its way to the guest, and the request to stop, which overtakes it.
+//! Standard input on its way to the guest, and the request to stop, which overtakes what is still on this side.
+//!
+//! What was handed to the VMM already is ahead of it: a guest that does not read its input hears of the request late.
 
 use crate::transcript::Shared;
 use std::collections::VecDeque;
@@ -8,7 +10,7 @@ use toro_abi::stdin;
 
 /// What waits for the guest before its sender does.
 const WAITING_BYTES_MAX: usize = 64 << 10;
-/// What is sent at once: little, so that a request to stop never waits behind much.
+/// What is sent at once: little, so that on this side a request to stop never waits behind much.
 const SENT_BYTES_MAX: usize = 512;
 
 /// Standard input on its way to the guest; a request to stop overtakes what waits.

@@ -9,7 +9,6 @@ use alloc::boxed::Box;
 use toro_abi::embedded;
 
 static BOOT: CoreLocal<Option<BootInfo>> = CoreLocal::new(None);
-static EXIT_HOOK: CoreLocal<Option<fn()>> = CoreLocal::new(None);
 
 /// Filled by `toro build`.
 #[used]
@@ -74,14 +73,3 @@ pub(crate) fn embedded_command_line() -> &'static str {
 }
 
 static SECTION: &[u8; embedded::SECTION_BYTES] = &EMBEDDED;
-
-/// Runs `hook` when the machine ends in order: by `exit`, or because the host asked.
-pub fn on_exit(hook: fn()) {
-    EXIT_HOOK.with(|stored| *stored = Some(hook));
-}
-
-pub(crate) fn run_exit_hooks() {
-    if let Some(hook) = EXIT_HOOK.with(Option::take) {
-        hook();
-    }
-}

@@ -36,12 +36,12 @@ static FIRST_IS_DEFECT: AtomicBool = AtomicBool::new(false);
 
 /// Ends the machine with the program's exit status.
 pub fn exit(status: i32) -> ! {
-    end(Kind::Exit { status }, format_args!(""))
+    finish(Kind::Exit { status }, format_args!(""))
 }
 
 /// Ends the machine because the host asked for it.
 pub fn stop() -> ! {
-    end(Kind::Stopped, format_args!(""))
+    finish(Kind::Stopped, format_args!(""))
 }
 
 /// Ends the machine because it cannot start.
@@ -132,11 +132,6 @@ fn print_backtrace(instruction: Option<usize>, frame_pointer: usize) {
             console::kernel_line(format_args!("  #{number} {address:#x}"));
         }
     }
-}
-
-fn end(kind: Kind, message: fmt::Arguments<'_>) -> ! {
-    start::run_exit_hooks();
-    finish(kind, message)
 }
 
 /// The one way out. Each step is tried once: what fails in one, a report's or its own doing, leads to the next.

@@ -207,11 +207,6 @@ impl PageFrames {
             }
         }
     }
-
-    fn free_bytes(&self) -> u64 {
-        let parts: u64 = self.parts[..self.part_count].iter().map(|part| part.bytes()).sum();
-        self.buddy.free_frames() * PAGE_BYTES + parts
-    }
 }
 
 /// Takes over the usable RAM, gives each page of the image its access, and leaves the lower half empty.
@@ -268,20 +263,6 @@ impl PageFrames {
             }
         }
     }
-}
-
-/// How much memory there is.
-#[derive(Clone, Copy, Debug)]
-pub struct Statistics {
-    /// RAM beside the image.
-    pub total_bytes: u64,
-    /// Of that, in nobody's hands.
-    pub free_bytes: u64,
-}
-
-/// Memory now.
-pub fn statistics() -> Statistics {
-    MEMORY.with(|memory| Statistics { total_bytes: memory.frames.total_bytes, free_bytes: memory.frames.free_bytes() })
 }
 
 /// RAM beside the image, in bytes.

@@ -14,7 +14,7 @@ mod heap;
 mod mappings;
 pub mod stack;
 
-pub use frames::{Statistics, init, statistics};
+pub use frames::init;
 pub use mappings::{Caching, DeviceMapping, MapError, map_device, map_firmware};
 
 /// Bytes of a page.

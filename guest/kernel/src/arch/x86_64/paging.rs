@@ -218,13 +218,6 @@ pub fn is_mapped(address: usize) -> bool {
     entry(address as u64, 0, None).is_ok_and(|entry| unsafe { entry.read_volatile() } & PRESENT != 0)
 }
 
-/// Is the page of `address` mapped writable?
-pub fn is_writable(address: usize) -> bool {
-    // SAFETY: the entry lies in a live table.
-    entry(address as u64, 0, None)
-        .is_ok_and(|entry| unsafe { entry.read_volatile() } & (PRESENT | WRITABLE) == PRESENT | WRITABLE)
-}
-
 /// Maps the page at `address` to `physical`.
 ///
 /// # Errors
