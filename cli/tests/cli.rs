@@ -1,11 +1,11 @@
 //! The program as its user meets it, wherever no guest is needed: dry runs, mistakes, a QEMU that is missing or dies.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn toro(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_toro"));
-    command.args(words).env_remove("TORO_QEMU").stdin(std::process::Stdio::null());
+    command.args(words).env_remove("TORO_QEMU").stdin(Stdio::null());
     command
 }
 
@@ -232,6 +232,33 @@ fn a_new_package_has_what_plain_cargo_needs() {
     let (status, error, _) = failure(&toro(&["new", app.to_str().unwrap()]).output().unwrap());
     assert_eq!(status, 125);
     assert!(error.contains("not empty"), "{error}");
+}
+
+/// A pipe that nobody reads any more.
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn nobody_who_listens_is_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = image(folder.path());
+    let dry_run = ["run", "--dry-run", "--accel", "tcg", app.to_str().unwrap()];
+    assert_eq!(toro(&dry_run).stdout(closed_pipe()).status().unwrap().code(), Some(0));
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let (status, error, _) = failure(&toro(&dry_run).stdout(full()).output().unwrap());
+    assert_eq!((status, error.as_str()), (125, "cannot write standard output: No space left on device (os error 28)"));
+    for stderr in [closed_pipe(), full().into()] {
+        assert_eq!(toro(&["run", "/nonexistent/app"]).stderr(stderr).status().unwrap().code(), Some(127));
+    }
+    for (name, stderr) in [("one", closed_pipe()), ("two", full().into())] {
+        let new = ["new", folder.path().join(name).to_str().unwrap()].map(str::to_owned);
+        let status = toro(&[&new[0], &new[1]]).stderr(stderr).status().unwrap();
+        assert_eq!(status.code(), Some(0));
+    }
+    assert_ne!(toro(&["doctor"]).stdout(closed_pipe()).stderr(closed_pipe()).status().unwrap().code(), Some(101));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::args::BuildArgs;
 use crate::config::{Application, set_variable};
+use crate::ui;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use toro_abi::cmdline::{self, Builder};
@@ -38,9 +39,10 @@ pub(crate) fn build(args: &BuildArgs) -> Result<u8, Error> {
     std::fs::write(&output, &bytes).map_err(failed)?;
     std::fs::set_permissions(&output, std::fs::Permissions::from_mode(0o755)).map_err(failed)?;
     let shown = output.display();
-    eprintln!("built {shown} ({} KiB); `toro run {shown}` runs it, and so does", bytes.len().div_ceil(1024));
-    eprintln!(
+    let kib = bytes.len().div_ceil(1024);
+    ui::say(format_args!("built {shown} ({kib} KiB); `toro run {shown}` runs it, and so does"));
+    ui::say(format_args!(
         "  qemu-system-x86_64 -machine microvm -cpu max -m 64M -nodefaults -no-reboot -display none -serial stdio -kernel {shown}"
-    );
+    ));
     Ok(0)
 }

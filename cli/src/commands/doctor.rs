@@ -1,5 +1,6 @@
 //! `toro doctor`: what this machine has for building and running images, line by line.
 
+use crate::ui::Page;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use toro_abi::outcome::status;
@@ -26,24 +27,26 @@ pub(crate) fn doctor() -> Result<u8, Error> {
     }
     optional.push(("tap", check_tap()));
 
+    let mut page = Page::default();
     let mut is_well = true;
     for (what, result) in &needed {
         is_well &= result.is_ok();
-        tell("fail", what, result);
+        tell(&mut page, "fail", what, result);
     }
     for (what, result) in &optional {
-        tell("slow", what, result);
+        tell(&mut page, "slow", what, result);
     }
+    page.print()?;
     Ok(if is_well { 0 } else { status::TOOL })
 }
 
-fn tell(bad: &str, what: &str, result: &Result<String, Error>) {
+fn tell(page: &mut Page, bad: &str, what: &str, result: &Result<String, Error>) {
     match result {
-        Ok(fact) => println!("  ok {what}: {fact}"),
+        Ok(fact) => page.line(format_args!("  ok {what}: {fact}")),
         Err(error) => {
-            println!("{} {what}: {}", if what == "tap" { "  no" } else { bad }, error.message());
+            page.line(format_args!("{} {what}: {}", if what == "tap" { "  no" } else { bad }, error.message()));
             if let Some(cure) = error.cure() {
-                println!("     help: {cure}");
+                page.line(format_args!("     help: {cure}"));
             }
         }
     }

@@ -2,56 +2,59 @@
 
 use crate::args::RunArgs;
 use crate::config::{Application, Config};
-use toro_vmm::{Accelerator, Network, probe, qemu};
+use crate::ui::Page;
+use toro_vmm::{Accelerator, Error, Network, probe, qemu};
 
 /// Prints it.
-pub(crate) fn show(args: &RunArgs, config: &Config, application: &Application) {
+pub(crate) fn show(args: &RunArgs, config: &Config, application: &Application) -> Result<(), Error> {
+    let mut page = Page::default();
     let machine = config.machine(args, application.image());
     let program = qemu::program(None);
-    println!("application: {}", machine.image.name);
-    println!("image: {}", machine.image.boot.display());
-    println!("memory: {} KiB", config.memory_bytes >> 10);
-    println!("cpus: {}", config.cpus);
-    println!("machine: {}", config.machine_type.name());
+    page.line(format_args!("application: {}", machine.image.name));
+    page.line(format_args!("image: {}", machine.image.boot.display()));
+    page.line(format_args!("memory: {} KiB", config.memory_bytes >> 10));
+    page.line(format_args!("cpus: {}", config.cpus));
+    page.line(format_args!("machine: {}", config.machine_type.name()));
     let accelerator = match config.accelerator {
         Accelerator::Auto => match probe::choose(&program) {
             Ok(choice) => {
-                println!("accel: {} (chosen)", choice.accelerator.name());
+                page.line(format_args!("accel: {} (chosen)", choice.accelerator.name()));
                 choice.accelerator
             }
             Err(error) => {
-                println!("accel: auto (cannot be decided: {})", error.message());
+                page.line(format_args!("accel: auto (cannot be decided: {})", error.message()));
                 Accelerator::Tcg
             }
         },
         decided => {
-            println!("accel: {}", decided.name());
+            page.line(format_args!("accel: {}", decided.name()));
             decided
         }
     };
     match &config.network {
-        Network::None => println!("net: none"),
-        Network::User => println!("net: user"),
-        Network::Tap(name) => println!("net: tap:{name}"),
+        Network::None => page.line("net: none"),
+        Network::User => page.line("net: user"),
+        Network::Tap(name) => page.line(format_args!("net: tap:{name}")),
     }
     for port in &config.ports {
-        println!("publish: {port}");
+        page.line(format_args!("publish: {port}"));
     }
     if let Some(address) = config.address {
-        println!("ip: {address}");
+        page.line(format_args!("ip: {address}"));
     }
     if let Some(gateway) = config.gateway {
-        println!("gateway: {gateway}");
+        page.line(format_args!("gateway: {gateway}"));
     }
-    println!("log: {}", config.log);
+    page.line(format_args!("log: {}", config.log));
     for argument in &config.arguments {
-        println!("arg: {argument}");
+        page.line(format_args!("arg: {argument}"));
     }
     for (name, value) in &config.environment {
-        println!("env: {name}={value}");
+        page.line(format_args!("env: {name}={value}"));
     }
     if let Some(timeout) = config.timeout {
-        println!("timeout: {timeout:?}");
+        page.line(format_args!("timeout: {timeout:?}"));
     }
-    println!("command: {}", machine.shell_line(&program, accelerator));
+    page.line(format_args!("command: {}", machine.shell_line(&program, accelerator)));
+    page.print()
 }

@@ -1,6 +1,7 @@
 //! `toro new`: a package that `toro run` and plain `cargo build` both build.
 
 use crate::args::NewArgs;
+use crate::ui;
 use std::path::{Path, PathBuf};
 use toro_vmm::Error;
 use toro_vmm::image::CARGO_CONFIG;
@@ -31,7 +32,7 @@ pub(crate) fn new(args: &NewArgs) -> Result<u8, Error> {
         std::fs::create_dir_all(parent).map_err(|error| failed(parent, error))?;
         std::fs::write(&path, text).map_err(|error| failed(&path, error))?;
     }
-    eprintln!("made {0}; `toro run {0}` runs it", folder.display());
+    ui::say(format_args!("made {0}; `toro run {0}` runs it", folder.display()));
     Ok(0)
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Error> {
     let result = application.and_then(|application| {
         let config = Config::new(args, &application)?;
         if args.dry_run {
-            dry_run::show(args, &config, &application);
+            dry_run::show(args, &config, &application)?;
             return Ok(None);
         }
         let image = application.build()?;
@@ -164,7 +164,7 @@ enum Step {
 /// Prints where each processor is, and ends the guest.
 fn end_now(guest: &Guest) -> Exit {
     match guest.backtrace() {
-        Ok(backtrace) => eprint!("{backtrace}"),
+        Ok(backtrace) => ui::say_text(&backtrace),
         Err(error) => ui::error(&error),
     }
     guest.kill();
