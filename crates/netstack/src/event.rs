@@ -47,25 +47,35 @@ pub enum Event {
     Datagram(UdpId),
     /// Our address changed; `None` when it was lost.
     Address(Option<Address>),
+    /// There was no memory to say what happened: whoever waits, for anything, has to ask again.
+    Anything,
 }
 
 /// Events that nobody took yet.
 #[derive(Debug, Default)]
-pub(crate) struct Events(VecDeque<Event>);
+pub(crate) struct Events {
+    queue: VecDeque<Event>,
+    /// Some could not be kept.
+    lost: bool,
+}
 
 impl Events {
     pub(crate) fn push(&mut self, event: Event) {
-        self.0.push_back(event);
+        if self.queue.try_reserve(1).is_ok() {
+            self.queue.push_back(event);
+        } else {
+            self.lost = true;
+        }
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.queue.is_empty() && !self.lost
     }
 
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        self.0.pop_front()
+        self.queue.pop_front().or_else(|| core::mem::take(&mut self.lost).then_some(Event::Anything))
     }
 }
 

@@ -6,7 +6,6 @@
 use crate::ethernet::{self, Mac};
 use crate::outbox::Outbox;
 use crate::slab::Key;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress};
@@ -47,7 +46,8 @@ pub(crate) struct Own {
 /// The neighbours of the link.
 #[derive(Debug)]
 pub(crate) struct Neighbors {
-    entries: BTreeMap<Ipv4Addr, Entry>,
+    /// A handful on any link; looked at only when a copy of an address is no longer certain.
+    entries: Vec<(Ipv4Addr, Entry)>,
     entries_max: usize,
     /// Changes whenever an address that somebody may have copied is no longer certain.
     epoch: u32,
@@ -69,7 +69,7 @@ pub(crate) struct Answer {
 
 impl Neighbors {
     pub(crate) fn new(entries_max: usize) -> Self {
-        Neighbors { entries: BTreeMap::new(), entries_max, epoch: 1, certain_until_ns: 0, asked: 0, held: 0 }
+        Neighbors { entries: Vec::new(), entries_max, epoch: 1, certain_until_ns: 0, asked: 0, held: 0 }
     }
 
     /// A token under which a copied address is still certain, if `epoch` is it.
@@ -83,7 +83,7 @@ impl Neighbors {
 
     /// The address of a neighbour; asks for it when it is not known.
     pub(crate) fn resolve(&mut self, ip: Ipv4Addr, now_ns: u64, own: Own, outbox: &mut Outbox) -> Option<Mac> {
-        match self.entries.get_mut(&ip) {
+        match self.find_mut(ip) {
             Some(Entry::Known { mac, fresh_until_ns, .. }) if now_ns < *fresh_until_ns => {
                 let mac = *mac;
                 if now_ns >= self.certain_until_ns {
@@ -108,49 +108,68 @@ impl Neighbors {
     }
 
     fn ask(&mut self, ip: Ipv4Addr, now_ns: u64, own: Own, outbox: &mut Outbox) {
-        self.make_room();
+        if !self.make_room() {
+            return; // whoever waits looks again by its own clock
+        }
         let asked = Entry::Asked { again_at_ns: now_ns + SECOND_NS, tries: 1, held: Vec::new(), waiting: Vec::new() };
-        self.entries.insert(ip, asked);
+        self.entries.push((ip, asked));
         self.asked += 1;
         self.epoch = self.epoch.wrapping_add(1);
         request(own, ip, ethernet::BROADCAST, outbox);
     }
 
-    fn make_room(&mut self) {
+    fn find(&self, ip: Ipv4Addr) -> Option<&Entry> {
+        self.entries.iter().find(|(known, _)| *known == ip).map(|(_, entry)| entry)
+    }
+
+    fn find_mut(&mut self, ip: Ipv4Addr) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|(known, _)| *known == ip).map(|(_, entry)| entry)
+    }
+
+    /// Makes sure that one more entry fits; `false` when there is no memory.
+    fn make_room(&mut self) -> bool {
         while self.entries.len() >= self.entries_max {
             // The one that was confirmed longest ago; unanswered questions before any answer.
-            let oldest = self.entries.iter().min_by_key(|(_, entry)| match entry {
+            let oldest = self.entries.iter().enumerate().min_by_key(|(_, (_, entry))| match entry {
                 Entry::Known { fresh_until_ns, .. } => *fresh_until_ns,
                 Entry::Asked { .. } => 0,
             });
-            let Some(ip) = oldest.map(|(ip, _)| *ip) else { return };
-            self.forget(ip);
+            let Some((index, _)) = oldest else { return false };
+            self.forget(index);
         }
+        self.entries.try_reserve(1).is_ok()
     }
 
-    fn forget(&mut self, ip: Ipv4Addr) {
-        if let Some(Entry::Asked { held, .. }) = self.entries.remove(&ip) {
-            self.asked -= 1;
-            self.held -= held.len();
-        }
+    /// Takes out an entry; what waited for its answer, if one was awaited.
+    fn forget(&mut self, index: usize) -> Answer {
         self.epoch = self.epoch.wrapping_add(1);
+        let (_, entry) = self.entries.swap_remove(index);
+        self.settle(entry)
+    }
+
+    fn settle(&mut self, before: Entry) -> Answer {
+        let Entry::Asked { held, waiting, .. } = before else { return Answer::default() };
+        self.asked -= 1;
+        self.held -= held.len();
+        Answer { held, waiting }
     }
 
     /// Keeps a packet until its neighbour answers; gives it back when no question is out or too many wait.
     pub(crate) fn hold(&mut self, ip: Ipv4Addr, packet: Vec<u8>) -> Result<(), Vec<u8>> {
-        let Some(Entry::Asked { held, .. }) = self.entries.get_mut(&ip) else { return Err(packet) };
-        let room = held.len() < HELD_PACKETS_MAX && self.held < HELD_PACKETS_MAX_ALL;
+        let held_all = self.held;
+        let Some(Entry::Asked { held, .. }) = self.find_mut(ip) else { return Err(packet) };
+        let room = held.len() < HELD_PACKETS_MAX && held_all < HELD_PACKETS_MAX_ALL;
         if !room || held.try_reserve(1).is_err() {
             return Err(packet);
         }
-        self.held += 1;
         held.push(packet);
+        self.held += 1;
         Ok(())
     }
 
     /// Notes that a connection waits for a neighbour. Should it not be noted, its own clock brings it back.
     pub(crate) fn wait(&mut self, ip: Ipv4Addr, connection: Key) {
-        if let Some(Entry::Asked { waiting, .. }) = self.entries.get_mut(&ip)
+        if let Some(Entry::Asked { waiting, .. }) = self.find_mut(ip)
             && waiting.len() < WAITING_MAX
             && !waiting.contains(&connection)
             && waiting.try_reserve(1).is_ok()
@@ -181,7 +200,7 @@ impl Neighbors {
                 write(own, ArpOperation::Reply, ip, mac, outbox);
                 Ok(answer)
             }
-            ArpOperation::Reply => match self.entries.get(&ip) {
+            ArpOperation::Reply => match self.find(ip) {
                 Some(Entry::Asked { .. } | Entry::Known { confirm_until_ns: Some(_), .. }) => {
                     Ok(self.learn(ip, mac, now_ns))
                 }
@@ -193,25 +212,23 @@ impl Neighbors {
 
     fn learn(&mut self, ip: Ipv4Addr, mac: Mac, now_ns: u64) -> Answer {
         let known = Entry::Known { mac, fresh_until_ns: now_ns + FRESH_NS, confirm_until_ns: None };
-        if !self.entries.contains_key(&ip) {
-            self.make_room();
-        }
-        let before = self.entries.insert(ip, known);
-        self.recertify(now_ns);
-        match before {
-            Some(Entry::Asked { held, waiting, .. }) => {
-                self.asked -= 1;
-                self.held -= held.len();
-                Answer { held, waiting }
+        let answer = if let Some(entry) = self.find_mut(ip) {
+            let before = core::mem::replace(entry, known);
+            self.settle(before)
+        } else {
+            if self.make_room() {
+                self.entries.push((ip, known));
             }
-            _ => Answer::default(),
-        }
+            Answer::default()
+        };
+        self.recertify(now_ns);
+        answer
     }
 
     /// Makes every copy be looked up once more, and new copies good until the next entry needs confirmation.
     fn recertify(&mut self, now_ns: u64) {
         self.epoch = self.epoch.wrapping_add(1);
-        let fresh = self.entries.values().filter_map(|entry| match entry {
+        let fresh = self.entries.iter().filter_map(|(_, entry)| match entry {
             Entry::Known { fresh_until_ns, .. } if *fresh_until_ns > now_ns => Some(*fresh_until_ns),
             _ => None,
         });
@@ -226,26 +243,22 @@ impl Neighbors {
 
     /// When the next question must be repeated; `u64::MAX` when none is out.
     pub(crate) fn next_deadline(&self) -> u64 {
-        let due = self.entries.values().map(|entry| match entry {
+        let due = self.entries.iter().map(|(_, entry)| match entry {
             Entry::Asked { again_at_ns, .. } => *again_at_ns,
             Entry::Known { .. } => u64::MAX,
         });
         due.min().unwrap_or(u64::MAX)
     }
 
-    /// Repeats questions that are due; returns what waited for neighbours that never answered.
-    pub(crate) fn run(&mut self, now_ns: u64, own: Own, outbox: &mut Outbox) -> Answer {
-        let mut failed = Answer::default();
-        let mut given_up = Vec::new();
-        for (ip, entry) in &mut self.entries {
-            if let Entry::Asked { again_at_ns, tries, held, waiting } = entry
+    /// Repeats questions that are due; what waited for a neighbour that never answered. Call it until there is none.
+    pub(crate) fn run(&mut self, now_ns: u64, own: Own, outbox: &mut Outbox) -> Option<Answer> {
+        let mut given_up = None;
+        for (index, (ip, entry)) in self.entries.iter_mut().enumerate() {
+            if let Entry::Asked { again_at_ns, tries, .. } = entry
                 && *again_at_ns <= now_ns
             {
                 if *tries == TRIES_MAX {
-                    self.held -= held.len();
-                    failed.held.append(held);
-                    failed.waiting.append(waiting);
-                    given_up.push(*ip);
+                    given_up = Some(index);
                 } else {
                     *tries += 1;
                     *again_at_ns = now_ns + SECOND_NS;
@@ -253,10 +266,7 @@ impl Neighbors {
                 }
             }
         }
-        for ip in given_up {
-            self.forget(ip);
-        }
-        failed
+        given_up.map(|index| self.forget(index))
     }
 
     /// Forgets everything: our own address changed.

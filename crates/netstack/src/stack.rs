@@ -250,9 +250,10 @@ impl Stack {
     #[cold]
     fn run_neighbors(&mut self, now_ns: u64) {
         if let Some(own) = self.own() {
-            let failed = self.neighbors.run(now_ns, own, &mut self.shared.outbox);
-            self.shared.statistics.packets_dropped += failed.held.len() as u64;
-            self.tcp.abandoned(&failed.waiting, &mut self.shared);
+            while let Some(failed) = self.neighbors.run(now_ns, own, &mut self.shared.outbox) {
+                self.shared.statistics.packets_dropped += failed.held.len() as u64;
+                self.tcp.abandoned(&failed.waiting, &mut self.shared);
+            }
         }
     }
 

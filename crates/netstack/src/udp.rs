@@ -9,7 +9,7 @@ use crate::ipv4;
 use crate::outbox::PacketSink;
 use crate::shared::Shared;
 use crate::slab::Slab;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -43,12 +43,13 @@ struct Socket {
 #[derive(Debug)]
 pub(crate) struct Udp {
     sockets: Slab<Socket>,
-    ports: BTreeMap<u16, u32>,
+    /// Port and socket, in order of the port.
+    ports: Vec<(u16, u32)>,
 }
 
 impl Udp {
     pub(crate) fn new() -> Self {
-        Udp { sockets: Slab::new(), ports: BTreeMap::new() }
+        Udp { sockets: Slab::new(), ports: Vec::new() }
     }
 
     /// Takes a port; 0 picks a free one.
@@ -59,9 +60,9 @@ impl Udp {
         }
         let port = match address.port() {
             0 => crate::tcp::ephemeral_ports(shared.random.draw())
-                .find(|port| !self.ports.contains_key(port))
+                .find(|&port| self.at(port).is_none())
                 .ok_or(Error::AddressInUse)?,
-            port if self.ports.contains_key(&port) => return Err(Error::AddressInUse),
+            port if self.at(port).is_some() => return Err(Error::AddressInUse),
             port => port,
         };
         let socket = Socket {
@@ -72,8 +73,10 @@ impl Udp {
             wants_read: false,
             error: None,
         };
+        self.ports.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
         let key = self.sockets.insert(socket).map_err(|_| Error::OutOfMemory)?;
-        self.ports.insert(port, key.index);
+        let place = self.ports.partition_point(|&(taken, _)| taken < port);
+        self.ports.insert(place, (port, key.index));
         Ok(UdpId(key))
     }
 
@@ -81,9 +84,15 @@ impl Udp {
         if self.sockets.get_key(id.0).is_some()
             && let Some(socket) = self.sockets.remove(id.0.index)
         {
-            self.ports.remove(&socket.address.port());
+            self.ports.retain(|&(port, _)| port != socket.address.port());
             shared.refund(socket.queued_bytes);
         }
+    }
+
+    /// The place of the socket that has the port.
+    fn at(&self, port: u16) -> Option<u32> {
+        let place = self.ports.binary_search_by_key(&port, |&(taken, _)| taken).ok()?;
+        Some(self.ports[place].1)
     }
 
     pub(crate) fn address(&self, id: UdpId) -> Result<SocketAddrV4, Error> {
@@ -178,7 +187,7 @@ impl Udp {
             return true;
         };
         let source = SocketAddrV4::new(packet.source, header.0);
-        let Some(socket) = self.ports.get(&header.1).and_then(|&index| Some((index, self.sockets.key(index)?))) else {
+        let Some(socket) = self.at(header.1).and_then(|index| Some((index, self.sockets.key(index)?))) else {
             return false;
         };
         let (index, key) = socket;
@@ -210,7 +219,7 @@ impl Udp {
 
     /// An ICMP error about a datagram of ours: told to a socket that named that peer.
     pub(crate) fn unreachable(&mut self, local_port: u16, remote: SocketAddrV4, error: Error, shared: &mut Shared) {
-        let Some(&index) = self.ports.get(&local_port) else { return };
+        let Some(index) = self.at(local_port) else { return };
         let Some(key) = self.sockets.key(index) else { return };
         if let Some(socket) = self.sockets.get_mut(index)
             && socket.peer == Some(remote)

@@ -5,7 +5,10 @@ use super::segment::Tuple;
 use crate::error::Error;
 use crate::ethernet::Mac;
 use crate::slab::Key;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::mem::size_of;
+use core::ops::{Deref, DerefMut};
 use toro_timers::TimerKey;
 
 /// Why a connection gets a turn to send.
@@ -65,6 +68,39 @@ pub(super) struct Connection {
 
 /// What a connection without buffers counts for in the network's share of memory: with its place in the tables.
 pub(super) const COST_BYTES: usize = size_of::<Connection>() + 64;
+
+/// A connection at a place of its own: an array of one, because the memory for a plain box cannot be refused, and it is a
+/// packet that asks for it.
+#[derive(Debug)]
+pub(super) struct Boxed(Box<[Connection; 1]>);
+
+impl Boxed {
+    /// `None` when there is no memory.
+    pub(super) fn new(connection: Connection) -> Option<Self> {
+        let mut one = Vec::new();
+        one.try_reserve_exact(1).ok()?;
+        one.push(connection);
+        one.try_into().ok().map(Boxed)
+    }
+}
+
+impl Deref for Boxed {
+    type Target = Connection;
+
+    #[inline]
+    fn deref(&self) -> &Connection {
+        let [connection] = &*self.0;
+        connection
+    }
+}
+
+impl DerefMut for Boxed {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Connection {
+        let [connection] = &mut *self.0;
+        connection
+    }
+}
 
 impl Connection {
     pub(super) fn new(tuple: Tuple, isn: u32, now_ns: u64) -> Self {

@@ -68,6 +68,8 @@ pub(super) enum Reaction {
     Turn,
     /// The answer to a stranger: a reset.
     Refuse,
+    /// This connection was over and is closed now; the segment opens its successor.
+    Succeed,
 }
 
 impl Reaction {

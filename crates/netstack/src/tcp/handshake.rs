@@ -136,9 +136,10 @@ impl HalfOpens {
         }
     }
 
-    /// The handshakes of one listener.
-    pub(super) fn of_listener(&self, listener: Key) -> alloc::vec::Vec<u32> {
-        self.slab.iter().filter(|(_, half_open)| half_open.listener == listener).map(|(index, _)| index).collect()
+    /// Takes out a handshake of one listener, if there is one.
+    pub(super) fn remove_of(&mut self, listener: Key) -> Option<HalfOpen> {
+        let (index, _) = self.slab.iter().find(|(_, half_open)| half_open.listener == listener)?;
+        self.slab.remove(index)
     }
 
     /// How many there are.

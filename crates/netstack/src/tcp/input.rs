@@ -23,7 +23,11 @@ impl Tcp {
         let by_ns = connection.engine.acknowledge_by();
         if by_ns != NEVER && !core::mem::replace(&mut connection.in_acknowledge_queue, true) {
             self.quiet_until_ns = self.quiet_until_ns.min(by_ns);
-            self.acknowledgements.push_back((by_ns, connection.key));
+            if self.acknowledgements.try_reserve(1).is_ok() {
+                self.acknowledgements.push_back((by_ns, connection.key));
+            } else {
+                connection.in_acknowledge_queue = false; // it rides on the next segment, or the peer asks
+            }
         }
         let plain = reaction == Reaction::Nothing && connection.engine.phase() == connection.phase;
         if plain && !connection.orphan && !connection.wants_write {
@@ -37,8 +41,20 @@ impl Tcp {
             Reaction::Nothing => {}
             Reaction::Turn => self.give_turn(index, Turn::Everything),
             Reaction::Refuse => super::refuse(segment, shared),
+            Reaction::Succeed => return self.succeed(index, segment, now_ns, shared),
         }
         self.report(index, shared);
+    }
+
+    /// A program still holds a connection that is over, and its peer begins a new one between the same ends: what can be
+    /// read stays, the ends are free (RFC 9293, 3.10.7.4; RFC 6191).
+    #[cold]
+    fn succeed(&mut self, index: u32, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let (next, _) = connection.engine.ends_at();
+        self.report(index, shared);
+        self.table.remove_place(&segment.tuple, Place::Connection(index));
+        self.unknown(segment, Some(next), now_ns, shared);
     }
 
     /// Lets a connection send at the next flush.
@@ -46,6 +62,9 @@ impl Tcp {
     pub(super) fn give_turn(&mut self, index: u32, turn: Turn) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         if connection.turn == Turn::None {
+            if self.turns.try_reserve(1).is_err() {
+                return; // its own clock brings it back
+            }
             self.turns.push(index);
             connection.turn = turn;
         } else if turn == Turn::Everything {
@@ -152,14 +171,11 @@ impl Tcp {
 
     /// Our address changed: what was bound to another one is over.
     pub(crate) fn readdress(&mut self, shared: &mut Shared) {
-        let lost: alloc::vec::Vec<u32> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| !shared.addresses.is_local(connection.tuple.local))
-            .map(|(index, _)| index)
-            .collect();
-        for index in lost {
-            self.fail(index, Error::ConnectionAborted, shared);
+        for index in 0..self.connections.places() {
+            let local = self.connections.get(index).map(|connection| connection.tuple.local);
+            if local.is_some_and(|local| !shared.addresses.is_local(local)) {
+                self.fail(index, Error::ConnectionAborted, shared);
+            }
         }
     }
 }

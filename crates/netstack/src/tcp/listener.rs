@@ -22,6 +22,11 @@ impl Listener {
         self.queue.len() >= self.backlog
     }
 
+    /// Whether one more may wait; its place is there from then on.
+    pub(super) fn make_room(&mut self) -> bool {
+        !self.is_full() && self.queue.try_reserve(1).is_ok()
+    }
+
     /// Queues a connection; `true` when somebody waits for one.
     pub(super) fn push(&mut self, connection: Key) -> bool {
         self.queue.push_back(connection);
@@ -111,10 +116,8 @@ impl Tcp {
         if self.listeners.get_key(id.0).is_none() {
             return;
         }
-        for index in self.half_open.of_listener(id.0) {
-            if let Some(half_open) = self.half_open.remove(index) {
-                self.table.remove(&half_open.handshake.tuple);
-            }
+        while let Some(half_open) = self.half_open.remove_of(id.0) {
+            self.table.remove(&half_open.handshake.tuple);
         }
         if let Some(listener) = self.listeners.remove(id.0.index) {
             for key in listener.queue {

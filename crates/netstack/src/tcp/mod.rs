@@ -26,10 +26,9 @@ use crate::device::Received;
 use crate::ipv4;
 use crate::shared::Shared;
 use crate::slab::{Key, Slab};
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use connection::Connection;
+use connection::Boxed;
 use engine::Handshake;
 use handshake::HalfOpens;
 use listener::Listener;
@@ -43,13 +42,12 @@ use toro_timers::TimerQueue;
 #[derive(Debug)]
 pub(crate) struct Tcp {
     table: Table,
-    connections: Slab<Box<Connection>>,
+    connections: Slab<Boxed>,
     listeners: Slab<Listener>,
     half_open: HalfOpens,
     time_waits: TimeWaits,
     /// Connections that ended, to be used again.
-    #[expect(clippy::vec_box, reason = "they come from the slab, and go back to it, in their boxes")]
-    spares: Vec<Box<Connection>>,
+    spares: Vec<Boxed>,
     /// Connections that have a turn to send.
     turns: Vec<u32>,
     /// Connections that owe an acknowledgement, in the order it is due.
@@ -180,7 +178,7 @@ impl Tcp {
             // Data overtook the bare acknowledgement. Without room to keep it, it must come again.
             return;
         }
-        if self.listeners.get_key(half_open.listener).is_none_or(Listener::is_full) {
+        if !self.listeners.get_key_mut(half_open.listener).is_some_and(Listener::make_room) {
             shared.statistics.backlog_full += 1;
             return;
         }

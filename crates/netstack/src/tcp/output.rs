@@ -127,6 +127,10 @@ impl Tcp {
         if at_ns < soon_ns {
             self.arm(index, at_ns);
         } else if !core::mem::replace(&mut connection.in_soon_queue, true) {
+            if self.soon.try_reserve(1).is_err() {
+                connection.in_soon_queue = false;
+                return self.arm(index, at_ns); // every connection has a place among the timers
+            }
             self.quiet_until_ns = self.quiet_until_ns.min(soon_ns);
             self.soon.push_back((soon_ns, connection.key));
         }
@@ -176,6 +180,7 @@ impl Tcp {
             let Some(connection) = self.connections.get_key_mut(key) else { continue };
             match connection.engine.acknowledge_by() {
                 NEVER => connection.in_acknowledge_queue = false,
+                // In the place of the one just taken.
                 due_ns if due_ns > now_ns => self.acknowledgements.push_back((due_ns, key)),
                 _ => {
                     connection.in_acknowledge_queue = false;

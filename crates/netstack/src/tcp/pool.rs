@@ -1,14 +1,13 @@
 //! Where connections come from and go to: memory, tuples and names.
 
 use super::Tcp;
-use super::connection::{COST_BYTES, Connection};
+use super::connection::{Boxed, COST_BYTES, Connection};
 use super::engine::{Engine, Handshake};
 use super::segment::Tuple;
 use super::table::Place;
 use crate::event::Statistics;
 use crate::shared::Shared;
 use crate::slab::Key;
-use alloc::boxed::Box;
 
 /// Ended connections kept to be used again.
 const SPARES_MAX: usize = 64;
@@ -28,23 +27,34 @@ impl Tcp {
         self.place(connection, shared)
     }
 
-    fn take_connection(&mut self, tuple: Tuple, isn: u32, now_ns: u64, shared: &mut Shared) -> Option<Box<Connection>> {
+    fn take_connection(&mut self, tuple: Tuple, isn: u32, now_ns: u64, shared: &mut Shared) -> Option<Boxed> {
         if !shared.charge(COST_BYTES) {
             return None;
         }
         let fresh = Connection::new(tuple, isn, now_ns);
-        Some(match self.spares.pop() {
-            Some(mut spare) => {
-                *spare = fresh;
-                spare
+        let Some(mut spare) = self.spares.pop() else {
+            let made = Boxed::new(fresh);
+            if made.is_none() {
+                shared.refund(COST_BYTES);
+                shared.statistics.out_of_memory += 1;
             }
-            None => Box::new(fresh),
-        })
+            return made;
+        };
+        *spare = fresh;
+        Some(spare)
     }
 
-    fn place(&mut self, connection: Box<Connection>, shared: &mut Shared) -> Option<Key> {
+    /// Makes sure that one more connection can get turns and timers without a further allocation.
+    fn make_room(&mut self) -> bool {
+        let connections = self.connections.len() + 1;
+        self.turns.try_reserve(connections.saturating_sub(self.turns.len())).is_ok()
+            && self.timers.reserve(connections).is_ok()
+    }
+
+    fn place(&mut self, connection: Boxed, shared: &mut Shared) -> Option<Key> {
         let tuple = connection.tuple;
-        let key = match self.connections.insert(connection) {
+        let inserted = if self.make_room() { self.connections.insert(connection) } else { Err(connection) };
+        let key = match inserted {
             Ok(key) => key,
             Err(connection) => {
                 self.give_back(connection, shared);
@@ -63,10 +73,10 @@ impl Tcp {
         Some(key)
     }
 
-    fn give_back(&mut self, mut connection: Box<Connection>, shared: &mut Shared) {
+    fn give_back(&mut self, mut connection: Boxed, shared: &mut Shared) {
         connection.engine.release(shared);
         shared.refund(COST_BYTES);
-        if self.spares.len() < SPARES_MAX {
+        if self.spares.len() < SPARES_MAX && self.spares.try_reserve(1).is_ok() {
             self.spares.push(connection);
         }
     }
@@ -95,7 +105,7 @@ impl Tcp {
         }
     }
 
-    fn unplace(&mut self, index: u32) -> Option<Box<Connection>> {
+    fn unplace(&mut self, index: u32) -> Option<Boxed> {
         let mut connection = self.connections.remove(index)?;
         if let Some((timer, _)) = connection.timer.take() {
             self.timers.cancel(timer);

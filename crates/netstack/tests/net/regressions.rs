@@ -421,3 +421,42 @@ fn an_unanswered_handshake_is_repeated_four_times_and_forgotten() {
     assert_eq!((world.now_ns - started) / SECOND_NS, 31);
     assert_eq!(world.stacks[SERVER].statistics().handshakes, 0);
 }
+
+#[test]
+fn a_held_connection_that_is_over_does_not_keep_its_ends() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, server) = world.connect(listener, 80);
+    world.stacks[CLIENT].tcp_write(client, b"last words").unwrap();
+    world.stacks[SERVER].tcp_shutdown_write(server).unwrap();
+    world.run_for(SECOND_NS);
+    let (ends, _) = world.stacks[CLIENT].tcp_ends(client).unwrap();
+    world.stacks[CLIENT].tcp_close(client, Ending::Reset, world.now_ns);
+    let abandoned = lose(&mut world, CLIENT);
+    assert!(abandoned > 0, "the reset never arrives");
+    // What the client would have said instead: its end, in order.
+    let next = |world: &mut World| {
+        world.stacks[SERVER].flush(&mut world.ports[SERVER], world.now_ns);
+        world.ports[SERVER].sent.pop_back().map(|frame| numbers(&frame))
+    };
+    let segment = Segment::between(CLIENT, ends.port(), SERVER, 80);
+    world.inject(SERVER, &segment.sequence(0).flags(Flags::ACK).payload(b"?").frame());
+    let (sequence, expected) = next(&mut world).expect("an acknowledgement of what is expected");
+    let end = segment.sequence(expected).acknowledgement(sequence).flags(Flags::FIN | Flags::ACK);
+    world.inject(SERVER, &end.frame());
+    next(&mut world).expect("the end is acknowledged");
+    // An old one is answered with what is expected; a new one opens, though the program holds the old connection.
+    world.inject(SERVER, &segment.sequence(expected.wrapping_sub(9)).flags(Flags::SYN).frame());
+    world.stacks[SERVER].flush(&mut world.ports[SERVER], world.now_ns);
+    assert!(world.ports[SERVER].sent.drain(..).all(|frame| frame[47] & Flags::SYN == 0));
+    world.inject(SERVER, &segment.sequence(expected.wrapping_add(9)).flags(Flags::SYN).frame());
+    world.stacks[SERVER].flush(&mut world.ports[SERVER], world.now_ns);
+    let answer = world.ports[SERVER].sent.pop_back().expect("an answer");
+    let (isn, acknowledged) = numbers(&answer);
+    assert_eq!((answer[47], acknowledged), (Flags::SYN | Flags::ACK, expected.wrapping_add(10)));
+    assert!((isn.wrapping_sub(sequence) as i32) > 0, "beyond the numbers of the old connection");
+    assert_eq!(drain(&mut world, SERVER, server), (10, Ok(0)), "what had come can still be read");
+    let third = segment.sequence(expected.wrapping_add(10)).acknowledgement(isn.wrapping_add(1)).flags(Flags::ACK);
+    world.inject(SERVER, &third.frame());
+    assert!(world.stacks[SERVER].tcp_accept(listener).is_ok());
+}

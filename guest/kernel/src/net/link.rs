@@ -85,6 +85,7 @@ impl Network {
                 Event::Acceptable(id) => self.sockets.listeners.wake_readers(id.index()),
                 Event::Datagram(id) => self.sockets.datagrams.wake_readers(id.index()),
                 Event::Address(address) => return Some(address),
+                Event::Anything => self.sockets.wake_all(),
             }
         }
         None

@@ -31,6 +31,19 @@ impl Sockets {
     }
 }
 
+impl Sockets {
+    /// Wakes everybody: each asks once more.
+    #[cold]
+    pub(super) fn wake_all(&self) {
+        for kind in [&self.connections, &self.listeners, &self.datagrams] {
+            for queues in &kind.0 {
+                queues.readers.wake_all();
+                queues.writers.wake_all();
+            }
+        }
+    }
+}
+
 impl Kind {
     pub(super) fn queues(&mut self, index: usize) -> Arc<Queues> {
         while self.0.len() <= index {

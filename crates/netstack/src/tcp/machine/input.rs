@@ -34,6 +34,10 @@ impl Machine {
         match self.state {
             State::Closed => Reaction::Refuse,
             State::SynSent => self.take_first(segment, now_ns, shared),
+            State::TimeWait if segment.opens() && after(segment.sequence, self.expected) => {
+                self.die(shared);
+                Reaction::Succeed
+            }
             _ => self.take_by_the_book(segment, now_ns, shared),
         }
     }
