@@ -16,6 +16,25 @@ fn arguments_and_environment_arrive_as_they_are() {
 }
 
 #[test]
+fn a_variable_given_twice_is_there_once_with_its_last_value() {
+    let run = guest("arguments").environment("A", "first").environment("B", "b").environment("A", "last").run();
+    let run = run.expect_status(0).expect_lines(["A is \"last\"", "B is \"b\""]);
+    assert_eq!(run.exit.stdout_text().matches("A is").count(), 1);
+}
+
+#[test]
+fn a_log_filter_names_modules() {
+    let boot = |filter: &str| guest("exit_code").with(|machine| machine.log(filter)).ports(&[]).run().exit.log_text();
+    let (card, address) = ("drivers: virtio-net", "net: address");
+    let log = boot("drivers=info");
+    assert!(log.contains(card) && !log.contains(address), "{log}");
+    let log = boot("error,net=info");
+    assert!(!log.contains(card) && log.contains(address), "{log}");
+    let log = boot("info,drivers=warn");
+    assert!(!log.contains(card) && log.contains(address), "{log}");
+}
+
+#[test]
 fn input_comes_back_byte_for_byte() {
     // Every byte, with those that the console protocol itself uses, and more than any buffer holds.
     let bytes: Vec<u8> = (0..40_000_u32).map(|number| (number * 7 + number / 256) as u8).collect();

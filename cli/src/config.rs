@@ -47,6 +47,17 @@ impl Application {
         Ok(Embedded { arguments: metadata.list("args")?, environment: metadata.environment()? })
     }
 
+    /// A machine with this memory and these ports, as a user without options gets it.
+    pub(crate) fn default_machine(&self, image: Image) -> Result<Machine, Error> {
+        let metadata = Metadata::new(self.metadata())?;
+        let mut machine = Machine::new(image);
+        if let Some(text) = metadata.text("memory")? {
+            machine.memory_bytes = parse_memory(&text)?;
+        }
+        machine.ports = metadata.list("publish")?.iter().map(|port| Port::parse(port)).collect::<Result<_, _>>()?;
+        Ok(machine)
+    }
+
     /// Its image, built if it has to be.
     pub(crate) fn build(&self) -> Result<Image, Error> {
         match self {
@@ -111,7 +122,14 @@ impl Config {
             Some(text) => Ok(Some(text.clone())),
             None => metadata.text(key),
         };
-        let publish = if args.publish.is_empty() { metadata.list("publish")? } else { args.publish.clone() };
+        let network = text(&args.net, "net")?.map_or(Ok(Network::User), |text| parse_network(&text))?;
+        let publish = match args.publish.as_slice() {
+            // What the author published is for the network that he meant; a user who chose another would be refused.
+            [] if network == Network::User => metadata.list("publish")?,
+            typed => typed.to_vec(),
+        };
+        // The author's gateway belongs to the author's address.
+        let gateway = if args.ip.is_some() { args.gateway.clone() } else { text(&args.gateway, "gateway")? };
         let arguments = if args.arguments().is_empty() { metadata.list("args")? } else { args.arguments().to_vec() };
         let mut environment = metadata.environment()?;
         for file in &args.env_file {
@@ -132,10 +150,10 @@ impl Config {
             machine_type: text(&args.machine, "machine")?
                 .map_or(Ok(MachineType::default()), |text| parse_machine(&text))?,
             accelerator: text(&args.accel, "accel")?.map_or(Ok(Accelerator::Auto), |text| parse_accelerator(&text))?,
-            network: text(&args.net, "net")?.map_or(Ok(Network::User), |text| parse_network(&text))?,
+            network,
             address,
-            gateway: text(&args.gateway, "gateway")?.map(|text| parse_gateway(&text)).transpose()?,
-            log: text(&args.log, "log")?.unwrap_or_else(|| "warn".into()),
+            gateway: gateway.map(|text| parse_gateway(&text)).transpose()?,
+            log: text(&args.log, "log")?.map_or(Ok("warn".into()), parse_log)?,
             timeout: text(&args.timeout, "timeout")?.map(|text| parse_timeout(&text)).transpose()?,
         })
     }
@@ -239,12 +257,34 @@ fn parse_network(text: &str) -> Result<Network, Error> {
 fn parse_address(text: &str) -> Result<Address, Error> {
     Address::parse(text).ok_or_else(|| {
         Error::new(format!("cannot use address `{text}`"))
-            .help("--ip takes A.B.C.D/P, for example 10.0.0.2/24, or dhcp")
+            .help("--ip takes A.B.C.D/P, for example 10.0.0.15/24, or dhcp")
     })
 }
 
 fn parse_gateway(text: &str) -> Result<Ipv4, Error> {
     Ipv4::parse(text).ok_or_else(|| Error::new(format!("cannot use gateway `{text}`")).help("--gateway takes A.B.C.D"))
+}
+
+/// Checked here, since the kernel can only ignore what it does not understand.
+fn parse_log(text: String) -> Result<String, Error> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let wrong = |why: &str| {
+        Err(Error::new(format!("cannot use log filter `{text}`: {why}")).help(format!(
+            "--log takes a level ({}), or MODULE=LEVEL,..., for example --log warn,net=debug",
+            LEVELS.join(", ")
+        )))
+    };
+    for word in text.split(',') {
+        let (module, level) = word.split_once('=').map_or((None, word), |(module, level)| (Some(module), level));
+        let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if module.is_some_and(|module| !is_name(module)) {
+            return wrong(&format!("`{word}` does not begin with a module's name"));
+        }
+        if !LEVELS.contains(&level) {
+            return wrong(&format!("`{level}` is no level"));
+        }
+    }
+    Ok(text)
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, Error> {
@@ -281,6 +321,20 @@ mod tests {
         set_variable("TORO_TEST_SURELY_UNSET", &mut environment).unwrap();
         assert_eq!(environment, [("B".into(), "2".into()), ("A".into(), "x=y".into())]);
         assert!(set_variable("=x", &mut environment).is_err());
+    }
+
+    #[test]
+    fn log_filters_are_levels_and_modules() {
+        for text in ["warn", "off", "net=debug", "info,drivers=warn,my_app=trace"] {
+            assert_eq!(parse_log(text.into()).as_deref(), Ok(text));
+        }
+        for (text, named) in
+            [("loud", "`loud`"), ("net=", "``"), ("=info", "`=info`"), ("", "``"), ("net:info", "`net:info`")]
+        {
+            let error = parse_log(text.into()).unwrap_err();
+            assert!(error.message().ends_with(&format!("{named} is no level")) || text.starts_with('='), "{error}");
+            assert!(error.message().contains(named) && error.cure().unwrap().contains("net=debug"), "{error}");
+        }
     }
 
     #[test]

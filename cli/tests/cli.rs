@@ -94,6 +94,20 @@ fn a_dry_run_shows_options_over_metadata_over_defaults() {
 }
 
 #[test]
+fn a_network_that_was_typed_wins_over_ports_that_were_not() {
+    let folder = tempfile::tempdir().unwrap();
+    package(folder.path(), "[package.metadata.toro]\npublish = [\"8080:80\"]");
+    let app = folder.path().to_str().unwrap();
+    for network in ["none", "tap:tap0"] {
+        let output = toro(&["run", "--dry-run", "--accel", "tcg", "--net", network, app]).output().unwrap();
+        let shown = text(&output.stdout);
+        assert!(output.status.success() && !shown.contains("publish:"), "{network}: {shown}");
+    }
+    let output = toro(&["run", "--dry-run", "--accel", "tcg", "--net", "user", app]).output().unwrap();
+    assert!(text(&output.stdout).contains("publish: 127.0.0.1:8080:80"));
+}
+
+#[test]
 fn arguments_behind_the_application_are_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let app = image(folder.path());
@@ -131,7 +145,11 @@ fn mistakes_are_one_line_with_a_cure_and_status_125() {
         (&["run", "-p", "80", app], "`80`", "-p 8080:80"),
         (&["run", "--machine", "vax", app], "`vax`", "microvm"),
         (&["run", "--net", "wifi", app], "`wifi`", "tap:NAME"),
-        (&["run", "--ip", "10.0.0.1", app], "`10.0.0.1`", "10.0.0.2/24"),
+        (&["run", "--ip", "10.0.0.1", app], "`10.0.0.1`", "10.0.0.15/24"),
+        (&["run", "--accel", "tcg", "--ip", "10.0.0.1/30", app], "prefix is not 4 to 29", "--ip"),
+        (&["run", "--accel", "tcg", "--gateway", "10.9.9.9", app], "not on the guest's network", "--gateway"),
+        (&["run", "--log", "loud", app], "`loud` is no level", "net=debug"),
+        (&["run", "--accel", "tcg", "-p", "39472:80", "-p", "39472:81", app], "39472 twice", "-p 0:81"),
         (&["run", "--timeout", "soon", app], "`soon`", "seconds"),
         (&["run", "--cpus", "0", app], "`0`", "1 to 255"),
         (&["run", "--accel", "tcg", "--net", "none", "-p", "0:80", app], "cannot publish ports", "--net user"),
@@ -158,6 +176,12 @@ fn what_is_not_there_is_127_and_what_cannot_run_126() {
     let (status, error, _) = failure(&toro(&["run", folder.path().to_str().unwrap()]).output().unwrap());
     assert_eq!(status, 126);
     assert!(error.contains("no Cargo.toml"), "{error}");
+    let cut = folder.path().join("cut");
+    let tool = std::fs::read(env!("CARGO_BIN_EXE_toro")).unwrap();
+    std::fs::write(&cut, &tool[..0x2000]).unwrap();
+    let (status, error, _) = failure(&toro(&["run", cut.to_str().unwrap()]).output().unwrap());
+    assert_eq!(status, 126);
+    assert!(error.contains("cut short"), "{error}");
 }
 
 #[test]
@@ -176,7 +200,11 @@ fn a_missing_qemu_is_told_with_the_command_that_installs_it() {
     let output =
         toro(&["run", "--accel", "tcg", app.to_str().unwrap()]).env("TORO_QEMU", "/nonexistent/qemu").output().unwrap();
     let (status, error, help) = failure(&output);
-    assert_eq!((status, error.as_str()), (125, "cannot start QEMU: /nonexistent/qemu is not installed"));
+    assert_eq!((status, error.as_str()), (125, "cannot start QEMU: there is no /nonexistent/qemu"));
+    assert!(help.contains("TORO_QEMU"), "{help}");
+    let output = toro(&["run", "--accel", "tcg", app.to_str().unwrap()]).env("PATH", folder.path()).output().unwrap();
+    let (status, error, help) = failure(&output);
+    assert_eq!((status, error.as_str()), (125, "cannot start QEMU: qemu-system-x86_64 is not installed"));
     assert!(help.contains("install"));
 }
 
@@ -191,6 +219,16 @@ fn an_old_qemu_is_told_by_its_version() {
     assert_eq!(status, 125);
     assert!(error.contains("QEMU 5.2") && error.contains("7.2 or later"), "{error}");
     assert!(help.contains("TORO_QEMU"));
+}
+
+#[test]
+fn a_qemu_that_nobody_tried_is_a_note_of_doctor() {
+    let folder = tempfile::tempdir().unwrap();
+    let qemu = fake_qemu(folder.path(), "echo QEMU emulator version 11.1.0");
+    let output = toro(&["doctor"]).env("TORO_QEMU", qemu).output().unwrap();
+    let shown = text(&output.stdout);
+    let line = shown.lines().find(|line| line.contains("qemu:")).unwrap();
+    assert!(line.starts_with("  ok ") && line.contains("note: QEMU 11.1 is newer"), "{shown}");
 }
 
 #[test]
@@ -232,6 +270,11 @@ fn a_new_package_has_what_plain_cargo_needs() {
     let (status, error, _) = failure(&toro(&["new", app.to_str().unwrap()]).output().unwrap());
     assert_eq!(status, 125);
     assert!(error.contains("not empty"), "{error}");
+    let here = folder.path().join("here");
+    std::fs::create_dir(&here).unwrap();
+    let output = toro(&["new", "."]).current_dir(&here).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(std::fs::read_to_string(here.join("Cargo.toml")).unwrap().contains("name = \"here\""));
 }
 
 /// A pipe that nobody reads any more.

@@ -33,3 +33,12 @@ pub(crate) fn store(key: &str, answer: &str) -> bool {
     };
     write().is_some()
 }
+
+/// Whether a fact about this boot is told for the first time.
+pub(crate) fn is_news(fact: &str) -> bool {
+    let told = load(fact).is_some();
+    if !told {
+        store(fact, "told");
+    }
+    !told
+}

@@ -40,7 +40,11 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     if header.e_machine(endian) != elf::EM_X86_64 {
         return Err("it is for another processor".into());
     }
-    for segment in header.program_headers(endian, bytes).map_err(text)? {
+    let segments = header.program_headers(endian, bytes).map_err(text)?;
+    if segments.iter().any(|segment| segment.data(endian, bytes).is_err()) {
+        return Err("it is cut short".into());
+    }
+    for segment in segments {
         let Some(mut notes) = segment.notes(endian, bytes).map_err(text)? else {
             continue;
         };
@@ -119,6 +123,7 @@ mod tests {
         assert_eq!(check(b"#!/bin/sh\n").unwrap_err(), "it is no ELF file");
         assert!(check(&test_program()).unwrap_err().contains("no PVH entry"));
         assert!(check(&test_program()[..100]).is_err());
+        assert_eq!(check(&test_program()[..0x1000]).unwrap_err(), "it is cut short");
         assert_eq!(read(Path::new("/nonexistent")).unwrap_err().status(), 127);
         assert_eq!(read(Path::new("/etc/passwd")).unwrap_err().status(), 126);
     }

@@ -1,11 +1,13 @@
 //! A running guest: started, waited for, talked to, ended.
 
 use crate::backtrace;
+use crate::cache;
+use crate::check;
 use crate::child::{self, Child};
 use crate::console;
 use crate::error::Error;
 use crate::input::Input;
-use crate::machine::{Accelerator, Machine, Network};
+use crate::machine::{Accelerator, Machine};
 use crate::outcome::{Ending, Exit};
 use crate::ports::Port;
 use crate::probe;
@@ -65,14 +67,14 @@ pub(crate) fn start(mut machine: Machine) -> Result<Guest, Error> {
         Accelerator::Auto => probe::choose(&program)?.accelerator,
         decided => decided,
     };
-    check(&machine)?;
+    let token = Token::from_random(workspace::random()?);
+    let command_line = machine.command_line(token);
+    check::check(&machine, &command_line)?;
     let folder = PrivateFolder::new()?;
     let control = folder.path().join("control");
     let listener = UnixListener::bind(&control)
         .map_err(|error| Error::new(format!("cannot open socket {}: {error}", control.display())))?;
 
-    let token = Token::from_random(workspace::random()?);
-    let command_line = machine.command_line(token);
     let arguments = qemu::arguments(&machine, accelerator, &command_line, Some(&control));
     let shared = Arc::new(Shared::new());
     let exited = shared.clone();
@@ -150,30 +152,6 @@ fn has_run(shared: &Shared) -> bool {
     exit.is_some_and(|exit| exit.success()) || said.image_base().is_some() || said.outcome.is_some()
 }
 
-/// What the VMM would refuse in its own words, or accept and then behave strangely.
-fn check(machine: &Machine) -> Result<(), Error> {
-    if machine.memory_bytes < crate::machine::MEMORY_BYTES_MIN {
-        return Err(Error::new(format!("cannot start {}: 2 MiB of memory at least", machine.image.name)).help("-m 2M"));
-    }
-    if machine.cpus == 0 {
-        return Err(Error::new(format!("cannot start {}: it needs a processor", machine.image.name)).help("--cpus 1"));
-    }
-    if machine.network != Network::User && !machine.ports.is_empty() {
-        return Err(Error::new("cannot publish ports: only the user network forwards them")
-            .help("leave -p out, or use --net user"));
-    }
-    if machine.network == Network::None && machine.pcap.is_some() {
-        return Err(Error::new("cannot record frames: there is no network").help("leave --pcap or --net none out"));
-    }
-    if let Some(port) = machine.gdb_port
-        && let Err(error) = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port))
-    {
-        return Err(Error::new(format!("cannot wait for a debugger on port {port}: {error}"))
-            .help("end the other guest that waits for one"));
-    }
-    machine.ports.iter().try_for_each(Port::check_free)
-}
-
 fn run(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let started = std::thread::Builder::new().name(name.into()).spawn(work);
     started.map(drop).map_err(|error| Error::new(format!("cannot start a thread: {error}")))
@@ -226,6 +204,13 @@ impl Guest {
     /// When the VMM was started: the origin of all times in the transcript.
     pub fn started(&self) -> Instant {
         self.shared.started
+    }
+
+    /// What to say of a VMM that nobody has tried; once a boot of the host for each version.
+    pub fn vmm_news(&self) -> Option<String> {
+        let version = self.qmp.version?;
+        let fact = format!("qemu-{}.{}", version.0, version.1);
+        qemu::untried(version).filter(|_| cache::is_news(&fact))
     }
 
     /// Published ports, the host's free ones filled in.

@@ -16,8 +16,10 @@
 //! In reading order: [`machine`] says what is wanted, in no VMM's words; [`qemu`] says it to QEMU; [`guest`] starts it and is
 //! the handle; [`transcript`] is all that the guest has said so far; [`outcome`] is how it ended. [`image`] builds what is booted.
 
+mod addresses;
 mod backtrace;
 mod cache;
+mod check;
 mod child;
 mod console;
 pub mod elf;

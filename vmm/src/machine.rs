@@ -1,5 +1,6 @@
 //! A virtual machine in no VMM's words: what boots, how large it is, what it is connected to.
 
+use crate::addresses::PrivateNetwork;
 use crate::console::Sinks;
 use crate::error::Error;
 use crate::guest::{self, Guest};
@@ -111,12 +112,6 @@ pub enum ConsoleDevice {
     /// virtio-console; the machine has no UART.
     Virtio,
 }
-
-/// The address of a guest on the VMM's private network, unless it is given another.
-pub const USER_NETWORK_GUEST: Ipv4 = Ipv4([10, 0, 2, 15]);
-const USER_NETWORK_PREFIX: u8 = 24;
-const USER_NETWORK_GATEWAY: Ipv4 = Ipv4([10, 0, 2, 2]);
-const USER_NETWORK_DNS: Ipv4 = Ipv4([10, 0, 2, 3]);
 
 /// A machine to start. Fields are public for whoever prints or checks them; the methods are for building one in a row.
 #[derive(Debug)]
@@ -353,18 +348,17 @@ impl Machine {
 
     /// On the private network the host knows the address, so the guest need not ask for it.
     fn push_network(&self, line: &mut Builder) {
-        let known = Address::Static { ip: USER_NETWORK_GUEST, prefix: USER_NETWORK_PREFIX };
-        let by_default = (self.network == Network::User && !self.plain).then_some(known);
-        let Some(address) = self.address.or(by_default) else {
-            return;
-        };
+        let private = (self.network == Network::User).then(|| PrivateNetwork::new(self.address, self.gateway));
+        let by_default = private.filter(|_| !self.plain).map(|it| Address::Static { ip: it.guest, prefix: it.prefix });
+        let Some(address) = self.address.or(by_default) else { return };
         line.push(cmdline::IP, address.to_string());
-        let gateway = self.gateway.or((address == known).then_some(USER_NETWORK_GATEWAY));
-        if let Some(gateway) = gateway {
+        let is_static = matches!(address, Address::Static { .. });
+        let private = private.filter(|_| is_static);
+        if let Some(gateway) = self.gateway.or(private.map(|it| it.host)).filter(|_| is_static) {
             line.push(cmdline::GATEWAY, gateway.to_string());
         }
-        if address == known && self.network == Network::User {
-            line.push(cmdline::DNS, USER_NETWORK_DNS.to_string());
+        if let Some(private) = private {
+            line.push(cmdline::DNS, private.dns.to_string());
         }
     }
 }

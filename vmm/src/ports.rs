@@ -57,7 +57,7 @@ impl Port {
     }
 
     /// Fails when somebody else has the host's port, so that the VMM need not.
-    pub(crate) fn check_free(&self) -> Result<(), Error> {
+    fn check_free(&self) -> Result<(), Error> {
         if self.host.port() == 0 {
             return Ok(());
         }
@@ -68,10 +68,10 @@ impl Port {
         bound.map_err(|error| {
             let cure = match error.kind() {
                 std::io::ErrorKind::AddrInUse => {
-                    format!("stop what uses it, or choose another port: -p {}0:{}", self.address_prefix(), self.guest)
+                    format!("stop what uses it, or choose another port: -p {}", self.with_host_port(0))
                 }
                 std::io::ErrorKind::PermissionDenied => {
-                    format!("choose a port above 1023: -p {}8080:{}", self.address_prefix(), self.guest)
+                    format!("choose a port above 1023: -p {}", self.with_host_port(8080))
                 }
                 _ => "choose an address of this host".into(),
             };
@@ -83,9 +83,35 @@ impl Port {
         })
     }
 
-    fn address_prefix(&self) -> String {
-        if *self.host.ip() == Ipv4Addr::LOCALHOST { String::new() } else { format!("{}:", self.host.ip()) }
+    /// The words that would publish it on another port of the host, as short as they can be.
+    fn with_host_port(&self, host_port: u16) -> String {
+        let other = Self { host: SocketAddrV4::new(*self.host.ip(), host_port), ..*self }.to_string();
+        other.strip_prefix("127.0.0.1:").unwrap_or(&other).to_owned()
     }
+
+    /// Whether both want the same port of the host.
+    fn clashes_with(&self, other: &Self) -> bool {
+        let (ip, other_ip) = (self.host.ip(), other.host.ip());
+        let same_address = ip == other_ip || ip.is_unspecified() || other_ip.is_unspecified();
+        let same_port = self.host.port() == other.host.port() && self.host.port() != 0;
+        self.protocol == other.protocol && same_port && same_address
+    }
+}
+
+/// Fails when a port of the host is taken by somebody else, or wanted twice.
+pub(crate) fn check_all(ports: &[Port]) -> Result<(), Error> {
+    for (at, port) in ports.iter().enumerate() {
+        if let Some(first) = ports[..at].iter().find(|first| first.clashes_with(port)) {
+            let other = port.with_host_port(0);
+            return Err(Error::new(format!(
+                "cannot publish {} port {} twice: for guest ports {} and {}",
+                port.protocol, port.host, first.guest, port.guest
+            ))
+            .help(format!("leave one out, or choose another port for it: -p {other}")));
+        }
+        port.check_free()?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for Port {
@@ -127,5 +153,18 @@ mod tests {
         assert_eq!(error.message(), format!("cannot publish tcp port 127.0.0.1:{port}: the port is taken"));
         assert!(error.cure().unwrap().contains("-p 0:80"));
         assert!(Port::parse("0:80").unwrap().check_free().is_ok());
+        let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = Port::parse(&format!("{port}:53/udp")).unwrap().check_free().unwrap_err();
+        assert!(error.cure().unwrap().ends_with("-p 0:53/udp"), "{error}");
+    }
+
+    #[test]
+    fn a_port_that_is_wanted_twice_is_named() {
+        let all = |texts: &[&str]| check_all(&texts.iter().map(|text| Port::parse(text).unwrap()).collect::<Vec<_>>());
+        let error = all(&["39471:80", "0.0.0.0:39471:81"]).unwrap_err();
+        assert_eq!(error.message(), "cannot publish tcp port 0.0.0.0:39471 twice: for guest ports 80 and 81");
+        assert!(error.cure().unwrap().ends_with("-p 0.0.0.0:0:81"), "{error}");
+        assert_eq!(all(&["0:80", "0:80", "39471:80", "39471:80/udp"]), Ok(()));
     }
 }

@@ -43,12 +43,12 @@ pub fn choose(program: &Path) -> Result<Choice, Error> {
         return Ok(match error.kind() {
             std::io::ErrorKind::PermissionDenied => tcg(
                 Error::new("/dev/kvm: permission denied").help("add yourself to group kvm: sudo usermod -aG kvm $USER"),
-                first_time("kvm-denied"),
+                cache::is_news("kvm-denied"),
             ),
             std::io::ErrorKind::NotFound => {
-                tcg(Error::new("there is no /dev/kvm on this host"), first_time("kvm-absent"))
+                tcg(Error::new("there is no /dev/kvm on this host"), cache::is_news("kvm-absent"))
             }
-            _ => tcg(Error::new(format!("/dev/kvm: {error}")), first_time("kvm-error")),
+            _ => tcg(Error::new(format!("/dev/kvm: {error}")), cache::is_news("kvm-error")),
         });
     }
     let known = cache::load(CACHE_KEY);
@@ -66,15 +66,6 @@ pub fn choose(program: &Path) -> Result<Choice, Error> {
     }
     let why = "/dev/kvm is there, but does not run a kernel at the processor's speed (nested, or emulated)";
     Ok(tcg(Error::new(why), is_news))
-}
-
-/// Whether a fact about this boot is told for the first time.
-fn first_time(fact: &str) -> bool {
-    let told = cache::load(fact).is_some();
-    if !told {
-        cache::store(fact, "told");
-    }
-    !told
 }
 
 /// Boots the probe under KVM.

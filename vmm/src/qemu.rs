@@ -1,5 +1,6 @@
 //! A machine in QEMU's words, versions 7.2 to 10; and QEMU's complaints in ours.
 
+use crate::addresses::PrivateNetwork;
 use crate::error::Error;
 use crate::machine::{Accelerator, ConsoleDevice, Machine, MachineType, Network};
 use std::ffi::OsString;
@@ -9,6 +10,8 @@ use toro_abi::network::Address;
 
 /// The oldest version that is known to work.
 pub const VERSION_MIN: (u64, u64) = (7, 2);
+/// The newest major version that is known to work.
+pub const VERSION_MAX: u64 = 10;
 
 /// The program: `explicit`, `$TORO_QEMU`, or the one in `$PATH`.
 pub fn program(explicit: Option<&Path>) -> PathBuf {
@@ -38,7 +41,7 @@ pub fn arguments(
     push(&["-m", &format!("{}K", machine.memory_bytes >> 10), "-smp", &machine.cpus.to_string()]);
     push(&["-global", "virtio-mmio.force-legacy=false"]);
     if let Some(name) = &machine.name {
-        push(&["-name", &escape(name)]);
+        push(&["-name", &format!("guest={}", escape(name))]);
     }
     if let Some(control) = control {
         push(&["-chardev", &format!("socket,id=control,path={}", escape_path(control))]);
@@ -107,14 +110,11 @@ fn board(machine: &Machine) -> String {
 fn user_network(machine: &Machine) -> String {
     let mut text = "user,id=net0".to_owned();
     let mut guest = String::new();
-    if let Some(Address::Static { ip, prefix }) = machine.address {
-        let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-        let network = toro_abi::network::Ipv4((u32::from_be_bytes(ip.0) & mask).to_be_bytes());
-        text.push_str(&format!(",net={network}/{prefix},dhcpstart={ip}"));
-        if let Some(gateway) = machine.gateway {
-            text.push_str(&format!(",host={gateway}"));
-        }
-        guest = ip.to_string();
+    if matches!(machine.address, Some(Address::Static { .. })) || machine.gateway.is_some() {
+        let private = PrivateNetwork::new(machine.address, machine.gateway);
+        let PrivateNetwork { host, dns, .. } = private;
+        guest = private.guest.to_string();
+        text.push_str(&format!(",net={},dhcpstart={guest},host={host},dns={dns}", private.network()));
     }
     for port in &machine.ports {
         text.push_str(&format!(",hostfwd={}:{}-{guest}:{}", port.protocol, port.host, port.guest));
@@ -144,11 +144,24 @@ fn escape_path(path: &Path) -> String {
 /// The command as one line for a shell.
 pub fn shell_line(program: &Path, arguments: &[String]) -> String {
     let words = std::iter::once(program.to_string_lossy().into_owned()).chain(arguments.iter().cloned());
-    let quoted = words.map(|word| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:,+@%".contains(&byte);
-        if !word.is_empty() && word.bytes().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
+    words.map(|word| shell_word(&word)).collect::<Vec<_>>().join(" ")
+}
+
+/// A command for a shell that boots `machine` on a microvm by QEMU alone: what the image has embedded is all it is told.
+pub fn plain_line(machine: &Machine) -> String {
+    let image = shell_word(&machine.image.boot.to_string_lossy());
+    let (memory_mib, card) = (machine.memory_bytes.div_ceil(1 << 20), shell_word(&user_network(machine)));
+    format!(
+        "qemu-system-x86_64 -machine microvm -cpu max -m {memory_mib}M -nodefaults -no-reboot -display none -serial stdio \
+         -global virtio-mmio.force-legacy=false -netdev {card} -device virtio-net-device,netdev=net0 -kernel {image}"
+    )
+}
+
+/// A word for a shell, quoted where it must be.
+pub fn shell_word(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:,+@%".contains(&byte);
+    let is_plain = !word.is_empty() && word.bytes().all(plain);
+    if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// The version that `program --version` prints.
@@ -178,11 +191,24 @@ pub fn check_version(program: &Path, version: (u64, u64)) -> Result<(), Error> {
         .help(format!("upgrade it ({}), or set TORO_QEMU to a newer one", install_command())))
 }
 
+/// What to say of a version that nobody has tried.
+pub fn untried(version: (u64, u64)) -> Option<String> {
+    let (major, minor) = version;
+    let text = || format!("QEMU {major}.{minor} is newer than what Toro is tested with, 7.2 to {VERSION_MAX}");
+    (major > VERSION_MAX).then(text)
+}
+
 /// QEMU did not even start.
 pub fn cannot_start(program: &Path, error: &std::io::Error) -> Error {
     let name = program.display();
     if error.kind() == std::io::ErrorKind::NotFound {
-        return Error::new(format!("cannot start QEMU: {name} is not installed")).help(install_command());
+        let is_named = std::env::var_os("TORO_QEMU").is_some_and(|named| *named == *program);
+        return if is_named {
+            Error::new(format!("cannot start QEMU: there is no {name}"))
+                .help("TORO_QEMU names it: set it to a qemu-system-x86_64, or unset it")
+        } else {
+            Error::new(format!("cannot start QEMU: {name} is not installed")).help(install_command())
+        };
     }
     Error::new(format!("cannot start QEMU: {name}: {error}"))
         .help("set TORO_QEMU to a qemu-system-x86_64 that you can run")
@@ -278,6 +304,18 @@ mod tests {
     }
 
     #[test]
+    fn the_plain_line_has_the_card_and_quotes_the_path() {
+        let mut machine = machine().publish_port(Port::parse("8080:80").unwrap());
+        machine.image.boot = "my app.elf".into();
+        let line = plain_line(&machine);
+        assert!(
+            line.contains("-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80 -device virtio-net-device,"),
+            "{line}"
+        );
+        assert!(line.contains("force-legacy=false") && line.ends_with("-kernel 'my app.elf'"), "{line}");
+    }
+
+    #[test]
     fn a_card_on_pci_is_modern_and_has_no_rom() {
         for machine_type in MachineType::ALL.into_iter().filter(|machine_type| machine_type.has_pci()) {
             let line = line(&machine().machine_type(machine_type));
@@ -300,19 +338,19 @@ mod tests {
         machine.address = Address::parse("192.168.7.9/24");
         machine.gateway = Ipv4::parse("192.168.7.1");
         let line = line(&machine);
-        let wanted = "user,id=net0,net=192.168.7.0/24,dhcpstart=192.168.7.9,host=192.168.7.1,hostfwd=tcp:127.0.0.1:8080-192.168.7.9:80";
+        let wanted = "user,id=net0,net=192.168.7.0/24,dhcpstart=192.168.7.9,host=192.168.7.1,dns=192.168.7.3,hostfwd=tcp:127.0.0.1:8080-192.168.7.9:80";
         assert!(line.contains(wanted), "{line}");
     }
 
     #[test]
     fn a_tap_has_its_own_mac_and_a_comma_in_a_name_is_escaped() {
         let mut machine = machine().network(Network::Tap("tap0".into()));
-        machine.name = Some("a,b".into());
+        machine.name = Some("a=1,b".into());
         machine.pcap = Some("/tmp/x,y.pcap".into());
         let line = line(&machine);
         assert!(line.contains("tap,id=net0,ifname=tap0,script=no,downscript=no"), "{line}");
         assert!(line.contains(",mac=52:54:00:"), "{line}");
-        assert!(line.contains("-name a,,b") && line.contains("file=/tmp/x,,y.pcap"), "{line}");
+        assert!(line.contains("-name guest=a=1,,b") && line.contains("file=/tmp/x,,y.pcap"), "{line}");
     }
 
     #[test]
@@ -326,6 +364,7 @@ mod tests {
         assert_eq!(parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg)"), Some((7, 2)));
         assert_eq!(parse_version("QEMU emulator version 10.0.2\n"), Some((10, 0)));
         assert_eq!(parse_version("something else"), None);
+        assert!(untried((10, 2)).is_none() && untried((11, 0)).unwrap().contains("QEMU 11.0"));
         assert!(check_version(Path::new("q"), (7, 2)).is_ok() && check_version(Path::new("q"), (10, 0)).is_ok());
         let error = check_version(Path::new("q"), (5, 2)).unwrap_err();
         assert!(error.message().contains("QEMU 5.2") && error.cure().is_some());

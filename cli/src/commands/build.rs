@@ -3,10 +3,11 @@
 use crate::args::BuildArgs;
 use crate::config::{Application, set_variable};
 use crate::ui;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use toro_abi::cmdline::{self, Builder};
-use toro_vmm::{Error, elf};
+use toro_vmm::{Error, Image, elf, qemu};
 
 /// Builds, embeds arguments and environment, writes.
 pub(crate) fn build(args: &BuildArgs) -> Result<u8, Error> {
@@ -35,14 +36,71 @@ pub(crate) fn build(args: &BuildArgs) -> Result<u8, Error> {
     }
 
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.elf", image.name)));
-    let failed = |error: std::io::Error| Error::new(format!("cannot write {}: {error}", output.display()));
-    std::fs::write(&output, &bytes).map_err(failed)?;
-    std::fs::set_permissions(&output, std::fs::Permissions::from_mode(0o755)).map_err(failed)?;
-    let shown = output.display();
-    let kib = bytes.len().div_ceil(1024);
-    ui::say(format_args!("built {shown} ({kib} KiB); `toro run {shown}` runs it, and so does"));
-    ui::say(format_args!(
-        "  qemu-system-x86_64 -machine microvm -cpu max -m 64M -nodefaults -no-reboot -display none -serial stdio -kernel {shown}"
-    ));
+    write(&output, &bytes)?;
+    let (shown, kib) = (output.display(), bytes.len().div_ceil(1024));
+    let word = qemu::shell_word(&output.to_string_lossy());
+    ui::say(format_args!("built {shown} ({kib} KiB); `toro run {word}` runs it, and so does"));
+    let machine = application.default_machine(Image { boot: output, ..image })?;
+    ui::say(format_args!("  {}", qemu::plain_line(&machine)));
     Ok(0)
+}
+
+/// Writes a program in one step: whoever runs the old one meanwhile has all of it, or all of the new one.
+fn write(output: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let failed = |error: std::io::Error| Error::new(format!("cannot write {}: {error}", output.display()));
+    let there = std::fs::metadata(output).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file()) {
+        let why = format!("cannot write {}: it is there, and no regular file", output.display());
+        return Err(Error::new(why).help("-o takes the name of a file"));
+    }
+    // A link stays one: what it leads to is replaced.
+    let output = output.canonicalize().unwrap_or_else(|_| output.to_owned());
+    let mut aside = output.as_os_str().to_owned();
+    aside.push(format!(".{}.tmp", std::process::id()));
+    let write = || {
+        // A new file can be executed by whom the umask allows; one that was there keeps its mode.
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o777).open(&aside)?;
+        file.write_all(bytes)?;
+        if let Some(there) = there {
+            file.set_permissions(there.permissions())?;
+        }
+        std::fs::rename(&aside, &output)
+    };
+    write().map_err(|error| {
+        // What cannot be removed was not made; the first error says why.
+        std::fs::remove_file(&aside).unwrap_or_default();
+        failed(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+
+    #[test]
+    fn an_image_is_written_in_one_step_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("a.elf"), folder.path().join("link"));
+        write(&file, b"one").unwrap();
+        assert_ne!(std::fs::metadata(&file).unwrap().mode() & 0o100, 0);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink("a.elf", &link).unwrap();
+        let reader = std::fs::File::open(&file).unwrap();
+        write(&link, b"two").unwrap();
+        assert_eq!(std::io::read_to_string(reader).unwrap(), "one", "a reader keeps what it opened");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        let there = std::fs::metadata(&file).unwrap();
+        assert_eq!((std::fs::read(&file).unwrap(), there.mode() & 0o777), (b"two".to_vec(), 0o640));
+        let names = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(names, 2, "nothing is left behind");
+    }
+
+    #[test]
+    fn what_is_no_file_is_left_alone() {
+        let error = write(Path::new("/dev/null"), b"x").unwrap_err();
+        assert!(error.message().contains("no regular file"), "{error}");
+        let null = std::fs::metadata("/dev/null").unwrap();
+        assert!(null.file_type().is_char_device() && null.mode() & 0o111 == 0);
+    }
 }

@@ -90,7 +90,8 @@ fn check_linker() -> Result<String, Error> {
 fn check_qemu(program: &Path) -> Result<String, Error> {
     let version = qemu::version(program)?;
     qemu::check_version(program, version)?;
-    Ok(format!("{} is version {}.{}", program.display(), version.0, version.1))
+    let note = qemu::untried(version).map(|note| format!(" (note: {note})")).unwrap_or_default();
+    Ok(format!("{} is version {}.{}{note}", program.display(), version.0, version.1))
 }
 
 fn check_user_network(program: &Path) -> Result<String, Error> {

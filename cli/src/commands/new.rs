@@ -11,7 +11,8 @@ const MAIN: &str = include_str!("../../template/main.rs.in");
 
 /// Makes the package.
 pub(crate) fn new(args: &NewArgs) -> Result<u8, Error> {
-    let folder = &args.name;
+    // A directory that is there may be named in any way, as `.`.
+    let folder = &args.name.canonicalize().unwrap_or_else(|_| args.name.clone());
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     check_name(name)?;
     let library = library(args.library.as_deref())?;
@@ -32,16 +33,91 @@ pub(crate) fn new(args: &NewArgs) -> Result<u8, Error> {
         std::fs::create_dir_all(parent).map_err(|error| failed(parent, error))?;
         std::fs::write(&path, text).map_err(|error| failed(&path, error))?;
     }
-    ui::say(format_args!("made {0}; `toro run {0}` runs it", folder.display()));
+    ui::say(format_args!("made {0}; `toro run {0}` runs it", args.name.display()));
     Ok(0)
 }
 
-/// Names that cargo takes, and that are no Rust keyword's business.
+/// What cargo refuses as the name of a program: crates of the compiler, keywords, and folders below `target`.
+const RESERVED: [&str; 64] = [
+    "alloc",
+    "core",
+    "proc-macro",
+    "proc_macro",
+    "std",
+    "test",
+    "build",
+    "deps",
+    "examples",
+    "incremental",
+    "main",
+    "toro", //
+    "Self",
+    "abstract",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "struct",
+    "super",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+];
+
+/// Names that cargo takes, and that no package has that comes with the library.
 fn check_name(name: &str) -> Result<(), Error> {
     let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic());
     let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    let is_taken = ["toro", "test", "core", "std", "alloc", "fn", "mod", "crate", "self", "main"].contains(&name);
-    if starts_well && is_plain && !is_taken {
+    if RESERVED.contains(&name) {
+        return Err(Error::new(format!("cannot make a package named `{name}`: the name is reserved"))
+            .help(format!("choose another, for example my-{name}")));
+    }
+    if name.starts_with("toro-") || name.starts_with("toro_") {
+        return Err(Error::new(format!("cannot make a package named `{name}`: the library's packages are named so"))
+            .help("choose one that does not begin with `toro-`"));
+    }
+    if starts_well && is_plain {
         return Ok(());
     }
     Err(Error::new(format!("cannot make a package named `{name}`"))
@@ -77,7 +153,21 @@ mod tests {
     #[test]
     fn names_are_those_of_cargo() {
         assert!(check_name("my-app_2").is_ok());
-        for name in ["", "2app", "a b", "a/b", "ä", "toro", "-a"] {
+        for name in [
+            "",
+            "2app",
+            "a b",
+            "a/b",
+            "ä",
+            "toro",
+            "-a",
+            "build",
+            "deps",
+            "examples",
+            "incremental",
+            "yield",
+            "toro-abi",
+        ] {
             assert!(check_name(name).is_err(), "{name}");
         }
     }

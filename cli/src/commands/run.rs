@@ -92,6 +92,9 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
     };
     let (forwards_stdin, symbols) = (machine.stdin, machine.image.symbols.clone());
     let guest = Arc::new(machine.start()?);
+    if let Some(text) = guest.vmm_news() {
+        ui::note(text, None);
+    }
     // A signal from before is still counted, and seen by the first wait.
     started.set(Arc::downgrade(&guest)).unwrap_or_default();
     if forwards_stdin {
@@ -195,7 +198,12 @@ impl News {
                 }
                 Control::Listen { protocol, port } => {
                     let is_wanted = |p: &&Port| p.guest == port && p.protocol == protocol;
-                    for Port { host, .. } in guest.ports().iter().filter(is_wanted) {
+                    let mut published = guest.ports().iter().filter(is_wanted).peekable();
+                    if published.peek().is_none() && *network == Network::User {
+                        let text = format!("listening on guest port {}, not published", numbered(protocol, port));
+                        ui::note(text, Some(&format!("to reach it, add -p {}", suggestion(protocol, port))));
+                    }
+                    for Port { host, .. } in published {
                         let url = url(protocol, port, host);
                         self.ready(*after, format_args!("{url} -> guest :{port}"));
                     }
@@ -231,6 +239,18 @@ fn url(protocol: Protocol, guest_port: u16, host: &dyn std::fmt::Display) -> Str
         (Protocol::Tcp, _) => format!("{host}"),
         (Protocol::Udp, _) => format!("udp {host}"),
     }
+}
+
+/// `80`, or `53/udp`.
+fn numbered(protocol: Protocol, port: u16) -> String {
+    let suffix = if protocol == Protocol::Udp { "/udp" } else { "" };
+    format!("{port}{suffix}")
+}
+
+/// What publishes a port of the guest: on the same port of the host, where a user who is not root may take it.
+fn suggestion(protocol: Protocol, port: u16) -> String {
+    let host = if port < 1024 { u32::from(port) + 8000 } else { u32::from(port) };
+    format!("{host}:{}", numbered(protocol, port))
 }
 
 /// Whether standard input can give the guest anything: not when it is `/dev/null`, closed, or a terminal that
@@ -276,6 +296,12 @@ mod tests {
         assert_eq!(url(Protocol::Tcp, 80, &"127.0.0.1:8080"), "http://127.0.0.1:8080");
         assert_eq!(url(Protocol::Tcp, 6379, &"127.0.0.1:1"), "127.0.0.1:1");
         assert_eq!(url(Protocol::Udp, 80, &"127.0.0.1:1"), "udp 127.0.0.1:1");
+    }
+
+    #[test]
+    fn a_port_that_is_not_published_is_told_with_the_option() {
+        assert_eq!(suggestion(Protocol::Tcp, 80), "8080:80");
+        assert_eq!(suggestion(Protocol::Udp, 5353), "5353:5353/udp");
     }
 
     #[test]

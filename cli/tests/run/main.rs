@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     let tests = [
         trial!(streams_arrive_byte_for_byte_and_apart),
         trial!(the_ready_line_names_the_port_that_was_free),
+        trial!(a_port_that_is_not_published_is_told),
         trial!(sigterm_stops_in_order),
         trial!(a_second_ctrl_c_says_where_a_deaf_guest_is_and_ends_it),
         trial!(the_time_limit_says_where_the_guest_is_and_ends_it),
@@ -97,6 +98,16 @@ fn the_ready_line_names_the_port_that_was_free() {
     signal(&child, rustix::process::Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(lines.next().is_none());
+}
+
+fn a_port_that_is_not_published_is_told() {
+    let mut run = toro_run("serve", &[]);
+    let mut child = run.command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "note: listening on guest port 80, not published");
+    assert_eq!(lines.next().unwrap().unwrap(), " help: to reach it, add -p 8080:80");
+    signal(&child, rustix::process::Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
 fn sigterm_stops_in_order() {

@@ -27,16 +27,20 @@ pub fn args() -> Args {
 /// # Errors
 /// [`VarError::NotPresent`].
 pub fn var(name: &str) -> Result<String, VarError> {
-    // The last one wins, as when the host sets it twice.
-    vars().filter(|(key, _)| key == name).last().map(|(_, value)| value).ok_or(VarError::NotPresent)
+    vars().find(|(key, _)| key == name).map(|(_, value)| value).ok_or(VarError::NotPresent)
 }
 
-/// All environment variables, as name and value.
+/// All environment variables, as name and value, each once: one that was given twice has its last value.
 #[must_use]
 pub fn vars() -> Vars {
-    let variables: Vec<(String, String)> = values(cmdline::ENV)
-        .filter_map(|variable| variable.split_once('=').map(|(name, value)| (name.into(), value.into())))
-        .collect();
+    let mut variables: Vec<(String, String)> = Vec::new();
+    for text in values(cmdline::ENV) {
+        let Some((name, value)) = text.split_once('=') else { continue };
+        match variables.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = value.into(),
+            None => variables.push((name.into(), value.into())),
+        }
+    }
     Vars { inner: variables.into_iter() }
 }
 
