@@ -2,7 +2,7 @@
 //!
 //! A filter is a level, or `subsystem=level` separated by commas; what is given last wins.
 
-use crate::arch::time;
+use crate::arch::{SpinLock, time};
 use crate::console;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use toro_abi::cmdline::{self, CommandLine};
@@ -10,7 +10,7 @@ use toro_abi::cmdline::{self, CommandLine};
 struct Logger;
 
 static LOGGER: Logger = Logger;
-static FILTER: crate::arch::CoreLocal<&'static str> = crate::arch::CoreLocal::new("warn");
+static FILTER: SpinLock<&'static str> = SpinLock::new("warn");
 
 /// Starts the log.
 #[cold]

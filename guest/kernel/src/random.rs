@@ -3,7 +3,7 @@
 //! Sources: the processor (`rdseed`, `rdrand`), a virtio entropy source, and the jitter of the clock. The last is
 //! mixed in but counts for nothing: with it alone the generator is [`Quality::Weak`], and says so once.
 
-use crate::arch::{CoreLocal, cpu};
+use crate::arch::{SpinLock, cpu};
 use crate::drivers::RngDevice;
 use core::fmt;
 use rand_chacha::ChaCha20Rng;
@@ -14,8 +14,8 @@ const JITTER_SAMPLES: usize = 64;
 /// Odd, and otherwise arbitrary: the golden ratio.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
-static RANDOM: CoreLocal<Random> =
-    CoreLocal::new(Random { generator: None, sources: Sources { device: None, quality: Quality::Weak } });
+static RANDOM: SpinLock<Random> =
+    SpinLock::new(Random { generator: None, sources: Sources { device: None, quality: Quality::Weak } });
 
 struct Random {
     /// Made at first use.

@@ -2,13 +2,17 @@
 
 #![expect(unsafe_code, reason = "the embedded command line, and the application's entry, are found by name")]
 
-use crate::arch::{CoreLocal, interrupt, time};
+use crate::arch::{SpinLock, interrupt, time};
 use crate::boot::{BootError, BootInfo};
 use crate::{console, drivers, fault, log, mm, net, random, sched};
 use alloc::boxed::Box;
+use core::sync::atomic::AtomicPtr;
+use core::sync::atomic::Ordering::{Acquire, Release};
 use toro_abi::embedded;
 
-static BOOT: CoreLocal<Option<BootInfo>> = CoreLocal::new(None);
+static BOOT: SpinLock<Option<BootInfo>> = SpinLock::new(None);
+/// Points into `BOOT` once that is filled: reports ask, and must not wait.
+static KEPT: AtomicPtr<BootInfo> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Filled by `toro build`.
 #[used]
@@ -55,14 +59,16 @@ pub(crate) fn refuse(error: &BootError) -> ! {
 }
 
 fn keep(info: BootInfo) -> &'static BootInfo {
+    let boot = BOOT.with(|boot| core::ptr::from_mut(boot.insert(info)));
+    KEPT.store(boot, Release);
     // SAFETY: stored once, here, and never changed again, so a reference may live for good.
-    BOOT.with(|boot| unsafe { &*core::ptr::from_ref(boot.insert(info)) })
+    unsafe { &*boot }
 }
 
 /// The machine as the VMM described it; `None` before that is known.
 pub fn boot_info() -> Option<&'static BootInfo> {
     // SAFETY: as in `keep`.
-    BOOT.with(|boot| boot.as_ref().map(|boot| unsafe { &*core::ptr::from_ref(boot) }))
+    unsafe { KEPT.load(Acquire).as_ref() }
 }
 
 /// The command line that `toro build` put into the image.

@@ -2,12 +2,16 @@
 //!
 //! Nothing outside this folder names a register, an instruction or a port of the machine's own.
 
+mod spin_lock;
 mod x86_64;
 
+pub use spin_lock::SpinLock; // state of the machine
+pub(crate) use x86_64::local::core_local;
 pub use x86_64::{
     Frame,     // the registers at an exception
     backtrace, // return addresses of a stack
     context,   // switching between threads
+    cores,     // which core this is, and how many there are
     cpu,       // what this processor offers
     depth,     // is the kernel or the application at work?
     guard_stacks,
@@ -17,4 +21,4 @@ pub use x86_64::{
     port,             // port input and output
     power,            // idle, and off
     time,             // the clock and its one timer
-};
+}; // declares a `CoreLocal`

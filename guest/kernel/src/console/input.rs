@@ -1,7 +1,7 @@
 //! The program's input: bytes from the host, their end, and the request to stop.
 
 use super::{CONSOLE, Device, uart};
-use crate::arch::CoreLocal;
+use crate::arch::SpinLock;
 use crate::arch::interrupt::{self, Vector};
 use crate::sched::{self, Poller, WaitQueue};
 use toro_abi::stdin::{Decoder, Input};
@@ -23,7 +23,7 @@ struct Buffer {
     polls: u32,
 }
 
-static BUFFER: CoreLocal<Buffer> = CoreLocal::new(Buffer {
+static BUFFER: SpinLock<Buffer> = SpinLock::new(Buffer {
     bytes: [0; BUFFER_BYTES],
     first: 0,
     count: 0,

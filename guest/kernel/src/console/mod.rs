@@ -8,7 +8,7 @@
 pub mod input;
 mod uart;
 
-use crate::arch::CoreLocal;
+use crate::arch::SpinLock;
 use crate::arch::interrupt::Vector;
 use core::fmt::{self, Write};
 use toro_abi::cmdline::CommandLine;
@@ -46,8 +46,8 @@ struct Console {
     middle_of_line: bool,
 }
 
-static CONSOLE: CoreLocal<Console> =
-    CoreLocal::new(Console { device: Device::None, token: None, stream: Stream::Log, middle_of_line: false });
+static CONSOLE: SpinLock<Console> =
+    SpinLock::new(Console { device: Device::None, token: None, stream: Stream::Log, middle_of_line: false });
 
 /// Output from before there is a device.
 struct Early {
@@ -57,7 +57,7 @@ struct Early {
     lost: bool,
 }
 
-static EARLY: CoreLocal<Early> = CoreLocal::new(Early { bytes: [0; EARLY_BYTES_MAX], count: 0, lost: false });
+static EARLY: SpinLock<Early> = SpinLock::new(Early { bytes: [0; EARLY_BYTES_MAX], count: 0, lost: false });
 
 impl Early {
     fn keep(&mut self, bytes: &[u8]) {

@@ -5,7 +5,7 @@ use super::registers::Doorbell;
 use super::shared::{SharedBuffers, SharedRing};
 use super::transport::Transport;
 use crate::arch::interrupt::{self, Vector};
-use crate::arch::{CoreLocal, cpu};
+use crate::arch::{SpinLock, cpu};
 use crate::console::{self, Port};
 use toro_virtqueue::{Buffers, Direction, Interrupts, Notify, Options, Queue};
 
@@ -14,10 +14,10 @@ const OUTPUT_QUEUE: u16 = 1;
 const SLOTS: u16 = 4;
 const SLOT_BYTES: usize = 512;
 
-static CONSOLE: CoreLocal<Option<Console>> = CoreLocal::new(None);
+static CONSOLE: SpinLock<Option<Console>> = SpinLock::new(None);
 static PORT: ConsolePort = ConsolePort;
 
-/// See [`CoreLocal::seize`].
+/// See [`SpinLock::seize`].
 pub(super) fn seize() {
     CONSOLE.seize();
 }

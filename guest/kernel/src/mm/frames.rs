@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "links and metadata lie in the memory that is managed")]
 
 use super::{OutOfMemory, PhysAddr};
-use crate::arch::{self, CoreLocal, paging};
+use crate::arch::{self, SpinLock, paging};
 use crate::boot::{BootError, BootInfo};
 use toro_memory::buddy::{Buddy, Frames, NOT_FREE};
 use toro_memory::map::{RANGES_MAX, Range};
@@ -28,7 +28,7 @@ const PHYSICAL_END: u64 = METADATA_BYTES * PAGE_BYTES;
 /// The least RAM beside the image with which a kernel gets anywhere.
 const USABLE_BYTES_MIN: u64 = 256 << 10;
 
-pub(super) static MEMORY: CoreLocal<Memory> = CoreLocal::new(Memory {
+pub(super) static MEMORY: SpinLock<Memory> = SpinLock::new(Memory {
     slabs: Slabs::new(),
     frames: PageFrames {
         buddy: Buddy::new(),

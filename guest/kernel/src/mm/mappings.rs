@@ -7,7 +7,7 @@
 
 use super::frames::{METADATA_BYTES, allocate_frame};
 use super::{PAGE_BYTES, PhysAddr};
-use crate::arch::{CoreLocal, cpu, paging};
+use crate::arch::{SpinLock, cpu, paging};
 
 use paging::Access;
 
@@ -73,8 +73,8 @@ struct Mappings {
     known_count: usize,
 }
 
-static MAPPINGS: CoreLocal<Mappings> =
-    CoreLocal::new(Mappings { used: 0, known: [(PhysAddr(0), 0, 0); CACHE], known_count: 0 });
+static MAPPINGS: SpinLock<Mappings> =
+    SpinLock::new(Mappings { used: 0, known: [(PhysAddr(0), 0, 0); CACHE], known_count: 0 });
 
 /// Address space for `bytes`, a multiple of the page size; nothing is mapped there yet.
 pub(super) fn reserve(bytes: u64) -> Result<u64, MapError> {

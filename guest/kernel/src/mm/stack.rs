@@ -7,7 +7,7 @@
 
 use super::frames::{self, allocate_frame, free_frame};
 use super::{OutOfMemory, PAGE_BYTES, mappings};
-use crate::arch::{CoreLocal, paging};
+use crate::arch::{SpinLock, paging};
 
 /// Smallest stack, in bytes.
 pub const STACK_BYTES_MIN: usize = 8 << 10;
@@ -35,7 +35,7 @@ struct Kept {
     range_count: usize,
 }
 
-static KEPT: CoreLocal<Kept> = CoreLocal::new(Kept {
+static KEPT: SpinLock<Kept> = SpinLock::new(Kept {
     stacks: [(0, 0); KEPT_MAX],
     stack_count: 0,
     bytes: 0,

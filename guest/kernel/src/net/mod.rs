@@ -12,7 +12,7 @@ pub mod udp;
 
 pub use toro_netstack::{Address, Ending, Error, Statistics};
 
-use crate::arch::{CoreLocal, depth, time};
+use crate::arch::{core_local, depth, time};
 use crate::boot::BootInfo;
 use crate::drivers::NetDevice;
 use crate::sched::{self, WaitOutcome, WaitQueue};
@@ -35,7 +35,9 @@ struct Network {
     asks: bool,
 }
 
-static NETWORK: CoreLocal<Option<Network>> = CoreLocal::new(None);
+core_local! {
+    static NETWORK: Option<Network> = None;
+}
 /// Those who cannot go on without an address.
 static ADDRESS_WAITERS: WaitQueue = WaitQueue::new();
 static LINK: Link = Link;

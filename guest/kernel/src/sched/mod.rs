@@ -20,13 +20,15 @@ pub use toro_threads::{ThreadId, WaitOutcome};
 pub use turn::yield_now;
 pub use wait_queue::{WaitQueue, park, sleep_until, unpark};
 
-use crate::arch::CoreLocal;
 use crate::arch::context::Context;
+use crate::arch::core_local;
 use thread::Thread;
 use toro_threads::Threads;
 
-static CORE: CoreLocal<Core> =
-    CoreLocal::new(Core { threads: Threads::new(), finished: None, turns_until_poll: 0, boot: Context::running() });
+core_local! {
+    static CORE: Core =
+        Core { threads: Threads::new(), finished: None, turns_until_poll: 0, boot: Context::running() };
+}
 
 /// Lets a report ask who runs, whatever the scheduler was in the middle of.
 pub fn seize() {

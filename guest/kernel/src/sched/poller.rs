@@ -1,7 +1,7 @@
 //! What a core does when no thread can run: look at its devices, at the clock, and then sleep.
 
 use super::CORE;
-use crate::arch::{CoreLocal, power, time};
+use crate::arch::{core_local, power, time};
 
 /// Something that turns events from outside into wake-ups: a network, a console.
 ///
@@ -20,9 +20,11 @@ pub trait Poller: Sync {
 /// The network, the console, and room for what is to come; a fixed list, so that a look at all of them is short.
 const POLLERS_MAX: usize = 4;
 
-static POLLERS: CoreLocal<[Option<&'static dyn Poller>; POLLERS_MAX]> = CoreLocal::new([None; POLLERS_MAX]);
+core_local! {
+    static POLLERS: [Option<&'static dyn Poller>; POLLERS_MAX] = [None; POLLERS_MAX];
+}
 
-/// Adds a poller, for good.
+/// Adds a poller of this core, for good.
 ///
 /// # Panics
 /// When there are more than four: the list is made at boot.

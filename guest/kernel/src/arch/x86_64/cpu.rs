@@ -23,6 +23,20 @@ pub(super) fn read_msr(register: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
+/// Base of the `gs` segment.
+pub(super) const GS_BASE: u32 = 0xc000_0101;
+
+/// Writes a model-specific register.
+///
+/// # Safety
+/// The register exists, and what the value makes processor or hypervisor do is the caller's to order.
+pub(super) unsafe fn write_msr(register: u32, value: u64) {
+    // SAFETY: by this function's contract.
+    unsafe {
+        asm!("wrmsr", in("ecx") register, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nostack, preserves_flags))
+    };
+}
+
 /// The time-stamp counter.
 #[inline]
 pub fn ticks() -> u64 {

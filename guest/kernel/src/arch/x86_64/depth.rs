@@ -4,9 +4,10 @@
 //! allocating, do not, and their asserts are about their caller. A fault at depth 0 is the application's; a
 //! fault above 0 is a defect of the kernel. The scheduler saves and restores the depth with the thread.
 
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+#![expect(unsafe_code, reason = "the counter is reached by gs")]
 
-static DEPTH: AtomicU32 = AtomicU32::new(1); // boot is the kernel's
+use super::local::DEPTH;
+use core::arch::asm;
 
 /// The kernel is at work until this is dropped.
 #[must_use]
@@ -15,26 +16,31 @@ pub struct Scope(());
 /// Enters the kernel.
 #[inline]
 pub fn enter() -> Scope {
-    // A plain increment: the counter is the core's own, and interrupts are off.
-    DEPTH.store(DEPTH.load(Relaxed) + 1, Relaxed);
+    // SAFETY: the counter is the core's own, interrupts are off, and it is no memory that Rust counts on.
+    unsafe { asm!("inc dword ptr gs:[{}]", const DEPTH, options(nomem, nostack)) };
     Scope(())
 }
 
 impl Drop for Scope {
     #[inline]
     fn drop(&mut self) {
-        DEPTH.store(DEPTH.load(Relaxed).wrapping_sub(1), Relaxed);
+        // SAFETY: as in `enter`.
+        unsafe { asm!("dec dword ptr gs:[{}]", const DEPTH, options(nomem, nostack)) };
     }
 }
 
 /// The running thread's depth.
 #[inline]
 pub fn get() -> u32 {
-    DEPTH.load(Relaxed)
+    let depth;
+    // SAFETY: as in `enter`.
+    unsafe { asm!("mov {:e}, gs:[{}]", out(reg) depth, const DEPTH, options(nomem, nostack, preserves_flags)) };
+    depth
 }
 
 /// Sets the depth of the thread about to run.
 #[inline]
 pub fn set(depth: u32) {
-    DEPTH.store(depth, Relaxed);
+    // SAFETY: as in `enter`.
+    unsafe { asm!("mov gs:[{}], {:e}", const DEPTH, in(reg) depth, options(nomem, nostack, preserves_flags)) };
 }

@@ -5,10 +5,10 @@
 
 #![expect(unsafe_code, reason = "APIC registers are mapped")]
 
-use super::local::CoreLocal;
-use super::{cpu, time, traps};
+use super::{cpu, local, time, traps};
+use crate::arch::SpinLock;
 use crate::mm::{self, Caching, MapError, PhysAddr};
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// First vector above the processor's exceptions.
 pub(super) const VECTOR_FIRST: usize = 32;
@@ -38,8 +38,7 @@ const IO_APICS: [u64; 2] = [0xfec0_0000, 0xfec1_0000];
 const IO_APIC_LINES: u32 = 24;
 
 static APIC: AtomicPtr<u32> = AtomicPtr::new(core::ptr::null_mut());
-static TAKEN: [AtomicU64; VECTORS] = [const { AtomicU64::new(0) }; VECTORS];
-static NAMES: CoreLocal<Names> = CoreLocal::new(Names { names: [""; VECTORS], count: 1 });
+static NAMES: SpinLock<Names> = SpinLock::new(Names { names: [""; VECTORS], count: 1 });
 
 struct Names {
     names: [&'static str; VECTORS],
@@ -106,20 +105,14 @@ pub fn route_gsi(gsi: u32, vector: Vector) -> Result<(), MapError> {
     Ok(())
 }
 
-/// How often `vector` was taken.
+/// How often this core has taken `vector`.
 pub fn count(vector: Vector) -> u64 {
-    TAKEN[usize::from(vector.0) - VECTOR_FIRST].load(Relaxed)
-}
-
-/// Interrupts taken so far, by the name their vector was allocated under.
-pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
-    let (names, count) = NAMES.with(|names| (names.names, names.count));
-    (0..count).map(move |number| (names[number], TAKEN[number].load(Relaxed)))
+    local::header().taken[usize::from(vector.0) - VECTOR_FIRST].load(Relaxed)
 }
 
 /// An interrupt was taken in the idle window.
 pub(super) extern "C" fn taken(vector: usize) {
-    let counter = &TAKEN[vector - VECTOR_FIRST];
+    let counter = &local::header().taken[vector - VECTOR_FIRST];
     counter.store(counter.load(Relaxed) + 1, Relaxed);
     if vector == TIMER {
         time::timer_fired();

@@ -6,9 +6,8 @@
 #![expect(unsafe_code, reason = "KVM writes into a static whose address it is given")]
 
 use super::cpu;
-use super::local::CoreLocal;
 use super::paging;
-use core::arch::asm;
+use crate::arch::SpinLock;
 
 const MSR_WALL_CLOCK: u32 = 0x4b56_4d00;
 const MSR_SYSTEM_TIME: u32 = 0x4b56_4d01;
@@ -36,7 +35,7 @@ struct WallClock {
     ns: u32,
 }
 
-static SYSTEM_TIME: CoreLocal<SystemTime> = CoreLocal::new(SystemTime {
+static SYSTEM_TIME: SpinLock<SystemTime> = SpinLock::new(SystemTime {
     version: 0,
     padding: 0,
     ticks: 0,
@@ -46,7 +45,7 @@ static SYSTEM_TIME: CoreLocal<SystemTime> = CoreLocal::new(SystemTime {
     flags: 0,
     padding_2: [0; 2],
 });
-static WALL_CLOCK: CoreLocal<WallClock> = CoreLocal::new(WallClock { version: 0, seconds: 0, ns: 0 });
+static WALL_CLOCK: SpinLock<WallClock> = SpinLock::new(WallClock { version: 0, seconds: 0, ns: 0 });
 
 /// What KVM knew when it was asked.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +67,7 @@ pub(super) fn clock() -> Option<Clock> {
     }
     let time = ask(&SYSTEM_TIME, MSR_SYSTEM_TIME, ENABLE);
     // SAFETY: the register exists, as CPUID says; KVM forgets the place it was told.
-    unsafe { write_msr(MSR_SYSTEM_TIME, 0) };
+    unsafe { cpu::write_msr(MSR_SYSTEM_TIME, 0) };
     let wall = ask(&WALL_CLOCK, MSR_WALL_CLOCK, 0);
     if time.version == 0 || time.multiplier == 0 {
         return None;
@@ -83,23 +82,14 @@ pub(super) fn clock() -> Option<Clock> {
 }
 
 /// Lets KVM fill `place`, and reads it.
-fn ask<T: Copy>(place: &CoreLocal<T>, register: u32, flags: u64) -> T {
+fn ask<T: Copy>(place: &SpinLock<T>, register: u32, flags: u64) -> T {
     place.with(|value| {
         let physical = core::ptr::from_mut(value).addr() as u64 - paging::image_base();
         // SAFETY: the register exists; KVM writes a `T` of plain integers, during the instruction, to a static that this
         // borrow holds alone, and the volatile read does not come before it.
         unsafe {
-            write_msr(register, physical | flags);
+            cpu::write_msr(register, physical | flags);
             core::ptr::from_mut(value).read_volatile()
         }
     })
-}
-
-/// # Safety
-/// The register must exist, and what it makes the hypervisor write must be the caller's.
-unsafe fn write_msr(register: u32, value: u64) {
-    // SAFETY: by this function's contract.
-    unsafe {
-        asm!("wrmsr", in("ecx") register, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nostack))
-    };
 }

@@ -3,6 +3,7 @@
 pub mod backtrace;
 mod boot;
 pub mod context;
+pub mod cores;
 pub mod cpu;
 pub mod depth;
 mod entry;

@@ -5,8 +5,8 @@
 
 #![expect(unsafe_code, reason = "the VMM's structures are read at physical addresses")]
 
-use super::local::CoreLocal;
 use super::paging;
+use crate::arch::SpinLock;
 use crate::boot::{self, BootError, BootInfo, COMMAND_LINE_BYTES_MAX, MEMORY_MAP_ENTRIES_MAX};
 use crate::mm::PhysAddr;
 use toro_memory::map::{self, Range};
@@ -62,7 +62,7 @@ unsafe impl Plain for Module {}
 // SAFETY: an integer.
 unsafe impl Plain for u8 {}
 
-static COMMAND_LINE: CoreLocal<[u8; COMMAND_LINE_BYTES_MAX]> = CoreLocal::new([0; COMMAND_LINE_BYTES_MAX]);
+static COMMAND_LINE: SpinLock<[u8; COMMAND_LINE_BYTES_MAX]> = SpinLock::new([0; COMMAND_LINE_BYTES_MAX]);
 
 /// Shows `bytes` bytes at `address` in the early window, which spans at least 2 MiB from any address.
 fn window(what: &'static str, address: u64, bytes: u64) -> Result<*const u8, BootError> {

@@ -6,7 +6,7 @@
 //! time, when the timer is first armed. No loop waits for time to pass.
 
 use super::interrupt::{self, APIC_TIMER_CURRENT, APIC_TIMER_DIVIDE, APIC_TIMER_INITIAL, apic_read, apic_write};
-use super::{cpu, kvm, port};
+use super::{cpu, kvm, local, port};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use toro_abi::cmdline::CommandLine;
 
@@ -17,8 +17,6 @@ static BASE_NS: AtomicU64 = AtomicU64::new(0);
 static NS_PER_TICK: AtomicU64 = AtomicU64::new(0);
 /// Wall clock at entry, in ns since 1970; 0: unknown.
 static WALL_AT_ENTRY_NS: AtomicU64 = AtomicU64::new(0);
-/// What the APIC timer is set to, in ns of the clock; `u64::MAX`: nothing.
-static ARMED_NS: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Ticks when the APIC timer began to count down from its maximum.
 static PAIR_TICKS: AtomicU64 = AtomicU64::new(0);
 
@@ -167,7 +165,7 @@ pub(super) fn arm(deadline_ns: u64) -> bool {
     if deadline_ns <= now_ns {
         return false;
     }
-    if ARMED_NS.load(Relaxed) <= deadline_ns {
+    if local::header().armed_ns.load(Relaxed) <= deadline_ns {
         return true;
     }
     // 1 ns a count, divided by 1 or 128: up to 4.3 s or 550 s; the core goes back to sleep after that.
@@ -177,7 +175,7 @@ pub(super) fn arm(deadline_ns: u64) -> bool {
     let (divide, shift) = if ns <= u64::from(u32::MAX) { (0b1011, 0) } else { (0b1010, 7) };
     let count = ((ns >> shift) + 1).min(u64::from(u32::MAX));
     // What was asked for, not when it fires: the same deadline, asked for again, must find the timer armed.
-    ARMED_NS.store(deadline_ns.min(now_ns + (count << shift)), Relaxed);
+    local::header().armed_ns.store(deadline_ns.min(now_ns + (count << shift)), Relaxed);
     interrupt::enable_timer();
     apic_write(APIC_TIMER_DIVIDE, divide);
     apic_write(APIC_TIMER_INITIAL, count as u32);
@@ -186,5 +184,5 @@ pub(super) fn arm(deadline_ns: u64) -> bool {
 
 /// The timer's interrupt was taken.
 pub(super) fn timer_fired() {
-    ARMED_NS.store(u64::MAX, Relaxed);
+    local::header().armed_ns.store(u64::MAX, Relaxed);
 }

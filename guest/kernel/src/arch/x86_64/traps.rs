@@ -7,8 +7,8 @@
 
 #![expect(unsafe_code, reason = "the processor's tables")]
 
-use super::local::CoreLocal;
 use super::{interrupt, paging};
+use crate::arch::SpinLock;
 use crate::fault::{self, Exception};
 use crate::mm;
 use core::arch::{asm, naked_asm};
@@ -121,16 +121,16 @@ struct Stack {
 }
 
 impl Stack {
-    const fn new() -> CoreLocal<Self> {
-        CoreLocal::new(Self { guard: [0; mm::PAGE_BYTES], bytes: [0; STACK_BYTES] })
+    const fn new() -> SpinLock<Self> {
+        SpinLock::new(Self { guard: [0; mm::PAGE_BYTES], bytes: [0; STACK_BYTES] })
     }
 }
 
 const NO_GATE: Gate =
     Gate { offset_low: 0, selector: 0, ist: 0, kind: 0, offset_middle: 0, offset_high: 0, reserved: 0 };
 
-static GATES: CoreLocal<[Gate; VECTORS]> = CoreLocal::new([NO_GATE; VECTORS]);
-static TABLES: CoreLocal<Tables> = CoreLocal::new(Tables {
+static GATES: SpinLock<[Gate; VECTORS]> = SpinLock::new([NO_GATE; VECTORS]);
+static TABLES: SpinLock<Tables> = SpinLock::new(Tables {
     tss: Tss {
         reserved: 0,
         rsp: [0; 3],
@@ -142,8 +142,8 @@ static TABLES: CoreLocal<Tables> = CoreLocal::new(Tables {
     },
     gdt: [0, 0x00af_9a00_0000_ffff, 0x00cf_9200_0000_ffff, 0, 0],
 });
-static FAULT_STACK: CoreLocal<Stack> = Stack::new();
-static CRITICAL_STACK: CoreLocal<Stack> = Stack::new();
+static FAULT_STACK: SpinLock<Stack> = Stack::new();
+static CRITICAL_STACK: SpinLock<Stack> = Stack::new();
 
 #[repr(C, packed)]
 struct Pointer {
@@ -153,7 +153,7 @@ struct Pointer {
 
 /// Loads the tables of this core.
 pub(super) fn init() {
-    let top = |stack: &CoreLocal<Stack>| stack.with(|stack| stack.bytes.as_ptr_range().end.addr() as u64);
+    let top = |stack: &SpinLock<Stack>| stack.with(|stack| stack.bytes.as_ptr_range().end.addr() as u64);
     let (fault_top, critical_top) = (top(&FAULT_STACK), top(&CRITICAL_STACK));
     TABLES.with(|tables| {
         tables.tss.ist[usize::from(IST_FAULT) - 1] = fault_top;

@@ -1,0 +1,68 @@
+//! State of the whole machine, used by one core at a time.
+
+#![expect(unsafe_code, reason = "a lock lends out what it guards")]
+
+use super::cpu;
+use super::x86_64::local::tag;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU8, Ordering};
+
+/// A value that all cores share. For short sections: a core that waits for it does nothing else, so nothing inside waits
+/// for another core, gives way to another thread, or runs what the application wrote.
+#[repr(C)] // the value first: it may need its alignment's own pages
+pub struct SpinLock<T> {
+    value: UnsafeCell<T>,
+    /// Number of the core inside, plus one; 0: nobody.
+    holder: AtomicU8,
+}
+
+// SAFETY: `with` admits one user at a time, from any core, hence `Send`.
+unsafe impl<T: Send> Sync for SpinLock<T> {}
+
+impl<T> SpinLock<T> {
+    /// A value for a static.
+    pub const fn new(value: T) -> Self {
+        Self { holder: AtomicU8::new(0), value: UnsafeCell::new(value) }
+    }
+
+    /// Runs `f` on the value, once no other core does. `f` must not come back here.
+    ///
+    /// # Panics
+    /// When called from inside `f`.
+    #[inline]
+    pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        if self.holder.compare_exchange(0, tag(), Ordering::Acquire, Ordering::Relaxed).is_err() {
+            wait(&self.holder);
+        }
+        // SAFETY: this core is the holder, and it was not before, so nobody else has a reference to the value.
+        let result = f(unsafe { &mut *self.value.get() });
+        self.holder.store(0, Ordering::Release);
+        result
+    }
+
+    /// Lets the next user in though one is inside: for the report that ends the machine, which interrupts whatever
+    /// failed, and from which nobody returns.
+    pub fn seize(&self) {
+        self.holder.store(0, Ordering::Relaxed);
+    }
+
+    /// Is somebody inside [`Self::with`]? For reports that must not fail.
+    pub fn is_busy(&self) -> bool {
+        self.holder.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// Out of line and without the place: there are many callers, and the backtrace tells.
+#[cold]
+#[inline(never)]
+fn wait(holder: &AtomicU8) {
+    let me = tag();
+    loop {
+        let now = holder.load(Ordering::Relaxed);
+        assert!(now != me, "a lock is taken by the core that holds it");
+        if now == 0 && holder.compare_exchange_weak(0, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            return;
+        }
+        cpu::relax();
+    }
+}
