@@ -6,6 +6,7 @@ mod devices;
 mod examples;
 mod hostile;
 mod library;
+mod linux_entry;
 mod malformed;
 mod net;
 mod outcome;

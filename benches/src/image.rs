@@ -8,6 +8,8 @@ use toro_vmm::{Package, Profile};
 
 use crate::artifact;
 
+/// Where QEMU enters an image: by PVH, whose entry is not the ELF's.
+const ENTRY_SYMBOL: &str = "pvh_start";
 /// Symbols that the kernel calls when the application starts, in order of preference.
 const MAIN_SYMBOLS: &[&str] = &["toro_main", "__toro_main", "main"];
 
@@ -37,17 +39,22 @@ impl Image {
 
     /// Addresses of the first instruction and of the application's `main`.
     pub fn entry_and_main(&self) -> Result<[u64; 2]> {
+        Ok([self.address_of(&[ENTRY_SYMBOL])?, self.address_of(MAIN_SYMBOLS)?])
+    }
+
+    /// Address of the first of these symbols that there is.
+    fn address_of(&self, wanted: &[&str]) -> Result<u64> {
         let (header, endian) = self.header()?;
         let sections = header.sections(endian, &*self.bytes)?;
         let symbols = sections.symbols(endian, &*self.bytes, object::elf::SHT_SYMTAB)?;
-        for wanted in MAIN_SYMBOLS {
+        for name in wanted {
             for symbol in symbols.iter() {
-                if symbol.name(endian, symbols.strings()) == Ok(wanted.as_bytes()) {
-                    return Ok([header.e_entry(endian), symbol.st_value(endian)]);
+                if symbol.name(endian, symbols.strings()) == Ok(name.as_bytes()) {
+                    return Ok(symbol.st_value(endian));
                 }
             }
         }
-        bail!("{}: no symbol {}", self.bootable.symbols.display(), MAIN_SYMBOLS.join(", "));
+        bail!("{}: no symbol {}", self.bootable.symbols.display(), wanted.join(", "));
     }
 
     /// Size of the file that is booted.

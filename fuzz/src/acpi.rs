@@ -30,7 +30,7 @@ fn memory(bytes: &[u8]) {
     };
     let _ = Rsdp::parse(bytes);
     let Some(rsdp) = Rsdp::scan(bytes) else { return };
-    let Ok(tables) = Tables::from_rsdp(rsdp, read) else { return };
+    let Ok(tables) = Tables::open(rsdp as u64, read) else { return };
     if let Ok(table) = tables.find(Fadt::SIGNATURE) {
         fadt(table);
         let address = Fadt::new(table).ok().and_then(|fadt| fadt.dsdt_address());

@@ -11,11 +11,13 @@
 
 pub mod frames;
 mod images;
+mod linux_loader;
 mod network;
 mod run;
 mod tamper;
 
 pub use images::{example, guest};
+pub use linux_loader::{LINUX_COMMAND_LINE, ZERO_PAGE};
 pub use network::{Client, on_private_network, run, skip};
 pub use run::{Run, Running, Spec};
 pub use tamper::Change;

@@ -1,13 +1,13 @@
 //! Boots an image through a few instructions of our own that first spoil what the VMM handed over.
 //!
-//! The PVH entry is moved to a stub in a segment of its own below 1 MiB. It runs in 32-bit protected mode with
+//! The PVH entry is moved to a stub in a segment of its own. It runs in 32-bit protected mode with
 //! `ebx` at `hvm_start_info`, as the image's own entry would, and then jumps there.
 
-use crate::Spec;
+use crate::{Spec, linux_loader};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Where the stub is loaded: RAM that no firmware uses.
-const STUB_ADDRESS: u32 = 0x8_0000;
+/// Where the stub is loaded: RAM that no firmware uses (SeaBIOS clears what lies below 1 MiB), behind every image.
+pub(crate) const STUB_ADDRESS: u32 = 0x200_0000;
 const PROGRAM_HEADER_BYTES: usize = 56;
 const NOTE_DESCRIPTOR_AT: usize = 16;
 
@@ -29,17 +29,19 @@ pub enum Change {
     CommandLine(Vec<u8>),
 }
 
-/// The image `elf`, entered after `changes` were made.
-fn tampered(elf: &[u8], changes: &[Change]) -> Vec<u8> {
+/// The image `elf`, entered by PVH through what `stub` makes of the address of its own PVH entry. The code runs at
+/// [`STUB_ADDRESS`].
+fn through_stub(elf: &[u8], stub: impl FnOnce(u32) -> Vec<u8>) -> Vec<u8> {
     let headers_at = u64_at(elf, 0x20) as usize;
     let count = usize::from(u16::from_le_bytes([elf[0x38], elf[0x39]]));
     let headers_end = headers_at + count * PROGRAM_HEADER_BYTES;
     assert!(elf[headers_end..headers_end + PROGRAM_HEADER_BYTES].iter().all(|byte| *byte == 0), "room for a header");
-    let stub = stub(changes, u64_at(elf, 0x18) as u32);
     let mut out = elf.to_vec();
     let note = (0..count).map(|index| headers_at + index * PROGRAM_HEADER_BYTES).find(|at| out[*at] == 4);
     let note_at = u64_at(elf, note.expect("a PVH note") + 8) as usize;
-    out[note_at + NOTE_DESCRIPTOR_AT..][..4].copy_from_slice(&STUB_ADDRESS.to_le_bytes());
+    let entry = &mut out[note_at + NOTE_DESCRIPTOR_AT..][..4];
+    let stub = stub(u32::from_le_bytes(entry.try_into().expect("four bytes")));
+    entry.copy_from_slice(&STUB_ADDRESS.to_le_bytes());
     let stub_at = out.len().next_multiple_of(4096);
     let mut header = Vec::new();
     header.extend(1u32.to_le_bytes()); // PT_LOAD
@@ -124,13 +126,24 @@ impl Spec {
 
     /// Boots through a stub that makes `changes` first.
     pub fn tampered(self, changes: &[Change]) -> Spec {
+        self.changed(|elf| through_stub(elf, |entry| stub(changes, entry)))
+    }
+
+    /// Boots by Linux's 64-bit protocol with the zero page said to be at `zero_page`, after these 32-bit words were
+    /// stored: address, value.
+    pub fn by_linux_protocol(self, zero_page: u64, stores: &[(u32, u32)]) -> Spec {
+        self.changed(|elf| through_stub(elf, |_pvh| linux_loader::code(u64_at(elf, 0x18), zero_page, stores)))
+    }
+
+    /// Boots what `change` makes of the image.
+    fn changed(self, change: impl FnOnce(&[u8]) -> Vec<u8>) -> Spec {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         self.with(|mut machine| {
             let original = machine.image.boot;
             let elf = std::fs::read(&original).unwrap_or_else(|error| panic!("{}: {error}", original.display()));
             let number = MADE.fetch_add(1, Ordering::Relaxed);
             machine.image.boot = original.with_extension(format!("tampered-{number}"));
-            std::fs::write(&machine.image.boot, tampered(&elf, changes)).expect("write beside the image");
+            std::fs::write(&machine.image.boot, change(&elf)).expect("write beside the image");
             machine
         })
     }

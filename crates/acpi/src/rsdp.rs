@@ -57,12 +57,12 @@ impl Rsdp {
         Ok(Rsdp { oem_id, root })
     }
 
-    /// Looks for the structure at each 16-byte boundary of `bytes`: the last resort, in the BIOS area from 0xe0000
-    /// to 0xfffff.
-    pub fn scan(bytes: &[u8]) -> Option<Rsdp> {
-        (0..bytes.len()).step_by(16).find_map(|offset| {
-            let here = &bytes[offset..];
-            if here.starts_with(SIGNATURE) { Rsdp::parse(here).ok() } else { None }
+    /// Looks for the structure at each 16-byte boundary of `bytes`, and tells its offset: the last resort, in the BIOS
+    /// area from 0xe0000 to 0xfffff.
+    pub fn scan(bytes: &[u8]) -> Option<usize> {
+        (0..bytes.len()).step_by(16).find(|offset| {
+            let here = &bytes[*offset..];
+            here.starts_with(SIGNATURE) && Rsdp::parse(here).is_ok()
         })
     }
 }

@@ -93,14 +93,7 @@ impl<'m, F: Fn(u64, usize) -> Option<&'m [u8]>> Tables<'m, F> {
     /// [`Error`] when the root pointer or the list of tables is not sound.
     pub fn open(rsdp_address: u64, read: F) -> Result<Tables<'m, F>, Error> {
         let bytes = read(rsdp_address, RSDP_BYTES_MAX).ok_or(Error::Unreadable(rsdp_address))?;
-        Tables::from_rsdp(Rsdp::parse(bytes)?, read)
-    }
-
-    /// Opens the tables of a root pointer that was found by [`Rsdp::scan`].
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn from_rsdp(rsdp: Rsdp, read: F) -> Result<Tables<'m, F>, Error> {
+        let rsdp = Rsdp::parse(bytes)?;
         let list = match rsdp.root {
             Root::Rsdt(address) => table_at(&read, address, *b"RSDT")?.body(),
             Root::Xsdt(address) => table_at(&read, address, *b"XSDT")?.body(),

@@ -113,7 +113,7 @@ fn the_scan_finds_a_root_on_a_16_byte_boundary() {
     area[0xff0..].copy_from_slice(&root[..16]);
     assert_eq!(Rsdp::scan(&area), None, "cut off at the end");
     area[0x230..0x230 + 36].copy_from_slice(&root);
-    assert_eq!(Rsdp::scan(&area).unwrap().root, Root::Xsdt(0x1234));
+    assert_eq!(Rsdp::scan(&area), Some(0x230));
 }
 
 #[test]

@@ -39,6 +39,13 @@ pub(crate) fn command_line(given: &'static str) -> CommandLine<'static> {
 pub enum BootError {
     /// `hvm_start_info` does not begin with its magic number.
     BadMagic(u32),
+    /// What a Linux loader passed does not have the marks of a zero page.
+    BadZeroPage {
+        /// Its boot flag.
+        flag: u16,
+        /// Its header's magic number.
+        header: u32,
+    },
     /// A structure lies above 4 GiB, or runs past it.
     OutOfReach {
         /// Which structure.
@@ -66,6 +73,9 @@ impl core::fmt::Display for BootError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::BadMagic(magic) => write!(f, "the PVH start info has magic {magic:#x} instead of 0x336ec578"),
+            Self::BadZeroPage { flag, header } => {
+                write!(f, "the zero page has marks {flag:#x} and {header:#x} instead of 0xaa55 and 0x53726448")
+            }
             Self::OutOfReach { what, address, bytes } => {
                 write!(f, "the {what} ({bytes} bytes at {address:#x}) is not below 4 GiB")
             }

@@ -10,12 +10,8 @@ use super::config_space::{MemoryWindow, Ports};
 use super::transport::{Mmio, Pci, Transport};
 use crate::acpi;
 use crate::boot::BootInfo;
-use crate::mm::PhysAddr;
 use toro_acpi::{Fadt, Mcfg, Segment};
 use toro_pci::{Address, ConfigSpace, Window, enumerate, virtio_device_type};
-
-/// Where Firecracker puts the root pointer without saying so.
-const FIRECRACKER_RSDP: PhysAddr = PhysAddr(0xe_0000);
 
 const MICROVM_SLOTS: u32 = 24;
 const MICROVM_SLOTS_BASE: u64 = 0xfeb0_0000;
@@ -70,12 +66,11 @@ enum Machine {
 /// What ACPI says about the way to devices.
 #[cold]
 fn machine(boot: &BootInfo) -> Machine {
-    let tables = match acpi::tables(boot.rsdp.unwrap_or(FIRECRACKER_RSDP)) {
+    let Some(rsdp) = boot.rsdp else { return Machine::Plain };
+    let tables = match acpi::tables(rsdp) {
         Ok(tables) => tables,
         Err(error) => {
-            if boot.rsdp.is_some() {
-                log::warn!("{error}");
-            }
+            log::warn!("{error}");
             return Machine::Plain;
         }
     };

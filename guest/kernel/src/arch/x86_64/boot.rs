@@ -1,11 +1,11 @@
-//! From the first instruction to Rust: PVH entry, long mode, a random virtual base, relocation.
+//! From the first instruction to Rust: two entries, long mode, a random virtual base, relocation.
 //!
-//! Entered in 32-bit protected mode with paging off and `ebx` holding the address of `hvm_start_info`
-//! (Xen's PVH boot protocol). The image lies at its link address, 1 MiB. In order: a processor without
-//! 64-bit mode is refused in words, `.bss` is cleared, the image is mapped twice (at its own physical
-//! address, and at a base drawn from the timer and `rdrand` in 2 MiB steps of the upper half, or at its first
-//! slot with `kaslr=off`), its
-//! relative relocations are applied, and control moves to the upper copy for good.
+//! Entered by Xen's PVH protocol at `pvh_start` (the note names it; 32-bit protected mode, paging off, `ebx` holds the
+//! address of `hvm_start_info`), or by Linux's 64-bit protocol at `linux_start` (the ELF's entry; `rsi` holds the address
+//! of the zero page), which steps down to where the first begins. The image lies at its link address, 1 MiB. In
+//! order: a processor without 64-bit mode is refused in words, `.bss` is cleared, the image is mapped twice (at its own
+//! physical address, and at a base drawn from the timer and `rdrand` in 2 MiB steps of the upper half, or at its first
+//! slot with `kaslr=off`), its relative relocations are applied, and control moves to the upper copy for good.
 //! Integer instructions only: SSE is enabled here, before the first instruction a compiler wrote.
 
 #![expect(unsafe_code, reason = "the first instructions of the machine")]
@@ -34,16 +34,48 @@ boot_identity_pd:   .skip 4096
 boot_stack_bottom:  .skip 16384
 boot_stack_top:
 
+    # What the loader passed: kept outside .bss, which is cleared, and outside registers, which lose their upper
+    # halves on the way down from 64-bit mode.
+    .section .data.boot, "aw", @progbits
+    .balign 8
+boot_handed_over:   .quad 0              # start_info, or the zero page
+boot_protocol:      .quad 0              # 0: PVH, 1: Linux
+
     .section .boot, "ax", @progbits
     .code32
-    .global pvh_start
+    .global pvh_start, linux_start
 img32:
 pvh_start:
     cli
     cld
     movl $0x100000, %ebp
-    movl %ebx, %esi                      # start_info; cpuid writes ebx
+    movl %ebx, (boot_handed_over - img32)(%ebp)
+    jmp enter
 
+    # The loader's page tables map only what lies low, its caches may be off: leave its 64-bit mode, and make our own.
+    .code64
+linux_start:
+    cli
+    cld
+    movq %rsi, boot_handed_over(%rip)
+    movl $1, boot_protocol(%rip)
+    lgdt boot_gdt_pointer(%rip)
+    ljmpl *boot_far_pointer(%rip)
+boot_far_pointer:
+    .long leave64 - img32 + 0x100000
+    .word 0x18
+
+    .code32
+leave64:
+    movl $0x10, %eax
+    movl %eax, %ds
+    movl %eax, %es
+    movl %eax, %ss
+    movl $0x33, %eax                     # NE, ET, MP, PE; PG, CD, NW off
+    movl %eax, %cr0
+    movl $0x100000, %ebp
+
+enter:
     # A processor that cannot run the image is told so on the serial port, not left to triple fault.
     movl $0x80000000, %eax
     cpuid
@@ -112,9 +144,10 @@ boot_gdt:
     .quad 0
     .quad 0x00af9a000000ffff             # 64-bit code
     .quad 0x00cf92000000ffff             # data
+    .quad 0x00cf9a000000ffff             # 32-bit code
 boot_gdt_pointer:
-    .word 23
-    .long boot_gdt - img32 + 0x100000
+    .word 31
+    .quad boot_gdt - img32 + 0x100000
 
     .code64
 start64:
@@ -125,7 +158,7 @@ start64:
     xorl %eax, %eax
     movl %eax, %fs
     movl %eax, %gs
-    movl %esi, %r12d                     # start_info
+    movq boot_handed_over(%rip), %r12
     leaq boot_stack_top(%rip), %rsp
     leaq __bss_start(%rip), %rdi
     leaq boot_pml4(%rip), %rcx           # the tables are last in .bss
@@ -167,7 +200,10 @@ start64:
     cmpq %rcx, %r12
     jae 3f
     movq 24(%r12), %rsi                  # start_info.cmdline_paddr
-    cmpq %rcx, %rsi
+    cmpl $0, boot_protocol(%rip)
+    je 1f
+    movl 0x228(%r12), %esi               # the zero page's cmd_line_ptr
+1:  cmpq %rcx, %rsi
     jae 3f
     movl $8184, %ecx
     movabsq $0x666f3d726c73616b, %rdx    # "kaslr=of"
@@ -262,6 +298,7 @@ start64:
     movq %r14, %rsi
     movq %r13, %rdx
     movq %r15, %rcx
+    movl boot_protocol(%rip), %r8d
     call {entry}
     ud2
     "#,
