@@ -1,5 +1,7 @@
 //! What a stack is told at its creation: link, secret, limits.
 
+use crate::steering::Seat;
+
 /// A stack's settings.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -13,6 +15,8 @@ pub struct Config {
     pub checksum_offload: bool,
     /// Name given to the DHCP server; empty for none.
     pub hostname: alloc::string::String,
+    /// Its place among the stacks of several cores, which have all other settings in common; `None` for the only one.
+    pub seat: Option<Seat>,
     /// Bounds on everything a peer or a program can make grow.
     pub limits: Limits,
 }
@@ -27,6 +31,7 @@ impl Config {
             secret,
             checksum_offload: false,
             hostname: alloc::string::String::new(),
+            seat: None,
             limits: Limits::for_memory(64 << 20),
         }
     }

@@ -100,6 +100,14 @@ pub struct Statistics {
     pub datagrams_dropped: u64,
     /// Packets dropped because the device or loopback was too slow.
     pub packets_dropped: u64,
+    /// Packets handed to another core.
+    pub posted: u64,
+    /// Packets that had come from another core and were handed on: nobody knew at once whose they are.
+    pub handed_round: u64,
+    /// Packets taken from other cores.
+    pub taken_over: u64,
+    /// Packets and questions for other cores lost for want of room.
+    pub posts_dropped: u64,
     /// Resets sent in answer to segments of no connection.
     pub resets_sent: u64,
     /// Connections that were opened, by either side.

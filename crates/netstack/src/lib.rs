@@ -10,6 +10,9 @@
 //!    the device serves a whole batch.
 //! 5. **Packets are not trusted.** No length in them is believed before it is checked; nothing they contain can panic.
 //!
+//! 6. **One stack a core.** They share the address and the table of who listens (`steering.rs`), and hand each other the
+//!    packets that belong elsewhere (`message.rs`); the caller carries them.
+//!
 //! Inside: `stack.rs` has the story; `tcp/` the connections; `neighbor.rs` ARP; `dhcp.rs`, `udp.rs`, `icmp.rs` what they say.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -27,12 +30,14 @@ mod ethernet;
 mod event;
 mod icmp;
 mod ipv4;
+mod message;
 mod neighbor;
 mod outbox;
 mod random;
 mod shared;
 mod slab;
 mod stack;
+mod steering;
 mod tcp;
 mod udp;
 
@@ -41,5 +46,7 @@ pub use config::{Config, Limits};
 pub use device::{Checksum, Device, Full, NoDevice, Received};
 pub use error::Error;
 pub use event::{ConnectionId, Event, ListenerId, Statistics, UdpId};
+pub use message::Message;
 pub use stack::{Flushed, Stack};
+pub use steering::{CORES_MAX, Seat, Steering};
 pub use tcp::Ending;

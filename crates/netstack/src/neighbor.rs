@@ -2,10 +2,14 @@
 //!
 //! Learned only from what concerns us: a request for our address, or the answer to a question we asked. Announcements that
 //! nobody asked for change nothing. An entry is confirmed again, by a question to the known address, after a minute of use.
+//!
+//! Of several cores one asks the link; the others ask that core, in the same way and with the same patience.
 
 use crate::ethernet::{self, Mac};
+use crate::message::Content;
 use crate::outbox::Outbox;
 use crate::slab::Key;
+use crate::steering::CONTROL;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress};
@@ -18,6 +22,8 @@ const TRIES_MAX: u8 = 3;
 const HELD_PACKETS_MAX: usize = 64;
 const HELD_PACKETS_MAX_ALL: usize = 128;
 const WAITING_MAX: usize = 64;
+/// Neighbours that other cores ask for at the same time.
+const QUESTIONS_MAX: usize = 64;
 const ARP_BYTES: usize = 28;
 
 #[derive(Debug)]
@@ -49,6 +55,10 @@ pub(crate) struct Neighbors {
     /// A handful on any link; looked at only when a copy of an address is no longer certain.
     entries: Vec<(Ipv4Addr, Entry)>,
     entries_max: usize,
+    /// The core of these neighbours, unless it asks the link itself.
+    asks_as: Option<u8>,
+    /// Questions of other cores that are not answered.
+    questions: Vec<(Ipv4Addr, u64)>,
     /// Changes whenever an address that somebody may have copied is no longer certain.
     epoch: u32,
     /// Copies are certain until then.
@@ -68,8 +78,19 @@ pub(crate) struct Answer {
 }
 
 impl Neighbors {
-    pub(crate) fn new(entries_max: usize) -> Self {
-        Neighbors { entries: Vec::new(), entries_max, epoch: 1, certain_until_ns: 0, asked: 0, held: 0 }
+    /// No neighbours yet; `core` is the one they are for, of several.
+    pub(crate) fn new(entries_max: usize, core: Option<u8>) -> Self {
+        let asks_as = core.filter(|&core| core != CONTROL);
+        Neighbors {
+            entries: Vec::new(),
+            entries_max,
+            asks_as,
+            questions: Vec::new(),
+            epoch: 1,
+            certain_until_ns: 0,
+            asked: 0,
+            held: 0,
+        }
     }
 
     /// A token under which a copied address is still certain, if `epoch` is it.
@@ -95,7 +116,7 @@ impl Neighbors {
                 let mac = *mac;
                 if confirm_until_ns.is_none() {
                     *confirm_until_ns = Some(now_ns + CONFIRM_NS);
-                    request(own, ip, mac, outbox);
+                    request(self.asks_as, own, ip, mac, outbox);
                 }
                 Some(mac)
             }
@@ -115,7 +136,7 @@ impl Neighbors {
         self.entries.push((ip, asked));
         self.asked += 1;
         self.epoch = self.epoch.wrapping_add(1);
-        request(own, ip, ethernet::BROADCAST, outbox);
+        request(self.asks_as, own, ip, ethernet::BROADCAST, outbox);
     }
 
     fn find(&self, ip: Ipv4Addr) -> Option<&Entry> {
@@ -143,7 +164,8 @@ impl Neighbors {
     /// Takes out an entry; what waited for its answer, if one was awaited.
     fn forget(&mut self, index: usize) -> Answer {
         self.epoch = self.epoch.wrapping_add(1);
-        let (_, entry) = self.entries.swap_remove(index);
+        let (ip, entry) = self.entries.swap_remove(index);
+        self.questions.retain(|(asked, _)| *asked != ip);
         self.settle(entry)
     }
 
@@ -196,13 +218,13 @@ impl Neighbors {
         }
         match operation {
             ArpOperation::Request => {
-                let answer = self.learn(ip, mac, now_ns);
+                let answer = self.learn(ip, mac, now_ns + FRESH_NS, now_ns, outbox);
                 write(own, ArpOperation::Reply, ip, mac, outbox);
                 Ok(answer)
             }
             ArpOperation::Reply => match self.find(ip) {
                 Some(Entry::Asked { .. } | Entry::Known { confirm_until_ns: Some(_), .. }) => {
-                    Ok(self.learn(ip, mac, now_ns))
+                    Ok(self.learn(ip, mac, now_ns + FRESH_NS, now_ns, outbox))
                 }
                 _ => Ok(Answer::default()),
             },
@@ -210,8 +232,44 @@ impl Neighbors {
         }
     }
 
-    fn learn(&mut self, ip: Ipv4Addr, mac: Mac, now_ns: u64) -> Answer {
-        let known = Entry::Known { mac, fresh_until_ns: now_ns + FRESH_NS, confirm_until_ns: None };
+    /// Another core wants to know a neighbour.
+    pub(crate) fn asked(&mut self, ip: Ipv4Addr, core: u8, now_ns: u64, own: Own, outbox: &mut Outbox) {
+        let found = self.resolve(ip, now_ns, own, outbox);
+        if let (Some(mac), Some(Entry::Known { fresh_until_ns, .. })) = (found, self.find(ip))
+            && now_ns < *fresh_until_ns
+        {
+            outbox.messages.send(core, Content::Neighbor { ip, mac, fresh_until_ns: *fresh_until_ns });
+            return;
+        }
+        // The answer of the link is passed on. Without room the core asks again, as it does when nobody answers.
+        if let Some((_, cores)) = self.questions.iter_mut().find(|(asked, _)| *asked == ip) {
+            *cores |= 1 << core;
+        } else if self.questions.len() < QUESTIONS_MAX && self.questions.try_reserve(1).is_ok() {
+            self.questions.push((ip, 1 << core));
+        }
+    }
+
+    /// The core that asks the link says what it knows; news about nobody we asked for is no news.
+    pub(crate) fn told(
+        &mut self,
+        ip: Ipv4Addr,
+        mac: Mac,
+        fresh_until_ns: u64,
+        now_ns: u64,
+        outbox: &mut Outbox,
+    ) -> Answer {
+        if self.find(ip).is_none() {
+            return Answer::default();
+        }
+        self.learn(ip, mac, fresh_until_ns, now_ns, outbox)
+    }
+
+    fn learn(&mut self, ip: Ipv4Addr, mac: Mac, fresh_until_ns: u64, now_ns: u64, outbox: &mut Outbox) -> Answer {
+        if let Some(place) = self.questions.iter().position(|(asked, _)| *asked == ip) {
+            let (_, cores) = self.questions.swap_remove(place);
+            outbox.messages.send_to_all(cores, || Content::Neighbor { ip, mac, fresh_until_ns });
+        }
+        let known = Entry::Known { mac, fresh_until_ns, confirm_until_ns: None };
         let answer = if let Some(entry) = self.find_mut(ip) {
             let before = core::mem::replace(entry, known);
             self.settle(before)
@@ -262,7 +320,7 @@ impl Neighbors {
                 } else {
                     *tries += 1;
                     *again_at_ns = now_ns + SECOND_NS;
-                    request(own, *ip, ethernet::BROADCAST, outbox);
+                    request(self.asks_as, own, *ip, ethernet::BROADCAST, outbox);
                 }
             }
         }
@@ -272,14 +330,23 @@ impl Neighbors {
     /// Forgets everything: our own address changed.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
+        self.questions.clear();
         self.asked = 0;
         self.held = 0;
         self.epoch = self.epoch.wrapping_add(1);
     }
 }
 
-fn request(own: Own, ip: Ipv4Addr, destination: Mac, outbox: &mut Outbox) {
-    write(own, ArpOperation::Request, ip, destination, outbox);
+/// Whom an ARP packet asks for.
+pub(crate) fn target(data: &[u8]) -> Option<Ipv4Addr> {
+    Some(Ipv4Addr::from(*data.get(24..)?.first_chunk::<4>()?))
+}
+
+fn request(asks_as: Option<u8>, own: Own, ip: Ipv4Addr, destination: Mac, outbox: &mut Outbox) {
+    match asks_as {
+        Some(core) => outbox.messages.send(CONTROL, Content::Resolve { ip, core }),
+        None => write(own, ArpOperation::Request, ip, destination, outbox),
+    }
 }
 
 fn write(own: Own, operation: ArpOperation, ip: Ipv4Addr, destination: Mac, outbox: &mut Outbox) {

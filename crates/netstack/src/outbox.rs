@@ -4,6 +4,7 @@
 //! a program is told to wait, and an answer is lost and counted, as on any link. Buffers are kept and used again.
 
 use crate::device::Checksum;
+use crate::message::Messages;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -81,11 +82,19 @@ pub(crate) struct Outbox {
     spares: Spares,
     parcels_max: usize,
     pub(crate) dropped: u64,
+    /// For the stacks of other cores.
+    pub(crate) messages: Messages,
 }
 
 impl Outbox {
     pub(crate) fn new(parcels_max: usize) -> Self {
-        Outbox { queue: VecDeque::new(), spares: Spares::default(), parcels_max, dropped: 0 }
+        Outbox {
+            queue: VecDeque::new(),
+            spares: Spares::default(),
+            parcels_max,
+            dropped: 0,
+            messages: Messages::default(),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -135,6 +144,13 @@ impl Outbox {
 
     pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
         self.spares.put(buffer);
+    }
+
+    /// A copy of what arrived, for another core.
+    pub(crate) fn copy(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut buffer = self.spares.take(bytes.len())?;
+        buffer.copy_from_slice(bytes);
+        Some(buffer)
     }
 
     fn buffer(&mut self, len_bytes: usize, tenant: Tenant) -> Option<Vec<u8>> {

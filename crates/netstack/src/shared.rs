@@ -5,6 +5,7 @@ use crate::config::{Config, Limits};
 use crate::event::{Events, Statistics};
 use crate::outbox::{Loopback, Outbox, PacketSink};
 use crate::random::Random;
+use crate::steering::{Protocol, Seat};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
@@ -19,6 +20,13 @@ pub(crate) struct Shared {
     pub(crate) loopback: Loopback,
     pub(crate) events: Events,
     pub(crate) statistics: Statistics,
+    pub(crate) seat: Option<Seat>,
+    /// This core has a receive queue of its own.
+    pub(crate) own_queue: bool,
+    /// The cores that had the packet at hand before.
+    pub(crate) seen: u64,
+    /// Where the packet at hand belongs, if not here.
+    pub(crate) elsewhere: Option<u8>,
     /// Bytes of `limits.memory_bytes` in use, spare buffers included.
     pub(crate) memory_bytes: usize,
     /// Buffers of streams that have nothing in them, by direction.
@@ -41,6 +49,10 @@ impl Shared {
             loopback: Loopback::default(),
             events: Events::default(),
             statistics: Statistics::default(),
+            seat: config.seat,
+            own_queue: false,
+            seen: 0,
+            elsewhere: None,
             memory_bytes: 0,
             spares: [Vec::new(), Vec::new()],
             config,
@@ -54,6 +66,22 @@ impl Shared {
             Some(Way::Loopback) => self.loopback.dropped += 1,
             Some(_) => self.outbox.packet(len_bytes, fill),
             None => self.statistics.packets_dropped += 1,
+        }
+    }
+
+    /// Whether this stack may choose the port, of which nobody else knows.
+    pub(crate) fn may_choose(&self, protocol: Protocol, port: u16) -> bool {
+        self.seat.is_none_or(|seat| seat.may_choose(protocol, port))
+    }
+
+    /// Tells the other cores who listens; `false` when there is no room for another port.
+    pub(crate) fn listen(&self, protocol: Protocol, port: u16) -> bool {
+        self.seat.is_none_or(|seat| seat.listen(protocol, port))
+    }
+
+    pub(crate) fn unlisten(&self, protocol: Protocol, port: u16) {
+        if let Some(seat) = self.seat {
+            seat.unlisten(protocol, port);
         }
     }
 

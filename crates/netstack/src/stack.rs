@@ -12,11 +12,14 @@ use crate::ethernet;
 use crate::event::{Event, Statistics};
 use crate::icmp::{Icmp, News, Report};
 use crate::ipv4::{self, Refused};
-use crate::neighbor::{Neighbors, Own};
+use crate::message::{Content, Message, Origin};
+use crate::neighbor::{self, Answer, Neighbors, Own};
 use crate::outbox::Parcel;
 use crate::shared::Shared;
+use crate::steering::{CONTROL, Protocol};
 use crate::tcp::{Tcp, Tuple};
 use crate::udp::{self, Udp};
+use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 /// Packets of this machine to itself that one flush takes in, before it says that there is more.
@@ -46,7 +49,7 @@ pub enum Flushed {
 
 /// Where a packet came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+enum From {
     Link { to_everybody: bool },
     Loopback,
 }
@@ -55,14 +58,21 @@ impl Stack {
     /// A stack without an address; loopback works at once.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Stack {
-            neighbors: Neighbors::new(config.limits.neighbors_max),
+        let mut stack = Stack {
+            neighbors: Neighbors::new(config.limits.neighbors_max, config.seat.map(|seat| seat.core)),
             tcp: Tcp::new(&config),
             udp: Udp::new(),
             icmp: Icmp::default(),
             dhcp: None,
             shared: Shared::new(config),
+        };
+        if let Some(seat) = stack.shared.seat {
+            seat.take();
+            if seat.core != CONTROL {
+                stack.shared.outbox.messages.send(CONTROL, Content::Join { core: seat.core });
+            }
         }
+        stack
     }
 
     /// Takes an address that somebody chose; ends DHCP. `false` when it cannot be the address of a machine.
@@ -94,12 +104,28 @@ impl Stack {
         self.neighbors.clear();
         self.tcp.readdress(&mut self.shared);
         self.shared.events.push(Event::Address(address));
+        if let Some(seat) = self.shared.seat
+            && seat.core == CONTROL
+        {
+            self.shared.outbox.messages.send_to_all(seat.others(), || Content::Address(address));
+        }
     }
 
     /// Takes a frame from the link.
     #[inline]
     pub fn receive(&mut self, frame: &[u8], checksum: Received, now_ns: u64) {
         self.shared.statistics.frames_received += 1;
+        self.take(frame, checksum, now_ns);
+        if let Some(core) = self.shared.elsewhere.take() {
+            match self.shared.outbox.copy(frame) {
+                Some(bytes) => self.hand_over(core, bytes, Origin::Link, checksum),
+                None => self.shared.outbox.messages.dropped += 1,
+            }
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, frame: &[u8], checksum: Received, now_ns: u64) {
         let Some((header, body)) = frame.split_first_chunk::<{ ethernet::HEADER_BYTES }>() else {
             self.shared.statistics.malformed += 1;
             return;
@@ -111,13 +137,13 @@ impl Stack {
             return;
         }
         match u16::from_be_bytes([kind0, kind1]) {
-            ethernet::IPV4 => self.receive_packet(body, Origin::Link { to_everybody }, checksum, now_ns),
+            ethernet::IPV4 => self.receive_packet(body, From::Link { to_everybody }, checksum, now_ns),
             ethernet::ARP => self.receive_arp(body, now_ns),
             _ => self.shared.statistics.not_for_us += 1,
         }
     }
 
-    fn receive_packet(&mut self, data: &[u8], origin: Origin, checksum: Received, now_ns: u64) {
+    fn receive_packet(&mut self, data: &[u8], from: From, checksum: Received, now_ns: u64) {
         let packet = match ipv4::Packet::parse(data) {
             Ok(packet) => packet,
             Err(Refused::Malformed) => return self.shared.statistics.malformed += 1,
@@ -125,12 +151,12 @@ impl Stack {
         };
         let addresses = &self.shared.addresses;
         let own = addresses.own_ip() == Some(packet.destination);
-        let for_us = match origin {
-            Origin::Loopback => true,
-            Origin::Link { .. } if !addresses.is_from_outside(packet.source, packet.destination) => false,
-            Origin::Link { to_everybody } => own || (to_everybody && addresses.is_broadcast(packet.destination)),
+        let for_us = match from {
+            From::Loopback => true,
+            From::Link { .. } if !addresses.is_from_outside(packet.source, packet.destination) => false,
+            From::Link { to_everybody } => own || (to_everybody && addresses.is_broadcast(packet.destination)),
         };
-        let to_everybody = origin == Origin::Link { to_everybody: true };
+        let to_everybody = from == From::Link { to_everybody: true };
         match packet.protocol {
             ipv4::TCP if for_us && !to_everybody && !packet.source.is_unspecified() => {
                 self.tcp.receive(&packet, checksum, now_ns, &mut self.shared);
@@ -160,6 +186,8 @@ impl Stack {
             if let Some(address) = dhcp.receive(data, now_ns, &mut self.shared) {
                 self.readdress(address);
             }
+        } else if self.shared.seat.is_some() && self.steer_datagram(packet, for_us) {
+            // Another core's.
         } else if !for_us {
             self.shared.statistics.not_for_us += 1;
         } else if !self.udp.receive(packet, checksum, &mut self.shared) && !to_everybody {
@@ -170,16 +198,17 @@ impl Stack {
     fn receive_report(&mut self, report: &Report) {
         let (remote, remote_port) = report.remote;
         let (local, local_port) = report.local;
+        let tuple = Tuple { local, remote, local_port, remote_port };
+        if self.shared.seat.is_some() && self.steer_report(report.protocol, &tuple) {
+            return;
+        }
         match report.protocol {
-            ipv4::TCP => {
-                let tuple = Tuple { local, remote, local_port, remote_port };
-                match report.news {
-                    News::Unreachable(error) => {
-                        self.tcp.unreachable(&tuple, report.sequence, error, &mut self.shared);
-                    }
-                    News::TooLong { packet_bytes } => self.tcp.too_long(&tuple, report.sequence, packet_bytes),
+            ipv4::TCP => match report.news {
+                News::Unreachable(error) => {
+                    self.tcp.unreachable(&tuple, report.sequence, error, &mut self.shared);
                 }
-            }
+                News::TooLong { packet_bytes } => self.tcp.too_long(&tuple, report.sequence, packet_bytes),
+            },
             ipv4::UDP => {
                 let error = match report.news {
                     News::Unreachable(error) => error,
@@ -194,14 +223,114 @@ impl Stack {
 
     fn receive_arp(&mut self, data: &[u8], now_ns: u64) {
         let Some(own) = self.own() else { return };
+        if self.shared.seat.is_some_and(|seat| seat.core != CONTROL) {
+            // Of the many that go to everybody only those that ask for us disturb the core that answers.
+            let concerns_us = neighbor::target(data) == Some(own.ip);
+            self.shared.elsewhere = concerns_us.then_some(CONTROL);
+            return;
+        }
         match self.neighbors.receive(data, now_ns, own, &mut self.shared.outbox) {
-            Ok(answer) => {
-                for packet in answer.held {
-                    self.shared.outbox.queue(packet);
-                }
-                self.tcp.reachable(&answer.waiting);
-            }
+            Ok(answer) => self.answered(answer),
             Err(()) => self.shared.statistics.malformed += 1,
+        }
+    }
+
+    /// Lets go on what waited for a neighbour.
+    fn answered(&mut self, answer: Answer) {
+        for packet in answer.held {
+            self.shared.outbox.queue(packet);
+        }
+        self.tcp.reachable(&answer.waiting);
+    }
+
+    /// Gives the packet at hand to another core, which may know whose it is.
+    fn hand_over(&mut self, core: u8, bytes: Vec<u8>, origin: Origin, checksum: Received) {
+        let Some(seat) = self.shared.seat else { return };
+        self.shared.statistics.handed_round += u64::from(self.shared.seen != 0);
+        let seen = self.shared.seen | 1 << seat.core;
+        self.shared.outbox.messages.send(core, Content::Packet { bytes, origin, checksum, seen });
+    }
+
+    /// Whether a datagram belongs to another core.
+    #[cold]
+    fn steer_datagram(&mut self, packet: &ipv4::Packet<'_>, for_us: bool) -> bool {
+        let (Some(seat), Some(ports)) = (self.shared.seat, packet.payload.first_chunk::<4>()) else { return false };
+        let [remote_port, local_port] = [0, 2].map(|at| u16::from_be_bytes([ports[at], ports[at + 1]]));
+        let keeps = self.udp.at(local_port).is_some();
+        let seen = self.shared.seen;
+        self.shared.elsewhere = if local_port == dhcp::CLIENT_PORT && !keeps {
+            (seat.core != CONTROL && seen == 0).then_some(CONTROL)
+        } else if for_us {
+            let tuple = Tuple { local: packet.destination, remote: packet.source, local_port, remote_port };
+            let prefers = self.shared.own_queue || self.shared.addresses.is_local(packet.source);
+            seat.opening(Protocol::Udp, local_port, tuple.flow(&self.shared.config), seen, keeps, prefers)
+        } else {
+            None
+        };
+        self.shared.elsewhere.is_some()
+    }
+
+    /// Whether news about a packet of ours concern another core.
+    #[cold]
+    fn steer_report(&mut self, protocol: u8, tuple: &Tuple) -> bool {
+        let Some(seat) = self.shared.seat else { return false };
+        let (port, flow, seen) = (tuple.local_port, tuple.flow(&self.shared.config), self.shared.seen);
+        self.shared.elsewhere = match protocol {
+            ipv4::TCP if !self.tcp.knows(tuple) => seat.stray(port, flow, seen),
+            ipv4::UDP if self.udp.at(port).is_none() => seat.opening(Protocol::Udp, port, flow, seen, false, false),
+            _ => None,
+        };
+        self.shared.elsewhere.is_some()
+    }
+
+    /// This core has a receive queue of its own from now on: whoever opens a connection there is best served there.
+    pub fn set_own_queue(&mut self, own: bool) {
+        self.shared.own_queue = own;
+    }
+
+    /// Whether there is something to tell another core.
+    #[inline]
+    #[must_use]
+    pub fn has_messages(&self) -> bool {
+        !self.shared.outbox.messages.is_empty()
+    }
+
+    /// The next message for another core, and which.
+    pub fn next_message(&mut self) -> Option<(usize, Message)> {
+        self.shared.outbox.messages.pop().map(|(core, message)| (usize::from(core), message))
+    }
+
+    /// Takes a message of another core's stack.
+    #[cold]
+    pub fn deliver(&mut self, message: Message, now_ns: u64) {
+        match message.0 {
+            Content::Packet { bytes, origin, checksum, seen } => {
+                self.shared.statistics.taken_over += 1;
+                self.shared.seen = seen;
+                match origin {
+                    Origin::Link => self.take(&bytes, checksum, now_ns),
+                    Origin::Loopback => self.receive_packet(&bytes, From::Loopback, checksum, now_ns),
+                }
+                match self.shared.elsewhere.take() {
+                    Some(core) => self.hand_over(core, bytes, origin, checksum),
+                    None => self.shared.outbox.recycle(bytes),
+                }
+                self.shared.seen = 0;
+            }
+            Content::Join { core } => {
+                let address = self.shared.addresses.own;
+                self.shared.outbox.messages.send(core, Content::Address(address));
+            }
+            Content::Address(address) => self.readdress(address),
+            Content::Resolve { ip, core } => {
+                if let Some(own) = self.own() {
+                    self.neighbors.asked(ip, core, now_ns, own, &mut self.shared.outbox);
+                }
+            }
+            Content::Neighbor { ip, mac, fresh_until_ns } => {
+                let answer = self.neighbors.told(ip, mac, fresh_until_ns, now_ns, &mut self.shared.outbox);
+                self.answered(answer);
+            }
         }
     }
 
@@ -324,8 +453,11 @@ impl Stack {
     fn receive_loopback(&mut self, now_ns: u64) -> bool {
         for _ in 0..LOOPBACK_BATCH {
             let Some(packet) = self.shared.loopback.pop() else { return true };
-            self.receive_packet(&packet, Origin::Loopback, Received::Verified, now_ns);
-            self.shared.loopback.recycle(packet);
+            self.receive_packet(&packet, From::Loopback, Received::Verified, now_ns);
+            match self.shared.elsewhere.take() {
+                Some(core) => self.hand_over(core, packet, Origin::Loopback, Received::Verified),
+                None => self.shared.loopback.recycle(packet),
+            }
         }
         self.shared.loopback.is_empty()
     }
@@ -361,6 +493,9 @@ impl Stack {
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         let mut statistics = self.shared.statistics;
+        let messages = &self.shared.outbox.messages;
+        statistics.posted = messages.posted;
+        statistics.posts_dropped = messages.dropped;
         statistics.packets_dropped += self.shared.outbox.dropped + self.shared.loopback.dropped;
         self.tcp.count(&mut statistics);
         statistics.memory_bytes = self.shared.memory_bytes as u64;

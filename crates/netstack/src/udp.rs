@@ -9,6 +9,7 @@ use crate::ipv4;
 use crate::outbox::PacketSink;
 use crate::shared::Shared;
 use crate::slab::Slab;
+use crate::steering::Protocol;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -60,7 +61,7 @@ impl Udp {
         }
         let port = match address.port() {
             0 => crate::tcp::ephemeral_ports(shared.random.draw())
-                .find(|&port| self.at(port).is_none())
+                .find(|&port| shared.may_choose(Protocol::Udp, port) && self.at(port).is_none())
                 .ok_or(Error::AddressInUse)?,
             port if self.at(port).is_some() => return Err(Error::AddressInUse),
             port => port,
@@ -75,6 +76,11 @@ impl Udp {
         };
         self.ports.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
         let key = self.sockets.insert(socket).map_err(|_| Error::OutOfMemory)?;
+        // A port that this core chose itself is found by its value.
+        if address.port() != 0 && !shared.listen(Protocol::Udp, port) {
+            self.sockets.remove(key.index);
+            return Err(Error::OutOfMemory);
+        }
         let place = self.ports.partition_point(|&(taken, _)| taken < port);
         self.ports.insert(place, (port, key.index));
         Ok(UdpId(key))
@@ -85,12 +91,13 @@ impl Udp {
             && let Some(socket) = self.sockets.remove(id.0.index)
         {
             self.ports.retain(|&(port, _)| port != socket.address.port());
+            shared.unlisten(Protocol::Udp, socket.address.port());
             shared.refund(socket.queued_bytes);
         }
     }
 
     /// The place of the socket that has the port.
-    fn at(&self, port: u16) -> Option<u32> {
+    pub(crate) fn at(&self, port: u16) -> Option<u32> {
         let place = self.ports.binary_search_by_key(&port, |&(taken, _)| taken).ok()?;
         Some(self.ports[place].1)
     }

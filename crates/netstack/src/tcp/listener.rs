@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::event::{ConnectionId, ListenerId};
 use crate::shared::Shared;
 use crate::slab::Key;
+use crate::steering::Protocol;
 use alloc::collections::VecDeque;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -65,7 +66,12 @@ impl Tcp {
             queue: VecDeque::new(),
             wants_accept: false,
         };
-        self.listeners.insert(listener).map(ListenerId).map_err(|_| Error::OutOfMemory)
+        let key = self.listeners.insert(listener).map_err(|_| Error::OutOfMemory)?;
+        if !shared.listen(Protocol::Tcp, port) {
+            self.listeners.remove(key.index);
+            return Err(Error::OutOfMemory);
+        }
+        Ok(ListenerId(key))
     }
 
     fn is_taken(&self, ip: Ipv4Addr, port: u16) -> bool {
@@ -75,7 +81,8 @@ impl Tcp {
     }
 
     fn free_listener_port(&self, ip: Ipv4Addr, shared: &mut Shared) -> Option<u16> {
-        super::ephemeral_ports(shared.random.draw()).find(|&port| !self.is_taken(ip, port))
+        super::ephemeral_ports(shared.random.draw())
+            .find(|&port| shared.may_choose(Protocol::Tcp, port) && !self.is_taken(ip, port))
     }
 
     pub(super) fn listener_for(&self, ip: Ipv4Addr, port: u16) -> Option<Key> {
@@ -120,6 +127,10 @@ impl Tcp {
             self.table.remove(&half_open.handshake.tuple);
         }
         if let Some(listener) = self.listeners.remove(id.0.index) {
+            let port = listener.address.port();
+            if self.listeners.iter().all(|(_, other)| other.address.port() != port) {
+                shared.unlisten(Protocol::Tcp, port);
+            }
             for key in listener.queue {
                 self.close(ConnectionId(key), super::sockets::Ending::Reset, 0, shared);
             }

@@ -26,6 +26,7 @@ use crate::device::Received;
 use crate::ipv4;
 use crate::shared::Shared;
 use crate::slab::{Key, Slab};
+use crate::steering::Protocol;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use connection::Boxed;
@@ -97,10 +98,33 @@ impl Tcp {
     fn unknown(&mut self, segment: &Segment<'_>, before: Option<u32>, now_ns: u64, shared: &mut Shared) {
         let tuple = segment.tuple;
         let listener = if segment.opens() { self.listener_for(tuple.local, tuple.local_port) } else { None };
+        if shared.seat.is_some() && self.steer(segment, listener.is_some(), shared) {
+            return;
+        }
         match listener {
             Some(listener) => self.first_segment(listener, segment, before, now_ns, shared),
             None => refuse(segment, shared),
         }
+    }
+
+    /// Finds out whether an unknown segment belongs to another core; `keeps`: this one listens for what it wants.
+    #[cold]
+    fn steer(&self, segment: &Segment<'_>, keeps: bool, shared: &mut Shared) -> bool {
+        let Some(seat) = shared.seat else { return false };
+        let tuple = &segment.tuple;
+        let (port, flow) = (tuple.local_port, tuple.flow(&shared.config));
+        shared.elsewhere = if segment.opens() {
+            let prefers = shared.own_queue || shared.addresses.is_local(tuple.remote);
+            seat.opening(Protocol::Tcp, port, flow, shared.seen, keeps, prefers)
+        } else {
+            seat.stray(port, flow, shared.seen)
+        };
+        shared.elsewhere.is_some()
+    }
+
+    /// Whether a connection between these ends is here.
+    pub(crate) fn knows(&self, tuple: &Tuple) -> bool {
+        self.table.find(tuple).is_some()
     }
 
     /// A peer wants a connection to one of our listeners.
@@ -171,7 +195,10 @@ impl Tcp {
             return;
         }
         if segment.acknowledgement != handshake.isn.wrapping_add(1) {
-            refuse(segment, shared);
+            // Two cores may have answered the same peer; then it speaks with the other one.
+            if shared.seat.is_none() || !self.steer(segment, false, shared) {
+                refuse(segment, shared);
+            }
             return;
         }
         if !in_order {
@@ -238,9 +265,15 @@ fn refuse(segment: &Segment<'_>, shared: &mut Shared) {
     }
 }
 
+const EPHEMERAL_FIRST: u64 = 32768;
+const EPHEMERAL_COUNT: u64 = 28232;
+
 /// All ports a program did not choose itself, from a random one on.
 pub(crate) fn ephemeral_ports(random: u64) -> impl Iterator<Item = u16> {
-    const FIRST: u64 = 32768;
-    const COUNT: u64 = 28232;
-    (0..COUNT).map(move |step| (FIRST + (random % COUNT + step) % COUNT) as u16)
+    (0..EPHEMERAL_COUNT).map(move |step| (EPHEMERAL_FIRST + (random % EPHEMERAL_COUNT + step) % EPHEMERAL_COUNT) as u16)
+}
+
+/// Whether the port is one of those.
+pub(crate) fn is_ephemeral(port: u16) -> bool {
+    (EPHEMERAL_FIRST..EPHEMERAL_FIRST + EPHEMERAL_COUNT).contains(&u64::from(port))
 }

@@ -1,6 +1,8 @@
 //! The TCP header: enough of it to find the connection, and to write segments that belong to none.
 
+use super::table::hash;
 use crate::checksum::Sum;
+use crate::config::Config;
 use crate::ipv4;
 use core::net::Ipv4Addr;
 
@@ -27,6 +29,11 @@ impl Tuple {
             u64::from(self.local.to_bits()) << 32 | u64::from(self.remote.to_bits()),
             u64::from(self.local_port) << 16 | u64::from(self.remote_port),
         ]
+    }
+
+    /// A number for the flow, the same on all cores, that no peer can choose.
+    pub(crate) fn flow(&self, config: &Config) -> u64 {
+        hash([config.secret[0], config.secret[1]], self)
     }
 }
 

@@ -8,6 +8,7 @@ use super::segment::Tuple;
 use crate::error::Error;
 use crate::event::ConnectionId;
 use crate::shared::Shared;
+use crate::steering::Protocol;
 use core::net::SocketAddrV4;
 
 /// Silence after which a connection that nobody holds is given up.
@@ -45,7 +46,8 @@ impl Tcp {
         tuple.local_port = super::ephemeral_ports(shared.random.draw())
             .find(|&local_port| {
                 // Not to itself.
-                (local_port, local) != (remote.port(), *remote.ip())
+                shared.may_choose(Protocol::Tcp, local_port)
+                    && (local_port, local) != (remote.port(), *remote.ip())
                     && self.table.find(&Tuple { local_port, ..tuple }).is_none()
                     && self.listener_for(local, local_port).is_none()
             })

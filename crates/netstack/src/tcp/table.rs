@@ -71,7 +71,7 @@ impl Table {
 
 /// Two words, each masked by a secret one, multiplied and folded.
 #[inline]
-fn hash(secret: [u64; 2], tuple: &Tuple) -> u64 {
+pub(super) fn hash(secret: [u64; 2], tuple: &Tuple) -> u64 {
     let [addresses, ports] = tuple.words();
     let product = u128::from(addresses ^ secret[0]) * u128::from(ports ^ secret[1]);
     product as u64 ^ (product >> 64) as u64

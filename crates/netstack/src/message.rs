@@ -1,0 +1,78 @@
+//! What the stacks of different cores tell each other. Whoever runs them carries it: [`Stack::next_message`] and
+//! [`Stack::deliver`]. Messages may be lost, as frames may: TCP and ARP ask again.
+
+#[cfg(doc)]
+use crate::Stack;
+use crate::address::Address;
+use crate::device::Received;
+use crate::ethernet::Mac;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+
+/// Messages that may wait to be carried; past it they are lost and counted.
+const MESSAGES_MAX: usize = 256;
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The link: the bytes are a frame.
+    Link,
+    /// This machine: the bytes are an IP packet.
+    Loopback,
+}
+
+/// A message to the stack of another core.
+#[derive(Debug)]
+pub struct Message(pub(crate) Content);
+
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// A packet that belongs there, or may.
+    Packet { bytes: Vec<u8>, origin: Origin, checksum: Received, seen: u64 },
+    /// A core that has just begun wants to know the address.
+    Join { core: u8 },
+    /// What this machine is called.
+    Address(Option<Address>),
+    /// A core wants to know a neighbour's hardware address.
+    Resolve { ip: Ipv4Addr, core: u8 },
+    /// It is this one.
+    Neighbor { ip: Ipv4Addr, mac: Mac, fresh_until_ns: u64 },
+}
+
+/// Messages that nobody took yet, each with its core.
+#[derive(Debug, Default)]
+pub(crate) struct Messages {
+    queue: VecDeque<(u8, Message)>,
+    /// Packets sent to other cores, and lost for want of room.
+    pub(crate) posted: u64,
+    pub(crate) dropped: u64,
+}
+
+impl Messages {
+    pub(crate) fn send(&mut self, core: u8, content: Content) {
+        let packet = matches!(content, Content::Packet { .. });
+        if self.queue.len() < MESSAGES_MAX && self.queue.try_reserve(1).is_ok() {
+            self.queue.push_back((core, Message(content)));
+            self.posted += u64::from(packet);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    pub(crate) fn send_to_all(&mut self, mut cores: u64, content: impl Fn() -> Content) {
+        while cores != 0 {
+            self.send(cores.trailing_zeros() as u8, content());
+            cores &= cores - 1;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<(u8, Message)> {
+        self.queue.pop_front()
+    }
+}
