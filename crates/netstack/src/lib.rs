@@ -28,6 +28,7 @@ mod dhcp;
 mod error;
 mod ethernet;
 mod event;
+mod exchange;
 mod icmp;
 mod ipv4;
 mod message;

@@ -12,14 +12,13 @@ use crate::ethernet;
 use crate::event::{Event, Statistics};
 use crate::icmp::{Icmp, News, Report};
 use crate::ipv4::{self, Refused};
-use crate::message::{Content, Message, Origin};
+use crate::message::{Content, Origin};
 use crate::neighbor::{self, Answer, Neighbors, Own};
 use crate::outbox::Parcel;
 use crate::shared::Shared;
-use crate::steering::{CONTROL, Protocol};
+use crate::steering::CONTROL;
 use crate::tcp::{Tcp, Tuple};
 use crate::udp::{self, Udp};
-use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 /// Packets of this machine to itself that one flush takes in, before it says that there is more.
@@ -29,7 +28,7 @@ const LOOPBACK_BATCH: usize = 512;
 #[derive(Debug)]
 pub struct Stack {
     pub(crate) shared: Shared,
-    neighbors: Neighbors,
+    pub(crate) neighbors: Neighbors,
     pub(crate) tcp: Tcp,
     pub(crate) udp: Udp,
     icmp: Icmp,
@@ -49,7 +48,7 @@ pub enum Flushed {
 
 /// Where a packet came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum From {
+pub(crate) enum From {
     Link { to_everybody: bool },
     Loopback,
 }
@@ -96,7 +95,7 @@ impl Stack {
         self.shared.addresses.own
     }
 
-    fn readdress(&mut self, address: Option<Address>) {
+    pub(crate) fn readdress(&mut self, address: Option<Address>) {
         if self.shared.addresses.own == address {
             return;
         }
@@ -125,7 +124,7 @@ impl Stack {
     }
 
     #[inline]
-    fn take(&mut self, frame: &[u8], checksum: Received, now_ns: u64) {
+    pub(crate) fn take(&mut self, frame: &[u8], checksum: Received, now_ns: u64) {
         let Some((header, body)) = frame.split_first_chunk::<{ ethernet::HEADER_BYTES }>() else {
             self.shared.statistics.malformed += 1;
             return;
@@ -143,7 +142,7 @@ impl Stack {
         }
     }
 
-    fn receive_packet(&mut self, data: &[u8], from: From, checksum: Received, now_ns: u64) {
+    pub(crate) fn receive_packet(&mut self, data: &[u8], from: From, checksum: Received, now_ns: u64) {
         let packet = match ipv4::Packet::parse(data) {
             Ok(packet) => packet,
             Err(Refused::Malformed) => return self.shared.statistics.malformed += 1,
@@ -236,105 +235,14 @@ impl Stack {
     }
 
     /// Lets go on what waited for a neighbour.
-    fn answered(&mut self, answer: Answer) {
+    pub(crate) fn answered(&mut self, answer: Answer) {
         for packet in answer.held {
             self.shared.outbox.queue(packet);
         }
         self.tcp.reachable(&answer.waiting);
     }
 
-    /// Gives the packet at hand to another core, which may know whose it is.
-    fn hand_over(&mut self, core: u8, bytes: Vec<u8>, origin: Origin, checksum: Received) {
-        let Some(seat) = self.shared.seat else { return };
-        self.shared.statistics.handed_round += u64::from(self.shared.seen != 0);
-        let seen = self.shared.seen | 1 << seat.core;
-        self.shared.outbox.messages.send(core, Content::Packet { bytes, origin, checksum, seen });
-    }
-
-    /// Whether a datagram belongs to another core.
-    #[cold]
-    fn steer_datagram(&mut self, packet: &ipv4::Packet<'_>, for_us: bool) -> bool {
-        let (Some(seat), Some(ports)) = (self.shared.seat, packet.payload.first_chunk::<4>()) else { return false };
-        let [remote_port, local_port] = [0, 2].map(|at| u16::from_be_bytes([ports[at], ports[at + 1]]));
-        let keeps = self.udp.at(local_port).is_some();
-        let seen = self.shared.seen;
-        self.shared.elsewhere = if local_port == dhcp::CLIENT_PORT && !keeps {
-            (seat.core != CONTROL && seen == 0).then_some(CONTROL)
-        } else if for_us {
-            let tuple = Tuple { local: packet.destination, remote: packet.source, local_port, remote_port };
-            let prefers = self.shared.own_queue || self.shared.addresses.is_local(packet.source);
-            seat.opening(Protocol::Udp, local_port, tuple.flow(&self.shared.config), seen, keeps, prefers)
-        } else {
-            None
-        };
-        self.shared.elsewhere.is_some()
-    }
-
-    /// Whether news about a packet of ours concern another core.
-    #[cold]
-    fn steer_report(&mut self, protocol: u8, tuple: &Tuple) -> bool {
-        let Some(seat) = self.shared.seat else { return false };
-        let (port, flow, seen) = (tuple.local_port, tuple.flow(&self.shared.config), self.shared.seen);
-        self.shared.elsewhere = match protocol {
-            ipv4::TCP if !self.tcp.knows(tuple) => seat.stray(port, flow, seen),
-            ipv4::UDP if self.udp.at(port).is_none() => seat.opening(Protocol::Udp, port, flow, seen, false, false),
-            _ => None,
-        };
-        self.shared.elsewhere.is_some()
-    }
-
-    /// This core has a receive queue of its own from now on: whoever opens a connection there is best served there.
-    pub fn set_own_queue(&mut self, own: bool) {
-        self.shared.own_queue = own;
-    }
-
-    /// Whether there is something to tell another core.
-    #[inline]
-    #[must_use]
-    pub fn has_messages(&self) -> bool {
-        !self.shared.outbox.messages.is_empty()
-    }
-
-    /// The next message for another core, and which.
-    pub fn next_message(&mut self) -> Option<(usize, Message)> {
-        self.shared.outbox.messages.pop().map(|(core, message)| (usize::from(core), message))
-    }
-
-    /// Takes a message of another core's stack.
-    #[cold]
-    pub fn deliver(&mut self, message: Message, now_ns: u64) {
-        match message.0 {
-            Content::Packet { bytes, origin, checksum, seen } => {
-                self.shared.statistics.taken_over += 1;
-                self.shared.seen = seen;
-                match origin {
-                    Origin::Link => self.take(&bytes, checksum, now_ns),
-                    Origin::Loopback => self.receive_packet(&bytes, From::Loopback, checksum, now_ns),
-                }
-                match self.shared.elsewhere.take() {
-                    Some(core) => self.hand_over(core, bytes, origin, checksum),
-                    None => self.shared.outbox.recycle(bytes),
-                }
-                self.shared.seen = 0;
-            }
-            Content::Join { core } => {
-                let address = self.shared.addresses.own;
-                self.shared.outbox.messages.send(core, Content::Address(address));
-            }
-            Content::Address(address) => self.readdress(address),
-            Content::Resolve { ip, core } => {
-                if let Some(own) = self.own() {
-                    self.neighbors.asked(ip, core, now_ns, own, &mut self.shared.outbox);
-                }
-            }
-            Content::Neighbor { ip, mac, fresh_until_ns } => {
-                let answer = self.neighbors.told(ip, mac, fresh_until_ns, now_ns, &mut self.shared.outbox);
-                self.answered(answer);
-            }
-        }
-    }
-
-    fn own(&self) -> Option<Own> {
+    pub(crate) fn own(&self) -> Option<Own> {
         Some(Own { mac: self.shared.config.mac, ip: self.shared.addresses.own_ip()? })
     }
 
