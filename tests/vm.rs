@@ -7,6 +7,7 @@ mod examples;
 mod hostile;
 mod library;
 mod linux_entry;
+mod machines;
 mod malformed;
 mod net;
 mod outcome;

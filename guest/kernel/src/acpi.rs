@@ -18,28 +18,33 @@ pub(crate) fn tables(rsdp: PhysAddr) -> Result<acpi::Tables<'static, Read>, acpi
     acpi::Tables::open(rsdp.0, |address, bytes| mm::map_firmware(PhysAddr(address), bytes).ok())
 }
 
-/// Enters the state "off" the way ACPI describes. Returns when it does not say how, or nothing happened.
-pub(crate) fn power_off(boot: &BootInfo) {
-    let Some(rsdp) = boot.rsdp else { return };
-    let Ok(tables) = tables(rsdp) else { return };
-    let Ok(fadt) = tables.find(acpi::Fadt::SIGNATURE).and_then(acpi::Fadt::new) else { return };
+/// Asks for the state "off" the way ACPI describes, which comes in the VMM's own time; false when ACPI does not say how.
+pub(crate) fn power_off(boot: &BootInfo) -> bool {
+    let tables = boot.rsdp.and_then(|rsdp| tables(rsdp).ok());
+    let fadt = tables.as_ref().and_then(|tables| tables.find(acpi::Fadt::SIGNATURE).and_then(acpi::Fadt::new).ok());
+    let Some((tables, fadt)) = tables.as_ref().zip(fadt) else { return false };
     let dsdt = fadt.dsdt_address().and_then(|address| tables.at(address, *b"DSDT").ok());
     let kind = dsdt.and_then(|dsdt| acpi::sleep_type_s5(dsdt.bytes()));
+    let mut asked = false;
     if let Some(register) = fadt.sleep_control() {
-        write(register, 1, 0x20 | u16::from(kind.unwrap_or(5)) << 2);
+        asked |= write(register, 1, 0x20 | u16::from(kind.unwrap_or(5)) << 2);
     }
     for register in fadt.pm1_control() {
-        write(register, 2, 0x2000 | u16::from(kind.unwrap_or(0)) << 10);
+        asked |= write(register, 2, 0x2000 | u16::from(kind.unwrap_or(0)) << 10);
     }
+    asked
 }
 
-fn write(register: acpi::Register, bytes: usize, value: u16) {
+/// Writes a register; false when it cannot be reached.
+fn write(register: acpi::Register, bytes: usize, value: u16) -> bool {
     match (register.space, u16::try_from(register.address)) {
         (acpi::Space::Port, Ok(number)) if bytes == 1 => port::outb(number, value as u8),
         (acpi::Space::Port, Ok(number)) => port::outw(number, value),
-        (acpi::Space::Port, Err(_)) => {}
+        (acpi::Space::Port, Err(_)) => return false,
         (acpi::Space::Memory, _) => {
-            let Ok(mapping) = mm::map_device(PhysAddr(register.address), bytes, Caching::Uncached) else { return };
+            let Ok(mapping) = mm::map_device(PhysAddr(register.address), bytes, Caching::Uncached) else {
+                return false;
+            };
             // SAFETY: mapped for the device; ACPI says that this register takes this value.
             unsafe {
                 match bytes {
@@ -49,4 +54,5 @@ fn write(register: acpi::Register, bytes: usize, value: u16) {
             }
         }
     }
+    true
 }

@@ -64,6 +64,7 @@ pub(super) fn start(transport: Transport) -> Result<(), (Transport, DeviceError)
         }
     };
     transport.start();
+    log::info!("virtio-console {transport}");
     let interrupts = vector.map(|vector| (vector, u64::MAX));
     let mut device = Console { input, output, current: None, interrupts, transport, dead: false };
     for slot in 0..device.input.queue.layout().size() {

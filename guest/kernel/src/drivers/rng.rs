@@ -43,6 +43,7 @@ impl RngDevice {
             }
         };
         transport.start();
+        log::info!("virtio-rng {transport}");
         let mut device = RngDevice { queue, buffers, doorbell, transport };
         device.ask();
         Ok(device)

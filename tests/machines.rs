@@ -1,0 +1,168 @@
+//! The matrix of machines: board, firmware, processors, memory. One line of result for each cell; `--nocapture` shows them.
+
+use std::path::Path;
+
+use toro_tests::{ConsoleDevice, LIMIT, MachineType, Spec, guest};
+
+/// SeaBIOS for microvm, where its package is installed: QEMU's own choice there is qboot.
+const MICROVM_SEABIOS: &str = "/usr/share/seabios/bios-microvm.bin";
+
+/// What the guest must say of the machine it runs on.
+struct Row {
+    name: &'static str,
+    machine: MachineType,
+    console: ConsoleDevice,
+    /// Further arguments of QEMU.
+    arguments: &'static [&'static str],
+    /// Where its devices are.
+    transport: &'static str,
+    /// What QEMU says when it goes off.
+    ends: &'static str,
+}
+
+/// A machine without anything that a PC had, as NEMU's: no UART, PIC, PIT or RTC.
+const LEGACY_FREE: &[&str] = &["-machine", "pic=off,pit=off,rtc=off"];
+const SEABIOS: &[&str] = &["-bios", MICROVM_SEABIOS];
+const LEGACY_FREE_SEABIOS: &[&str] = &["-machine", "pic=off,pit=off,rtc=off", "-bios", MICROVM_SEABIOS];
+/// Switched off.
+const OFF: &str = "guest-shutdown";
+/// Without ACPI there is nothing to switch off by: the machine resets, and QEMU ends.
+const RESET: &str = "guest-reset";
+
+const fn row(name: &'static str, machine: MachineType, transport: &'static str) -> Row {
+    Row { name, machine, console: ConsoleDevice::Serial, arguments: &[], transport, ends: OFF }
+}
+
+impl Row {
+    const fn with(self, arguments: &'static [&'static str]) -> Row {
+        Row { arguments, ..self }
+    }
+
+    const fn without_uart(self) -> Row {
+        Row { console: ConsoleDevice::Virtio, ..self }
+    }
+
+    const fn ending(self, ends: &'static str) -> Row {
+        Row { ends, ..self }
+    }
+
+    fn spec(&self) -> Spec {
+        guest("machine").machine(self.machine).console(self.console).qemu(self.arguments)
+    }
+}
+
+const BOARDS: [Row; 13] = [
+    row("microvm, qboot", MachineType::Microvm, "mmio"),
+    row("microvm, SeaBIOS", MachineType::Microvm, "mmio").with(SEABIOS),
+    row("microvm without ACPI, qboot", MachineType::MicrovmMinimal, "mmio").ending(RESET),
+    row("microvm without ACPI, SeaBIOS", MachineType::MicrovmMinimal, "mmio").with(SEABIOS).ending(RESET),
+    row("microvm with PCI, qboot", MachineType::MicrovmPci, "pci"),
+    row("microvm with PCI, SeaBIOS", MachineType::MicrovmPci, "pci").with(SEABIOS),
+    row("legacy-free, qboot", MachineType::MicrovmPci, "pci").with(LEGACY_FREE).without_uart(),
+    row("legacy-free, SeaBIOS", MachineType::MicrovmPci, "pci").with(LEGACY_FREE_SEABIOS).without_uart(),
+    row("q35, SeaBIOS", MachineType::Q35, "pci"),
+    row("q35, qboot", MachineType::Q35Qboot, "pci"),
+    row("q35 without UART", MachineType::Q35, "pci").without_uart(),
+    row("pc, SeaBIOS", MachineType::Pc, "pci"),
+    row("pc, qboot", MachineType::PcQboot, "pci"),
+];
+
+/// One cell: the guest runs, finds its device, and the machine goes off. What it was like, or what is wrong.
+fn cell(row: &Row, spec: Spec, cores: u32) -> Result<String, String> {
+    let spec = spec.command_line("log=info").with(|mut machine| {
+        machine.rng = true;
+        machine.cpus(cores)
+    });
+    let running = spec.start();
+    let end = running.guest.wait_until(Some(LIMIT), |said| said.shutdown_reason.clone());
+    let run = running.finish();
+    let (output, log) = (run.exit.stdout_text(), run.exit.log_text());
+    let wrong = |what: &str| Err(format!("{what}\n{output}\n{log}\n{}", run.exit.vmm_messages));
+    if run.exit.status() != 0 {
+        return wrong(&format!("status {} ({})", run.exit.status(), run.exit.kind()));
+    }
+    let Some(device) = log.lines().find_map(|line| line.split_once("virtio-rng ")).map(|(_, place)| place) else {
+        return wrong("no virtio-rng");
+    };
+    if !device.starts_with(row.transport) {
+        return wrong(&format!("virtio-rng at {device}, not by {}", row.transport));
+    }
+    // QEMU may be gone before its last event is out; then it ended by itself, and that must do.
+    let end = end.unwrap_or_else(|_| "ended".into());
+    if end != row.ends && end != "ended" {
+        return wrong(&format!("the machine ended by {end}, not {}", row.ends));
+    }
+    let console = if log.contains("virtio-console ") { "virtio-console" } else { "uart" };
+    Ok(format!("{}, {console}, rng {device}, {end}", output.trim_end()))
+}
+
+/// Runs cells one after another, prints a line for each, and fails when one has.
+fn matrix(cells: impl Iterator<Item = (String, Result<String, String>)>) {
+    let mut failed = Vec::new();
+    for (name, result) in cells {
+        match result {
+            Ok(what) => println!("{name:<44} {what}"),
+            Err(why) => {
+                println!("{name:<44} FAILED: {why}");
+                failed.push(name);
+            }
+        }
+    }
+    assert!(failed.is_empty(), "failed: {}", failed.join("; "));
+}
+
+fn can_run(row: &Row) -> bool {
+    let lacks = row.arguments.contains(&MICROVM_SEABIOS) && !Path::new(MICROVM_SEABIOS).exists();
+    if lacks {
+        toro_tests::skip(row.name, &format!("no {MICROVM_SEABIOS}; package seabios has it"));
+    }
+    !lacks
+}
+
+fn boards(cores: u32) {
+    let rows = BOARDS.iter().filter(|row| can_run(row));
+    matrix(rows.map(|row| (format!("{}, {cores} vCPUs", row.name), cell(row, row.spec(), cores))));
+}
+
+#[test]
+fn every_board_with_one_processor() {
+    boards(1);
+}
+
+#[test]
+fn every_board_with_two_processors() {
+    boards(2);
+}
+
+#[test]
+fn every_board_with_four_processors() {
+    boards(4);
+}
+
+/// The boards on which processor models and memory sizes are tried.
+fn few() -> impl Iterator<Item = &'static Row> {
+    BOARDS.iter().filter(|row| ["microvm, qboot", "q35, SeaBIOS", "pc, SeaBIOS"].contains(&row.name))
+}
+
+#[test]
+fn every_processor_model() {
+    const MODELS: [&str; 6] =
+        ["qemu64", "Nehalem", "Haswell", "EPYC", "max", "max,-x2apic,-tsc-deadline,-rdrand,-rdseed"];
+    let cells = few().flat_map(|row| MODELS.map(|model| (row, model)));
+    matrix(
+        cells.map(|(row, model)| (format!("{}, {model}", row.name), cell(row, row.spec().qemu(&["-cpu", model]), 2))),
+    );
+}
+
+#[test]
+fn every_size_of_memory() {
+    // The hole for PCI lies below 4 GiB: from some size on, RAM goes on above it.
+    const MIB: [u64; 6] = [2, 3, 64, 3584, 5 << 10, 64 << 10];
+    let cells = few().flat_map(|row| MIB.map(|mib| (row, mib)));
+    matrix(cells.map(|(row, mib)| {
+        // The host need not have it: pages come when they are touched, and few are.
+        let memory = format!("memory-backend-ram,id=ram,size={mib}M,reserve=off");
+        let spec = row.spec().memory_mib(mib).qemu(&["-object", &memory, "-machine", "memory-backend=ram"]);
+        (format!("{}, {mib} MiB", row.name), cell(row, spec, 1))
+    }));
+}
