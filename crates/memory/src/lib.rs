@@ -3,7 +3,8 @@
 //! - [`map`]: the memory map of the VMM, cleaned: what may be used, sorted, without overlaps.
 //! - [`blocks`]: free RAM in 2 MiB blocks; costs nothing until a block is handed out.
 //! - [`buddy`]: page frames inside the blocks.
-//! - [`slab`]: small objects inside page frames.
+//! - [`slab`]: small objects inside page frames, by core.
+//! - [`remote`]: objects on their way back to the core that owns them.
 //!
 //! The kernel supplies access to memory through the traits here; the tests supply arrays.
 
@@ -12,7 +13,9 @@
 pub mod blocks;
 pub mod buddy;
 pub mod map;
+pub mod remote;
 pub mod slab;
+mod sync;
 
 /// Bytes of a page and of a page frame.
 pub const PAGE_BYTES: u64 = 4096;
