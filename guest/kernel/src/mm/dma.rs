@@ -2,8 +2,8 @@
 
 #![expect(unsafe_code, reason = "memory is shared with a device")]
 
-use super::frames::MEMORY;
-use super::{OutOfMemory, PhysAddr};
+use super::frames::FRAMES;
+use super::{OutOfMemory, PhysAddr, reclaim};
 use crate::arch::paging;
 use core::ptr::NonNull;
 use toro_memory::buddy::{ORDER_MAX, order_for};
@@ -41,7 +41,8 @@ impl DmaRegion {
         if order > ORDER_MAX {
             return Err(OutOfMemory);
         }
-        let frame = MEMORY.with(|memory| memory.frames.allocate(order)).ok_or(OutOfMemory)?;
+        let allocate = || FRAMES.with(|frames| frames.allocate(order));
+        let frame = allocate().or_else(|| if reclaim() { allocate() } else { None }).ok_or(OutOfMemory)?;
         let base = core::ptr::with_exposed_provenance_mut::<u8>(paging::direct(frame));
         Ok(Self { base: NonNull::new(base).ok_or(OutOfMemory)?, bytes })
     }
@@ -64,6 +65,6 @@ impl DmaRegion {
 
 impl Drop for DmaRegion {
     fn drop(&mut self) {
-        MEMORY.with(|memory| memory.frames.free(self.phys(), order_for(self.bytes)));
+        FRAMES.with(|frames| frames.free(self.phys(), order_for(self.bytes)));
     }
 }

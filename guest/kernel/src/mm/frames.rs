@@ -10,7 +10,6 @@ use crate::arch::{self, SpinLock, paging};
 use crate::boot::{BootError, BootInfo};
 use toro_memory::buddy::{Buddy, Frames, NOT_FREE};
 use toro_memory::map::{RANGES_MAX, Range};
-use toro_memory::slab::Slabs;
 use toro_memory::{BLOCK_BYTES, BLOCK_FRAMES, PAGE_BYTES};
 
 /// Frames kept for page tables.
@@ -28,22 +27,14 @@ const PHYSICAL_END: u64 = METADATA_BYTES * PAGE_BYTES;
 /// The least RAM beside the image with which a kernel gets anywhere.
 const USABLE_BYTES_MIN: u64 = 256 << 10;
 
-pub(super) static MEMORY: SpinLock<Memory> = SpinLock::new(Memory {
-    slabs: Slabs::new(),
-    frames: PageFrames {
-        buddy: Buddy::new(),
-        direct: DirectMap { spares: [PhysAddr(0); SPARES], spare_count: 0 },
-        parts: [Range { start: 0, end: 0 }; PARTS_MAX],
-        part_count: 0,
-        total_bytes: 0,
-    },
+/// The machine's page frames. Page tables change under this lock alone, so it is theirs too.
+pub(super) static FRAMES: SpinLock<PageFrames> = SpinLock::new(PageFrames {
+    buddy: Buddy::new(),
+    direct: DirectMap { spares: [PhysAddr(0); SPARES], spare_count: 0 },
+    parts: [Range { start: 0, end: 0 }; PARTS_MAX],
+    part_count: 0,
+    total_bytes: 0,
 });
-
-/// All of a core's memory.
-pub(super) struct Memory {
-    pub(super) slabs: Slabs,
-    pub(super) frames: PageFrames,
-}
 
 /// The page frames, and what it takes to get at more of them.
 pub(super) struct PageFrames {
@@ -183,6 +174,29 @@ impl PageFrames {
         self.buddy.free(&mut self.direct, (frame.0 / PAGE_BYTES) as u32, order);
     }
 
+    /// Maps the page at `address` to `physical`, or to a fresh frame.
+    ///
+    /// # Safety
+    /// As for [`paging::map_page`].
+    pub(super) unsafe fn map(
+        &mut self,
+        address: u64,
+        physical: Option<PhysAddr>,
+        access: paging::Access,
+    ) -> Result<(), OutOfMemory> {
+        let frame = physical.or_else(|| self.allocate(0)).ok_or(OutOfMemory)?;
+        // Tables that this needs and tables that a new frame's metadata needs are never the same: `init` made those
+        // above both.
+        // SAFETY: the caller's promise.
+        let mapped = unsafe { paging::map_page(address, frame, access, &mut || self.allocate(0)) };
+        mapped.map_err(|_| {
+            if physical.is_none() {
+                self.free(frame, 0);
+            }
+            OutOfMemory
+        })
+    }
+
     /// `count` blocks of 2 MiB in a row.
     pub(super) fn allocate_blocks(&mut self, count: u32) -> Option<PhysAddr> {
         if count > LARGE_BLOCKS_MAX {
@@ -220,19 +234,19 @@ pub fn init(boot: &BootInfo, entropy: u64) -> Result<(), BootError> {
     if boot.memory.bytes() < USABLE_BYTES_MIN {
         return Err(too_little);
     }
-    let ready = MEMORY.with(|memory| {
+    let ready = FRAMES.with(|frames| {
         for frame in paging::boot_frames() {
-            memory.frames.direct.spares[memory.frames.direct.spare_count] = frame;
-            memory.frames.direct.spare_count += 1;
+            frames.direct.spares[frames.direct.spare_count] = frame;
+            frames.direct.spare_count += 1;
         }
         for range in boot.memory.ranges() {
-            memory.frames.add_range(*range);
+            frames.add_range(*range);
         }
-        if !memory.frames.add_parts() && memory.frames.total_bytes < BLOCK_BYTES {
+        if !frames.add_parts() && frames.total_bytes < BLOCK_BYTES {
             return false;
         }
-        memory.frames.replenish();
-        paging::protect_image(&mut || memory.frames.allocate(0)).is_ok()
+        frames.replenish();
+        paging::protect_image(&mut || frames.allocate(0)).is_ok()
     });
     if !ready {
         return Err(too_little);
@@ -267,15 +281,5 @@ impl PageFrames {
 
 /// RAM beside the image, in bytes.
 pub(super) fn total_bytes() -> usize {
-    MEMORY.with(|memory| memory.frames.total_bytes) as usize
-}
-
-/// One page frame.
-pub(super) fn allocate_frame() -> Result<PhysAddr, OutOfMemory> {
-    MEMORY.with(|memory| memory.frames.allocate(0)).ok_or(OutOfMemory)
-}
-
-/// Gives a page frame back.
-pub(super) fn free_frame(frame: PhysAddr) {
-    MEMORY.with(|memory| memory.frames.free(frame, 0));
+    FRAMES.with(|frames| frames.total_bytes) as usize
 }

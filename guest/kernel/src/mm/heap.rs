@@ -1,15 +1,20 @@
-//! The heap: small objects from slabs, up to 2 MiB from the buddy allocator, the rest from whole blocks.
+//! The heap: small objects from the core's slabs, up to 2 MiB from the buddy allocator, the rest from whole blocks.
 
 #![expect(unsafe_code, reason = "implements the global allocator")]
 
-use super::frames::{MEMORY, PageFrames};
-use super::{PhysAddr, stack};
-use crate::arch::paging;
+use super::frames::FRAMES;
+use super::{PhysAddr, reclaim};
+use crate::arch::{core_local, paging};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use toro_memory::BLOCK_BYTES;
 use toro_memory::buddy::{ORDER_MAX, order_for};
-use toro_memory::slab::{self, Pages};
+use toro_memory::slab::{self, Pages, Slabs};
+
+core_local! {
+    /// The small objects that this core allocated.
+    static SLABS: Slabs = Slabs::new();
+}
 
 struct Heap;
 
@@ -37,15 +42,23 @@ fn size_of(layout: Layout) -> Size {
     }
 }
 
+/// The machine's page frames, for slabs.
+struct PageFrames;
+
 // SAFETY: a page frame of order 0 is 4 KiB, aligned, mapped in the direct map, and nobody else's.
 unsafe impl Pages for PageFrames {
     fn page(&mut self) -> Option<NonNull<u8>> {
-        self.allocate(0).and_then(|frame| NonNull::new(pointer(frame)))
+        FRAMES.with(|frames| frames.allocate(0)).and_then(|frame| NonNull::new(pointer(frame)))
     }
 
     fn give_back(&mut self, page: NonNull<u8>) {
-        self.free(frame(page.as_ptr()), 0);
+        FRAMES.with(|frames| frames.free(frame(page.as_ptr()), 0));
     }
+}
+
+/// Gives back what this core's slabs keep for later; false when that is nothing.
+pub(super) fn trim() -> bool {
+    SLABS.with(|slabs| slabs.trim(&mut PageFrames))
 }
 
 fn pointer(frame: PhysAddr) -> *mut u8 {
@@ -58,12 +71,12 @@ fn frame(pointer: *mut u8) -> PhysAddr {
 
 #[inline]
 fn allocate(layout: Layout) -> Option<*mut u8> {
-    MEMORY.with(|memory| match size_of(layout) {
-        Size::Small(class) => memory.slabs.allocate(class, &mut memory.frames).map(NonNull::as_ptr),
-        Size::Frames(order) => memory.frames.allocate(order).map(pointer),
+    match size_of(layout) {
+        Size::Small(class) => SLABS.with(|slabs| slabs.allocate(class, &mut PageFrames)).map(NonNull::as_ptr),
+        Size::Frames(order) => FRAMES.with(|frames| frames.allocate(order)).map(pointer),
         Size::Blocks(_) if layout.align() > BLOCK_BYTES as usize => None,
-        Size::Blocks(count) => memory.frames.allocate_blocks(count).map(pointer),
-    })
+        Size::Blocks(count) => FRAMES.with(|frames| frames.allocate_blocks(count)).map(pointer),
+    }
 }
 
 // SAFETY: each kind of memory is at least as large and aligned as the layout asks (classes and orders are
@@ -71,22 +84,22 @@ fn allocate(layout: Layout) -> Option<*mut u8> {
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let allocated = allocate(layout);
-        // Memory has run out: what is kept for threads to come is needed now.
-        let allocated = allocated.or_else(|| if stack::release_kept() { allocate(layout) } else { None });
+        // Memory has run out: what is kept for later is needed now.
+        let allocated = allocated.or_else(|| if reclaim() { allocate(layout) } else { None });
         allocated.unwrap_or(core::ptr::null_mut())
     }
 
     unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {
-        MEMORY.with(|memory| match size_of(layout) {
+        match size_of(layout) {
             Size::Small(_) => {
                 if let Some(object) = NonNull::new(object) {
-                    // SAFETY: by `GlobalAlloc`'s contract it came from `alloc` with this layout, a slab.
-                    unsafe { memory.slabs.free(object, &mut memory.frames) };
+                    // SAFETY: by `GlobalAlloc`'s contract it came from `alloc` with this layout, from some core's slabs.
+                    SLABS.with(|slabs| unsafe { slabs.free(object, &mut PageFrames) });
                 }
             }
-            Size::Frames(order) => memory.frames.free(frame(object), order),
-            Size::Blocks(count) => memory.frames.free_blocks(frame(object), count),
-        });
+            Size::Frames(order) => FRAMES.with(|frames| frames.free(frame(object), order)),
+            Size::Blocks(count) => FRAMES.with(|frames| frames.free_blocks(frame(object), count)),
+        }
     }
 
     unsafe fn realloc(&self, object: *mut u8, layout: Layout, new_bytes: usize) -> *mut u8 {

@@ -5,7 +5,7 @@
 
 #![expect(unsafe_code, reason = "device registers are mapped")]
 
-use super::frames::{METADATA_BYTES, allocate_frame};
+use super::frames::{FRAMES, METADATA_BYTES};
 use super::{PAGE_BYTES, PhysAddr};
 use crate::arch::{SpinLock, cpu, paging};
 
@@ -97,11 +97,14 @@ fn map(physical: PhysAddr, bytes: usize, access: Access) -> Result<usize, MapErr
         return Err(MapError::OutOfReach);
     }
     let address = reserve(span)?;
-    for page in (0..span).step_by(PAGE_BYTES) {
-        // SAFETY: the address was just reserved; the frames are a device's or firmware's, not RAM in use.
-        unsafe { paging::map_page(address + page, PhysAddr(first + page), access, &mut || allocate_frame().ok()) }
-            .map_err(|_| MapError::OutOfMemory)?;
-    }
+    FRAMES.with(|frames| {
+        let mut pages = (0..span).step_by(PAGE_BYTES);
+        pages.try_for_each(|page| {
+            // SAFETY: the address was just reserved; the frames are a device's or firmware's, not RAM in use.
+            unsafe { frames.map(address + page, Some(PhysAddr(first + page)), access) }
+                .map_err(|_| MapError::OutOfMemory)
+        })
+    })?;
     Ok(address as usize + offset)
 }
 

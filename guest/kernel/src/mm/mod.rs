@@ -24,6 +24,14 @@ pub const PAGE_BYTES: usize = toro_memory::PAGE_BYTES as usize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PhysAddr(pub u64);
 
+/// Gives back what is kept for later, the stacks of threads to come and the empty pages of this core's slabs; false when
+/// there is nothing.
+#[cold]
+fn reclaim() -> bool {
+    let trimmed = heap::trim();
+    stack::release_kept() || trimmed
+}
+
 /// No page frame is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;

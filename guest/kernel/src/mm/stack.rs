@@ -1,12 +1,13 @@
 //! Stacks of threads, each above a page that is not mapped.
 //!
 //! A stack that is given up is kept for the next thread of the same size, mapped as it is, up to a sixteenth of RAM in
-//! all; when memory runs out, these are the first to go.
+//! all; when memory runs out, these are the first to go. One list for all cores: a stack may be made on one core and
+//! dropped on another, and what is kept here no core has to ask of another.
 
 #![expect(unsafe_code, reason = "stacks are mapped and unmapped")]
 
-use super::frames::{self, allocate_frame, free_frame};
-use super::{OutOfMemory, PAGE_BYTES, mappings};
+use super::frames::{self, FRAMES};
+use super::{OutOfMemory, PAGE_BYTES, mappings, reclaim};
 use crate::arch::{SpinLock, paging};
 
 /// Smallest stack, in bytes.
@@ -72,13 +73,14 @@ impl Stack {
             // One page more, below, stays unmapped.
             None => mappings::reserve((bytes + PAGE_BYTES) as u64).map_err(|_| OutOfMemory)? as usize + PAGE_BYTES,
         };
-        for mapped in (0..bytes).step_by(PAGE_BYTES) {
-            // Stacks of another size may be in the way of this one.
-            if map_fresh_page(bottom + mapped).is_err() && !(release_kept() && map_fresh_page(bottom + mapped).is_ok())
-            {
-                unmap(bottom, mapped, bytes);
-                return Err(OutOfMemory);
-            }
+        let mut mapped = map(bottom, 0, bytes);
+        // Stacks of another size may be in the way of this one.
+        if mapped < bytes && reclaim() {
+            mapped = map(bottom, mapped, bytes);
+        }
+        if mapped < bytes {
+            unmap(bottom, mapped, bytes);
+            return Err(OutOfMemory);
         }
         Ok(Self { bottom, bytes })
     }
@@ -99,25 +101,26 @@ impl Stack {
     }
 }
 
-fn map_fresh_page(address: usize) -> Result<(), OutOfMemory> {
-    let frame = allocate_frame()?;
-    // SAFETY: the address is of a range this module reserved and is not mapped; the frame is fresh.
-    let mapped =
-        unsafe { paging::map_page(address as u64, frame, paging::Access::ReadWrite, &mut || allocate_frame().ok()) };
-    mapped.map_err(|_| {
-        free_frame(frame);
-        OutOfMemory
+/// Maps a stack of `bytes`, of which the first `mapped` are; how many are then.
+fn map(bottom: usize, mapped: usize, bytes: usize) -> usize {
+    FRAMES.with(|frames| {
+        let mut pages = (mapped..bytes).step_by(PAGE_BYTES);
+        // SAFETY: the address is of a range this module reserved and is not mapped; the frame is fresh.
+        let mut failed = |page| unsafe { frames.map((bottom + page) as u64, None, paging::Access::ReadWrite) }.is_err();
+        pages.find(|page| failed(*page)).unwrap_or(bytes)
     })
 }
 
 /// Unmaps the first `mapped` of a stack's `bytes`, and keeps its range.
 fn unmap(bottom: usize, mapped: usize, bytes: usize) {
-    for page in (0..mapped).step_by(PAGE_BYTES) {
-        // SAFETY: the stack was given up.
-        if let Some(frame) = unsafe { paging::unmap_page((bottom + page) as u64) } {
-            free_frame(frame);
+    FRAMES.with(|frames| {
+        for page in (0..mapped).step_by(PAGE_BYTES) {
+            // SAFETY: the stack was given up.
+            if let Some(frame) = unsafe { paging::unmap_page((bottom + page) as u64) } {
+                frames.free(frame, 0);
+            }
         }
-    }
+    });
     KEPT.with(|kept| {
         // With the list full the range is forgotten: address space, of which there is plenty, not memory.
         if kept.range_count < RANGES_MAX {
