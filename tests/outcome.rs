@@ -48,6 +48,17 @@ fn the_host_can_stop_it() {
 }
 
 #[test]
+fn the_host_can_stop_it_behind_input_that_nobody_reads() {
+    let input = [b'i'; 40_000];
+    for console in [ConsoleDevice::Serial, ConsoleDevice::Virtio] {
+        let machine = guest("tcp_echo").console(console).ports(&[7]).stdin().start();
+        machine.listening(7);
+        assert!(machine.guest.send_stdin(&input), "the guest ended");
+        machine.stop().expect_kind("stopped").expect_status(130);
+    }
+}
+
+#[test]
 fn a_malformed_command_line_is_refused() {
     for line in ["ip=300.1.2.3/24", "arg=%zz", "=x", "tsc_khz=fast"] {
         guest("exit_code").command_line(line).run().expect_kind("boot").expect_status(125);

@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod metadata;
 mod signals;
+mod status_file;
 mod ui;
 
 use args::Command;

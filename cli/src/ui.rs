@@ -4,7 +4,23 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
-use toro_vmm::Error;
+use std::os::fd::AsFd;
+use std::sync::LazyLock;
+use std::time::Instant;
+use toro_vmm::{Error, Hurry};
+
+/// How long a message waits for its reader: no longer than the user waits for the tool.
+static HURRY: LazyLock<Hurry> = LazyLock::new(Hurry::new);
+
+/// The user wants an end: messages that nobody reads are given up.
+pub(crate) fn hurry() {
+    HURRY.begin();
+}
+
+/// The same, from `limit` on.
+pub(crate) fn hurry_at(limit: Instant) {
+    HURRY.begin_at(limit);
+}
 
 /// A failure.
 pub(crate) fn error(error: &Error) {
@@ -29,7 +45,7 @@ pub(crate) fn say(line: impl Display) {
 /// Text on standard error, which has its line ends.
 pub(crate) fn say_text(text: &str) {
     // There is nobody left to tell that nobody can be told.
-    let _written = std::io::stderr().write_all(text.as_bytes());
+    let _written = HURRY.write_all(std::io::stderr().as_fd(), text.as_bytes());
 }
 
 fn say_with_cure(line: impl Display, cure: Option<&str>) {

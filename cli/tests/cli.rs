@@ -259,6 +259,36 @@ fn a_qemu_that_dies_at_start_is_told_with_its_last_words() {
 }
 
 #[test]
+fn a_status_file_that_cannot_be_written_is_told_before_the_guest_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = image(folder.path());
+    let started = folder.path().join("started");
+    let qemu = fake_qemu(folder.path(), &format!("touch {}; exit 1", started.display()));
+    let run = |file: &Path| {
+        let words = ["run", "--accel", "tcg", "--status-file", file.to_str().unwrap(), app.to_str().unwrap()];
+        failure(&toro(&words).env("TORO_QEMU", &qemu).output().unwrap())
+    };
+    for file in ["missing/status", "app/status", "/", "/dev/null/status"] {
+        let file = folder.path().join(file);
+        let (status, error, _) = run(&file);
+        assert_eq!(status, 125);
+        assert!(error.starts_with(&format!("cannot write {}: ", file.display())), "{error}");
+        assert!(!started.exists(), "{error}");
+    }
+    // What can be written in place is: a device, and a file behind a link, which stays a link.
+    let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+    std::fs::write(&file, "what was there before, and is longer than what comes".repeat(10)).unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for file in [Path::new("/dev/null"), &link] {
+        let (_, error, _) = run(file);
+        assert!(started.exists() && !error.contains("cannot write"), "{error}");
+    }
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("{\n") && link.is_symlink());
+    // And nothing is left beside it.
+    assert_eq!(folder.path().read_dir().unwrap().count(), 5);
+}
+
+#[test]
 fn a_new_package_has_what_plain_cargo_needs() {
     let folder = tempfile::tempdir().unwrap();
     let app = folder.path().join("my-app");

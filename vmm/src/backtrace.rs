@@ -4,21 +4,26 @@ use crate::error::Error;
 use crate::qmp::Qmp;
 use crate::symbolize::Symbolizer;
 use serde_json::json;
+use std::ops::Range;
 
 const FRAMES_MAX: usize = 64;
 /// Nothing that is farther from the base belongs to the image.
 const IMAGE_BYTES_MAX: u64 = 1 << 30;
+/// The image runs in the upper half; only firmware, and the image's own first instructions, run below.
+const LOW_BYTES: u64 = 1 << 32;
 
 /// Stops the machine, walks each processor's stack, and lets the machine run on.
 pub(crate) fn collect(qmp: &Qmp, base: Option<u64>, symbolizer: &Symbolizer) -> Result<String, Error> {
     let was_running = qmp.execute("query-status", json!({}))?["running"] == true;
     qmp.execute("stop", json!({}))?;
+    let loaded = symbolizer.loaded();
     let text = qmp.monitor("info registers -a").map(|registers| {
         let mut text = String::new();
         for (cpu, rip, rbp) in parse_registers(&registers) {
             text.push_str(&format!("vCPU {cpu}:\n"));
-            for (at, address) in walk(qmp, cpu, rip, rbp).into_iter().enumerate() {
-                let line = format!("  #{at} {}\n", show(address, base));
+            let frame = if is_firmware(rip, &loaded) { 0 } else { rbp };
+            for (at, address) in walk(qmp, cpu, rip, frame).into_iter().enumerate() {
+                let line = format!("  #{at} {}\n", show(address, base, &loaded));
                 text.push_str(&String::from_utf8_lossy(&symbolizer.replace(line.as_bytes())));
             }
         }
@@ -77,8 +82,17 @@ fn parse_pair(text: &str) -> Option<(u64, u64)> {
     Some((values.next()??, values.next()??))
 }
 
-fn show(address: u64, base: Option<u64>) -> String {
-    match address.checked_sub(base.unwrap_or(0)) {
+/// Whether an address is below the image's, and not where the image was loaded, which is where it begins to run.
+fn is_firmware(address: u64, loaded: &Range<u64>) -> bool {
+    address < LOW_BYTES && !loaded.contains(&address)
+}
+
+fn show(address: u64, base: Option<u64>, loaded: &Range<u64>) -> String {
+    if is_firmware(address, loaded) {
+        return format!("firmware {address:#x}");
+    }
+    let base = if address < LOW_BYTES { Some(0) } else { base };
+    match base.and_then(|base| address.checked_sub(base)) {
         Some(offset) if offset < IMAGE_BYTES_MAX => format!("image+{offset:#x}"),
         _ => format!("{address:#x}"),
     }
@@ -103,7 +117,19 @@ mod tests {
 
     #[test]
     fn addresses_are_shown_as_the_guest_shows_them() {
-        assert_eq!(show(0xffff_8000_0010_1234, Some(0xffff_8000_0000_0000)), "image+0x101234");
-        assert_eq!(show(0xffff_8000_0010_1234, None), "0xffff800000101234");
+        let loaded = 0x10_0000..0x18_0000;
+        let base = Some(0xffff_8000_0000_0000);
+        assert_eq!(show(0xffff_8000_0010_1234, base, &loaded), "image+0x101234");
+        assert_eq!(show(0xffff_8000_0010_1234, None, &loaded), "0xffff800000101234");
+    }
+
+    #[test]
+    fn before_the_kernel_says_where_it_runs_it_is_where_it_was_loaded_and_all_else_is_firmware() {
+        let loaded = 0x10_0000..0x18_0000;
+        assert_eq!(show(0x10_1234, None, &loaded), "image+0x101234");
+        for base in [None, Some(0xffff_8000_0000_0000)] {
+            assert_eq!(show(0xfff0, base, &loaded), "firmware 0xfff0");
+            assert_eq!(show(0x7fb_1234, base, &loaded), "firmware 0x7fb1234");
+        }
     }
 }

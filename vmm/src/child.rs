@@ -4,19 +4,72 @@
 //! machine behind, and a caller may still start a guest on one thread and drop it on another.
 #![expect(unsafe_code, reason = "pre_exec runs a closure between fork and exec")]
 
+use rustix::io::FdFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 /// A running child; its exit is told to the closure given to [`spawn`].
 #[derive(Debug)]
 pub(crate) struct Child {
     /// Names the process for good: a pid could be reused, this cannot.
-    pidfd: OwnedFd,
+    pidfd: Arc<OwnedFd>,
     pub(crate) pid: u32,
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Cancels the start of a guest, from another thread: a VMM that is ended answers nobody, so nobody waits for it.
+#[derive(Debug, Default)]
+pub struct Cancel(Mutex<Starting>);
+
+#[derive(Debug, Default)]
+struct Starting {
+    is_cancelled: bool,
+    child: Option<Arc<OwnedFd>>,
+}
+
+impl Cancel {
+    /// One that nobody has used yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancels a start that is under way or yet to come; nothing happens to a guest that has been started.
+    pub fn cancel(&self) {
+        let mut starting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        starting.is_cancelled = true;
+        starting.child.iter().for_each(|pidfd| kill(pidfd));
+    }
+
+    pub(crate) fn watch(&self, child: &Child) {
+        let mut starting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        starting.child = Some(child.pidfd.clone());
+        if starting.is_cancelled {
+            child.kill();
+        }
+    }
+
+    /// The start is over; whether it was cancelled.
+    pub(crate) fn release(&self) -> bool {
+        let mut starting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        starting.child = None;
+        starting.is_cancelled
+    }
+}
+
+fn kill(pidfd: &OwnedFd) {
+    match rustix::process::pidfd_send_signal(pidfd, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => debug_assert!(false, "pidfd_send_signal: {error}"),
+    }
 }
 
 /// The child's ends of its three streams.
@@ -27,42 +80,42 @@ pub(crate) struct Pipes {
 }
 
 impl Child {
-    /// Readable once the child has ended.
-    pub(crate) fn exit_event(&self) -> &OwnedFd {
-        &self.pidfd
-    }
-
     /// Ends it at once; nothing happens when it has ended already.
     pub(crate) fn kill(&self) {
-        match rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => debug_assert!(false, "pidfd_send_signal: {error}"),
-        }
+        kill(&self.pidfd);
     }
 }
 
-/// Starts `command` with pipes; `on_exit` hears how it ended.
+/// Starts `command` with pipes; `on_exit` hears how it ended. The child has the descriptor `given` under the number that it has
+/// here, where it is closed.
 pub(crate) fn spawn(
     mut command: Command,
+    given: OwnedFd,
     on_exit: impl FnOnce(io::Result<ExitStatus>) + Send + 'static,
 ) -> io::Result<(Child, Pipes)> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Its own process group: Ctrl-C on the terminal is for the tool, which asks the guest to stop in order.
     command.process_group(0);
-    // SAFETY: the closure only makes one system call and allocates nothing, as between fork and exec it must.
+    let prepare = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        Ok(rustix::io::fcntl_setfd(&given, FdFlags::empty())?)
+    };
+    // SAFETY: the closure only makes two system calls and allocates nothing, as between fork and exec it must.
     unsafe {
-        command.pre_exec(|| Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?));
+        command.pre_exec(prepare);
     }
     let (sender, receiver) = mpsc::sync_channel(1);
     std::thread::Builder::new().name("vmm".into()).spawn(move || {
-        let started = command.spawn().and_then(|mut child| {
+        let started = command.spawn();
+        drop(command); // and with it what was given: when the child ends, nobody has it
+        let started = started.and_then(|mut child| {
             let pidfd = Pid::from_raw(child.id() as i32)
                 .ok_or_else(|| io::Error::other("no pid"))
                 .and_then(|pid| Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?));
             let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
             match (pidfd, pipes) {
                 (Ok(pidfd), (Some(stdin), Some(stdout), Some(stderr))) => {
-                    let running = Child { pidfd, pid: child.id() };
+                    let running = Child { pidfd: Arc::new(pidfd), pid: child.id() };
                     Ok((child, running, Pipes { stdin, stdout, stderr }))
                 }
                 (pidfd, _) => {

@@ -1,8 +1,11 @@
 //! The guest's console: its streams to their sinks, its records to the transcript. The way back is `input`.
 
+use crate::hurry::Hurry;
+use crate::input::Input;
 use crate::symbolize::Symbolizer;
 use crate::transcript::{Shared, Transcript};
-use std::io::{Read, Write};
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 use toro_abi::console::{Demux, Stream, Token};
 use toro_abi::control::Control;
@@ -14,22 +17,13 @@ const RECORD_BYTES_MAX: usize = 64 << 10;
 const LOG_LINE_BYTES_MAX: usize = 4 << 10;
 
 /// Where a stream goes.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub enum Sink {
     /// Kept in the transcript.
     #[default]
     Keep,
-    /// Written, and flushed whenever the guest pauses.
-    Write(Box<dyn Write + Send>),
-}
-
-impl std::fmt::Debug for Sink {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Keep => "Keep",
-            Self::Write(_) => "Write",
-        })
-    }
+    /// Written at once; the guest waits for a reader who does not take it.
+    Write(OwnedFd),
 }
 
 /// Where the guest's streams go.
@@ -43,14 +37,24 @@ pub struct Sinks {
     pub log: Sink,
 }
 
+/// What the console's reader passes on to whom.
+pub(crate) struct Console<'a> {
+    pub(crate) sinks: Sinks,
+    pub(crate) symbolizer: &'a Symbolizer,
+    pub(crate) shared: &'a Shared,
+    pub(crate) input: &'a Input,
+    pub(crate) hurry: &'a Hurry,
+}
+
 /// Reads the console to its end.
-pub(crate) fn read(mut console: impl Read, token: Token, sinks: Sinks, symbolizer: &Symbolizer, shared: &Shared) {
-    let mut reader = Reader { sinks, symbolizer, shared, record: Vec::new(), log_line: Vec::new() };
+pub(crate) fn read(mut pipe: impl Read, token: Token, console: Console<'_>) {
+    let shared = console.shared;
+    let mut reader = Reader { console, record: Vec::new(), log_line: Vec::new() };
     let mut demux = Demux::new(token);
     let mut buffer = vec![0; 64 << 10];
     let mut pace = Pace::default();
     loop {
-        match console.read(&mut buffer) {
+        match pipe.read(&mut buffer) {
             Ok(0) => break,
             Ok(len) => {
                 demux.feed(&buffer[..len], |stream, bytes| reader.take(stream, bytes));
@@ -59,11 +63,9 @@ pub(crate) fn read(mut console: impl Read, token: Token, sinks: Sinks, symbolize
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(_) => break, // a pipe whose other end is gone
         }
-        reader.flush();
     }
     demux.finish(|stream, bytes| reader.take(stream, bytes));
     reader.end_log_line();
-    reader.flush();
     shared.update(|transcript| transcript.streams_ended += 1);
 }
 
@@ -93,9 +95,7 @@ impl Pace {
 }
 
 struct Reader<'a> {
-    sinks: Sinks,
-    symbolizer: &'a Symbolizer,
-    shared: &'a Shared,
+    console: Console<'a>,
     record: Vec<u8>,
     log_line: Vec<u8>,
 }
@@ -103,8 +103,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn take(&mut self, stream: Stream, bytes: &[u8]) {
         match stream {
-            Stream::Stdout => pass(&mut self.sinks.stdout, bytes, self.shared, |kept| &mut kept.stdout),
-            Stream::Stderr => pass(&mut self.sinks.stderr, bytes, self.shared, |kept| &mut kept.stderr),
+            Stream::Stdout | Stream::Stderr => self.console.pass(stream, bytes),
             Stream::Log => self.take_log(bytes),
             Stream::Control | Stream::Outcome => {
                 let room = RECORD_BYTES_MAX.saturating_sub(self.record.len());
@@ -130,18 +129,18 @@ impl Reader<'_> {
     fn end_log_line(&mut self) {
         let line = std::mem::take(&mut self.log_line);
         if !line.is_empty() {
-            let line = self.symbolizer.replace(&line);
-            pass(&mut self.sinks.log, &line, self.shared, |kept| &mut kept.log);
+            let line = self.console.symbolizer.replace(&line);
+            self.console.pass(Stream::Log, &line);
         }
     }
 
     fn take_record(&mut self, stream: Stream, line: &str) {
         self.end_log_line();
-        let after = self.shared.started.elapsed();
+        let shared = self.console.shared;
+        let after = shared.started.elapsed();
         if stream == Stream::Outcome {
-            self.flush(); // whoever learns of the outcome finds all output written
             match Outcome::parse(line) {
-                Some(outcome) => self.shared.update(|transcript| {
+                Some(outcome) => shared.update(|transcript| {
                     transcript.outcome = Some(outcome);
                     transcript.outcome_after = Some(after);
                 }),
@@ -149,7 +148,8 @@ impl Reader<'_> {
             }
         } else {
             match Control::parse(line) {
-                Some(control) => self.shared.update(|transcript| transcript.controls.push((after, control))),
+                Some(Control::Stdin { room }) => self.console.input.grant(room),
+                Some(control) => shared.update(|transcript| transcript.controls.push((after, control))),
                 None => self.complain(line),
             }
         }
@@ -157,35 +157,40 @@ impl Reader<'_> {
 
     fn complain(&mut self, line: &str) {
         let line = format!("vmm: the guest sent a record that is not understood: {}\n", line.trim_end());
-        pass(&mut self.sinks.log, line.as_bytes(), self.shared, |kept| &mut kept.log);
-    }
-
-    fn flush(&mut self) {
-        for sink in [&mut self.sinks.stdout, &mut self.sinks.stderr, &mut self.sinks.log] {
-            if let Sink::Write(out) = sink
-                && let Err(error) = out.flush()
-            {
-                note_failure(self.shared, &error);
-            }
-        }
+        self.console.pass(Stream::Log, line.as_bytes());
     }
 }
 
-fn pass(sink: &mut Sink, bytes: &[u8], shared: &Shared, kept: impl FnOnce(&mut Transcript) -> &mut Vec<u8>) {
-    match sink {
-        Sink::Keep => shared.update(|transcript| Transcript::keep(kept(transcript), bytes)),
-        Sink::Write(out) => {
-            if let Err(error) = out.write_all(bytes) {
-                note_failure(shared, &error);
+impl Console<'_> {
+    /// To the sink of one of the three streams that are no records.
+    fn pass(&self, stream: Stream, bytes: &[u8]) {
+        let (sink, name) = match stream {
+            Stream::Stdout => (&self.sinks.stdout, "standard output"),
+            Stream::Stderr => (&self.sinks.stderr, "standard error"),
+            _ => (&self.sinks.log, "log"),
+        };
+        match sink {
+            Sink::Keep => self.shared.update(|transcript| {
+                let kept = match stream {
+                    Stream::Stdout => &mut transcript.stdout,
+                    Stream::Stderr => &mut transcript.stderr,
+                    _ => &mut transcript.log,
+                };
+                Transcript::keep(kept, bytes);
+            }),
+            Sink::Write(fd) => {
+                if let Err(error) = self.hurry.write_all(fd.as_fd(), bytes) {
+                    self.shared.update(|transcript| match error.kind() {
+                        std::io::ErrorKind::TimedOut => transcript.is_cut = true,
+                        _ => {
+                            let why = || format!("cannot write the guest's {name}: {error}");
+                            transcript.sink_failure.get_or_insert_with(why);
+                        }
+                    });
+                }
             }
         }
     }
-}
-
-fn note_failure(shared: &Shared, error: &std::io::Error) {
-    shared.update(|transcript| {
-        transcript.sink_failure.get_or_insert_with(|| format!("cannot write the guest's output: {error}"));
-    });
 }
 
 #[cfg(test)]
@@ -204,7 +209,10 @@ mod tests {
             bytes.extend_from_slice(text.as_bytes());
         }
         let shared = Shared::new();
-        read(bytes.as_slice(), token(), Sinks::default(), &Symbolizer::none(), &shared);
+        let (symbolizer, input, hurry) = (Symbolizer::none(), Input::default(), Hurry::new());
+        let sinks = Sinks::default();
+        let console = Console { sinks, symbolizer: &symbolizer, shared: &shared, input: &input, hurry: &hurry };
+        read(bytes.as_slice(), token(), console);
         std::mem::take(&mut shared.lock())
     }
 

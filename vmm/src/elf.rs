@@ -57,6 +57,19 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     Err("it is no Toro image (it has no PVH entry)".into())
 }
 
+/// Physical addresses that the segments are loaded to.
+pub(crate) fn loaded(bytes: &[u8]) -> Option<std::ops::Range<u64>> {
+    let header = Header::parse(bytes).ok()?;
+    let endian = header.endian().ok()?;
+    let segments = header.program_headers(endian, bytes).ok()?;
+    let loads = segments.iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD);
+    let ranges = loads.map(|segment| {
+        let start = segment.p_paddr(endian);
+        start..start.saturating_add(segment.p_memsz(endian))
+    });
+    ranges.reduce(|all, one| all.start.min(one.start)..all.end.max(one.end))
+}
+
 /// The image without symbols and debug information: what the segments hold, and a header that promises nothing else.
 pub fn strip(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let text = |error: object::read::Error| format!("its ELF is damaged: {error}");

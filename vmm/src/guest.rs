@@ -1,54 +1,47 @@
-//! A running guest: started, waited for, talked to, ended.
+//! A running guest: waited for, talked to, ended.
 
 use crate::backtrace;
 use crate::cache;
-use crate::check;
-use crate::child::{self, Child};
-use crate::console;
+use crate::child::Child;
 use crate::error::Error;
+use crate::hurry::Hurry;
 use crate::input::Input;
-use crate::machine::{Accelerator, Machine};
+use crate::machine::Accelerator;
 use crate::outcome::{Ending, Exit};
 use crate::ports::Port;
-use crate::probe;
 use crate::qemu;
 use crate::qmp::Qmp;
 use crate::symbolize::Symbolizer;
 use crate::transcript::{Shared, Transcript};
-use crate::workspace::{self, PrivateFolder};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::io::Read;
 use std::net::SocketAddrV4;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use toro_abi::console::Token;
 use toro_abi::control::{Control, Protocol};
 
-/// QEMU connects in some 20 ms; this is for a host that is overloaded.
-const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long a machine may take to go off after its guest has said how it ended.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(5);
-/// How long the last words of a VMM that has ended may take to arrive.
-const ENDING_LIMIT: Duration = Duration::from_secs(10);
+/// How long the last words of a VMM that was ended may take: more than readers have left when there is hurry.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
 /// How long the kernel may take to end a killed process; more is a process stuck in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(20);
 
 /// A running guest. Dropping it ends it.
 #[derive(Debug)]
 pub struct Guest {
-    child: Child,
-    shared: Arc<Shared>,
-    input: Arc<Input>,
-    qmp: Qmp,
-    ports: Vec<Port>,
-    accelerator: Accelerator,
-    symbolizer: Arc<Symbolizer>,
-    killed: AtomicBool,
-    _folder: PrivateFolder,
+    pub(crate) child: Child,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) input: Arc<Input>,
+    /// Of the readers of its output.
+    pub(crate) hurry: Arc<Hurry>,
+    pub(crate) qmp: Qmp,
+    pub(crate) ports: Vec<Port>,
+    pub(crate) accelerator: Accelerator,
+    pub(crate) symbolizer: Arc<Symbolizer>,
+    /// The caller ended it.
+    pub(crate) killed: AtomicBool,
 }
 
 /// Why a condition was not met.
@@ -58,136 +51,6 @@ pub enum Unmet {
     TimedOut,
     /// The guest ended before.
     Ended,
-}
-
-/// Starts `machine`.
-pub(crate) fn start(mut machine: Machine) -> Result<Guest, Error> {
-    let program = qemu::program(machine.vmm_program.as_deref());
-    let accelerator = match machine.accelerator {
-        Accelerator::Auto => probe::choose(&program)?.accelerator,
-        decided => decided,
-    };
-    let token = Token::from_random(workspace::random()?);
-    let command_line = machine.command_line(token);
-    check::check(&machine, &command_line)?;
-    let folder = PrivateFolder::new()?;
-    let control = folder.path().join("control");
-    let listener = UnixListener::bind(&control)
-        .map_err(|error| Error::new(format!("cannot open socket {}: {error}", control.display())))?;
-
-    let arguments = qemu::arguments(&machine, accelerator, &command_line, Some(&control));
-    let shared = Arc::new(Shared::new());
-    let exited = shared.clone();
-    let (child, pipes) = child::spawn(qemu::command(&program, &arguments), move |status| {
-        exited.update(|transcript| transcript.vmm_exit = Some(status.unwrap_or_default()));
-    })
-    .map_err(|error| qemu::cannot_start(&program, &error))?;
-
-    let symbolizer = Arc::new(Symbolizer::new(&machine.image.symbols));
-    let input = Arc::new(Input::default());
-    let sinks = std::mem::take(&mut machine.sinks);
-    run("console", {
-        let (shared, symbolizer) = (shared.clone(), symbolizer.clone());
-        move || console::read(pipes.stdout, token, sinks, &symbolizer, &shared)
-    })?;
-    run("vmm-messages", {
-        let shared = shared.clone();
-        move || read_messages(pipes.stderr, &shared)
-    })?;
-    run("stdin", {
-        let (shared, input) = (shared.clone(), input.clone());
-        move || input.run(pipes.stdin, &shared)
-    })?;
-
-    let qmp = connect(&listener, &child, &shared).and_then(|qmp| {
-        // It answers when its machine is complete.
-        match qmp.execute("query-status", serde_json::json!({})) {
-            Ok(_) => Ok(qmp),
-            Err(_) if has_run(&shared) => Ok(qmp),
-            Err(error) => Err(error),
-        }
-    });
-    let qmp = match qmp {
-        Ok(qmp) => qmp,
-        Err(error) => {
-            // It may have ended by itself a moment ago, with a better reason than ours.
-            let ended = shared.wait(Some(Instant::now() + ENDING_LIMIT), |said| said.has_ended().then_some(()));
-            child.kill();
-            input.close();
-            let Some(()) = ended else { return Err(error) };
-            let said = shared.lock();
-            let status = said.vmm_exit.map(|status| status.to_string()).unwrap_or_default();
-            return Err(qemu::explain_death(&program, &machine, &status, &said.vmm_messages));
-        }
-    };
-    let mut guest = Guest {
-        child,
-        shared,
-        input,
-        qmp,
-        ports: machine.ports,
-        accelerator,
-        symbolizer,
-        killed: AtomicBool::new(false),
-        _folder: folder,
-    };
-    if let Some(version) = guest.qmp.version {
-        qemu::check_version(&program, version)?;
-    }
-    guest.learn_free_ports()?;
-    if machine.gdb_port.is_none() {
-        guest.begin()?;
-    }
-    Ok(guest)
-}
-
-/// Whether a VMM that does not answer has ended because its guest was quick, and not because it failed to start.
-fn has_run(shared: &Shared) -> bool {
-    if shared.lock().is_over() {
-        return true;
-    }
-    let deadline = Instant::now() + ENDING_LIMIT;
-    let exit = shared.wait(Some(deadline), |said| said.vmm_exit.filter(|_| said.has_ended()));
-    let said = shared.lock();
-    exit.is_some_and(|exit| exit.success()) || said.image_base().is_some() || said.outcome.is_some()
-}
-
-fn run(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-    let started = std::thread::Builder::new().name(name.into()).spawn(work);
-    started.map(drop).map_err(|error| Error::new(format!("cannot start a thread: {error}")))
-}
-
-/// Waits for QEMU to connect, or to end.
-fn connect(listener: &UnixListener, child: &Child, shared: &Arc<Shared>) -> Result<Qmp, Error> {
-    let failed = |why: &dyn std::fmt::Display| Error::new(format!("cannot talk to QEMU: {why}"));
-    let mut events = [PollFd::new(listener, PollFlags::IN), PollFd::new(child.exit_event(), PollFlags::IN)];
-    let limit = Timespec { tv_sec: START_LIMIT.as_secs() as i64, tv_nsec: 0 };
-    let ready = loop {
-        match poll(&mut events, Some(&limit)) {
-            Err(rustix::io::Errno::INTR) => continue,
-            result => break result.map_err(|error| failed(&error))?,
-        }
-    };
-    if ready == 0 || !events[0].revents().contains(PollFlags::IN) {
-        return Err(failed(&"it did not connect"));
-    }
-    let (stream, _) = listener.accept().map_err(|error| failed(&error))?;
-    stream.set_read_timeout(Some(START_LIMIT)).map_err(|error| failed(&error))?;
-    Qmp::connect(stream, shared.clone()).map_err(|error| failed(&error))
-}
-
-fn read_messages(mut stderr: impl Read, shared: &Shared) {
-    let mut buffer = [0; 4096];
-    while let Ok(len @ 1..) = stderr.read(&mut buffer) {
-        let text = String::from_utf8_lossy(&buffer[..len]);
-        shared.update(|transcript| {
-            // A limit, so that a VMM that complains without end fills nothing.
-            if transcript.vmm_messages.len() < 1 << 20 {
-                transcript.vmm_messages.push_str(&text);
-            }
-        });
-    }
-    shared.update(|transcript| transcript.streams_ended += 1);
 }
 
 impl Guest {
@@ -291,23 +154,41 @@ impl Guest {
         backtrace::collect(&self.qmp, base, &self.symbolizer)
     }
 
-    /// Ends the machine at once.
+    /// Ends the machine at once. Readers of its output have a second left.
     pub fn kill(&self) {
         if !self.transcript(|said| said.vmm_exit.is_some()) {
             self.killed.store(true, Ordering::Relaxed);
             self.child.kill();
         }
+        self.hurry.begin();
+    }
+
+    /// Ends a guest that does not end by itself; its exit says where it was.
+    pub fn end(&self) -> Exit {
+        // A machine that goes off answers no more, and there is nothing to find out.
+        let backtrace = match self.transcript(|said| said.is_over() || said.vmm_exit.is_some()) {
+            true => String::new(),
+            false => self.backtrace().unwrap_or_else(|error| format!("no backtrace: {error}\n")),
+        };
+        self.kill();
+        let exit = self.finish();
+        // It may have ended by itself meanwhile.
+        let backtrace = if exit.ending == Ending::Killed { backtrace } else { String::new() };
+        Exit { backtrace, ..exit }
+    }
+
+    /// The same for one that did not end in time.
+    pub fn end_late(&self) -> Exit {
+        let exit = self.end();
+        let ending = if exit.ending == Ending::Killed { Ending::TimedOut } else { exit.ending };
+        Exit { ending, ..exit }
     }
 
     /// Waits for the guest to end. One that does not end in time is ended, and its exit holds a backtrace.
     pub fn wait(&self, limit: Duration) -> Exit {
         match self.wait_until(Some(limit), |said| said.outcome.is_some().then_some(())) {
             Ok(()) | Err(Unmet::Ended) => self.finish(),
-            Err(Unmet::TimedOut) => {
-                let backtrace = self.backtrace().unwrap_or_else(|error| format!("no backtrace: {error}\n"));
-                self.kill();
-                Exit { ending: Ending::TimedOut, backtrace, ..self.finish() }
-            }
+            Err(Unmet::TimedOut) => self.end_late(),
         }
     }
 
@@ -317,13 +198,32 @@ impl Guest {
         self.wait(limit)
     }
 
-    /// The end of a guest that has said its outcome, has ended or was killed: waits for the machine to go off.
+    /// The end of a guest that has said its outcome, has ended or was killed: waits for the machine to go off, and for
+    /// the readers of its output.
     pub fn finish(&self) -> Exit {
-        if self.wait_until::<()>(Some(POWER_OFF_LIMIT), |_| None) == Err(Unmet::TimedOut) {
+        self.finish_unless(|| false)
+    }
+
+    /// The same, until the caller `gives_up`, who is asked again whenever [`Guest::wake`] was called: readers then have a
+    /// second left.
+    pub fn finish_unless(&self, mut gives_up: impl FnMut() -> bool) -> Exit {
+        let limit = Some(Instant::now() + POWER_OFF_LIMIT);
+        let is_gone = self.shared.wait(limit, |said| match said.vmm_exit {
+            Some(_) => Some(true),
+            None => (said.has_ended() || gives_up()).then_some(false),
+        });
+        if is_gone != Some(true) {
             self.child.kill();
             // Whatever it is stuck in, there is an outcome to report.
-            let _ended = self.wait_until::<()>(Some(KILL_LIMIT), |_| None);
+            self.shared.wait(Some(Instant::now() + KILL_LIMIT), |said| said.vmm_exit);
         }
+        // All that was said is now on its way to its readers, who may be slow.
+        let all_read = |said: &mut Transcript| said.all_read().then_some(());
+        if !self.hurry.has_begun() {
+            self.shared.wait(None, |said| all_read(said).or_else(|| gives_up().then_some(())));
+        }
+        self.hurry.begin();
+        self.shared.wait(Some(Instant::now() + LAST_WORDS_LIMIT), all_read);
         self.input.close();
         let mut said = self.shared.lock();
         Exit {
@@ -334,38 +234,6 @@ impl Guest {
             vmm_messages: said.vmm_messages.clone(),
             backtrace: String::new(),
         }
-    }
-
-    /// Lets the machine run, which has waited since it was made.
-    fn begin(&self) -> Result<(), Error> {
-        match self.qmp.execute("cont", serde_json::json!({})) {
-            Ok(_) => Ok(()),
-            // It was so quick that QEMU ended with its answer still on the way.
-            Err(_) if has_run(&self.shared) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Asks QEMU which free ports it took.
-    fn learn_free_ports(&mut self) -> Result<(), Error> {
-        if self.ports.iter().all(|port| port.host.port() != 0) {
-            return Ok(());
-        }
-        let text = match self.qmp.monitor("info usernet") {
-            Err(_) if has_run(&self.shared) => return Ok(()), // nobody can connect any more
-            text => text?,
-        };
-        let mut forwards = parse_forwards(&text);
-        for port in self.ports.iter_mut().filter(|port| port.host.port() == 0) {
-            let at =
-                forwards.iter().position(|(protocol, _, guest)| (*protocol, *guest) == (port.protocol, port.guest));
-            let Some(at) = at else {
-                return Err(Error::new(format!("cannot publish {port}: QEMU did not say which port it took"))
-                    .help(format!("name a port: -p 8080:{}", port.guest)));
-            };
-            port.host.set_port(forwards.remove(at).1);
-        }
-        Ok(())
     }
 }
 
@@ -388,16 +256,19 @@ fn ending(said: &Transcript, killed: bool) -> Ending {
     if let Some(outcome) = &said.outcome {
         return Ending::Said(outcome.clone());
     }
+    if let Some(version) = said.foreign_version() {
+        return Ending::Foreign { version };
+    }
+    if said.is_stuck() {
+        let line = said.vmm_messages.lines().find(|line| line.contains("KVM internal error"));
+        return Ending::VmmFailed { reason: line.unwrap_or_default().into() };
+    }
     match said.vmm_exit {
         _ if killed => Ending::Killed,
         // A machine that went off ran; QEMU 7.2 may hang while it ends, and was helped.
         Some(status) if !status.success() && said.shutdown_reason.is_none() => {
             let last = said.vmm_messages.lines().rfind(|line| !line.trim().is_empty());
             Ending::VmmFailed { reason: last.map_or(status.to_string(), |last| format!("{last} ({status})")) }
-        }
-        None if said.is_stuck() => {
-            let line = said.vmm_messages.lines().find(|line| line.contains("KVM internal error"));
-            Ending::VmmFailed { reason: line.unwrap_or_default().into() }
         }
         _ => {
             let reason = match said.shutdown_reason.as_deref() {
@@ -413,37 +284,10 @@ fn ending(said: &Transcript, killed: bool) -> Ending {
     }
 }
 
-/// Protocol, host port and guest port of each forward that `info usernet` lists.
-fn parse_forwards(text: &str) -> Vec<(Protocol, u16, u16)> {
-    let parse = |line: &str| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let protocol = match *words.first()? {
-            "TCP[HOST_FORWARD]" => Protocol::Tcp,
-            "UDP[HOST_FORWARD]" => Protocol::Udp,
-            _ => return None,
-        };
-        Some((protocol, words.get(3)?.parse().ok()?, words.get(5)?.parse().ok()?))
-    };
-    text.lines().filter_map(parse).collect()
-}
-
 /// Whether this host has what it takes to start guests, for tests that skip where it has not.
 pub fn can_start(program: Option<&Path>) -> Result<(u64, u64), Error> {
     let program = qemu::program(program);
     let version = qemu::version(&program)?;
     qemu::check_version(&program, version)?;
     Ok(version)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn forwards_are_read_from_the_monitor() {
-        let text = "Hub -1 (net0):\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\n  \
-                    TCP[HOST_FORWARD]  13       127.0.0.1 37423       10.0.2.15    80     0     0\n  \
-                    UDP[HOST_FORWARD]  14               * 53000       10.0.2.15    53     0     0\n";
-        assert_eq!(parse_forwards(text), [(Protocol::Tcp, 37423, 80), (Protocol::Udp, 53000, 53)]);
-    }
 }

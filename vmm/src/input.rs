@@ -1,6 +1,7 @@
-//! Standard input on its way to the guest, and the request to stop, which overtakes what is still on this side.
+//! Standard input on its way to the guest, and the request to stop, which overtakes it.
 //!
-//! What was handed to the VMM already is ahead of it: a guest that does not read its input hears of the request late.
+//! The guest says how much it has room for, and no more is sent: so nothing lies between here and the guest that a request
+//! to stop would have to wait behind.
 
 use crate::transcript::Shared;
 use std::collections::VecDeque;
@@ -10,8 +11,6 @@ use toro_abi::stdin;
 
 /// What waits for the guest before its sender does.
 const WAITING_BYTES_MAX: usize = 64 << 10;
-/// What is sent at once: little, so that on this side a request to stop never waits behind much.
-const SENT_BYTES_MAX: usize = 512;
 
 /// Standard input on its way to the guest; a request to stop overtakes what waits.
 #[derive(Debug, Default)]
@@ -23,6 +22,8 @@ pub(crate) struct Input {
 #[derive(Debug, Default)]
 struct Queue {
     bytes: VecDeque<u8>,
+    /// How many of them the guest has room for.
+    room: u64,
     end: bool,
     stop: bool,
     closed: bool,
@@ -46,6 +47,13 @@ impl Input {
         !queue.closed
     }
 
+    /// The guest has room for `room` bytes more.
+    pub(crate) fn grant(&self, room: u64) {
+        let mut queue = self.lock();
+        queue.room = queue.room.saturating_add(room);
+        self.changed.notify_all();
+    }
+
     /// Announces the end, behind what is queued.
     pub(crate) fn end(&self) {
         self.lock().end = true;
@@ -67,9 +75,9 @@ impl Input {
     /// Sends what is queued until the guest ends. Begins when the kernel has said that it runs: before, a UART that is
     /// being set up loses bytes.
     pub(crate) fn run(self: Arc<Self>, mut console: impl Write, shared: &Shared) {
-        let boots = shared.wait(None, |transcript| match transcript.image_base() {
-            Some(_) => Some(true),
-            None => transcript.vmm_exit.is_some().then_some(false),
+        let boots = shared.wait(None, |said| match said.image_base() {
+            Some(_) => Some(said.foreign_version().is_none()),
+            None => said.vmm_exit.is_some().then_some(false),
         });
         let mut wire = Vec::new();
         while boots == Some(true) {
@@ -95,14 +103,15 @@ impl Input {
                 wire.extend_from_slice(&stdin::STOP);
                 return true;
             }
-            if !queue.bytes.is_empty() {
-                let len = queue.bytes.len().min(SENT_BYTES_MAX);
+            let len = queue.bytes.len().min(usize::try_from(queue.room).unwrap_or(usize::MAX));
+            if len > 0 {
+                queue.room -= len as u64;
                 let bytes: Vec<u8> = queue.bytes.drain(..len).collect();
                 stdin::encode(&bytes, wire);
                 self.changed.notify_all();
                 return true;
             }
-            if std::mem::take(&mut queue.end) {
+            if queue.bytes.is_empty() && std::mem::take(&mut queue.end) {
                 wire.extend_from_slice(&stdin::END);
                 return true;
             }
@@ -121,6 +130,7 @@ mod tests {
         assert!(input.send(b"abc\x10"));
         input.end();
         input.stop();
+        input.grant(4);
         let mut wire = Vec::new();
         for _ in 0..3 {
             assert!(input.take(&mut wire));
@@ -128,5 +138,22 @@ mod tests {
         assert_eq!(wire, b"\x10Sabc\x10\x10\x10E");
         input.close();
         assert!(!input.take(&mut wire) && !input.send(b"late"));
+    }
+
+    #[test]
+    fn no_more_is_sent_than_the_guest_has_room_for() {
+        let input = Input::default();
+        assert!(input.send(b"abcdef"));
+        input.end();
+        let mut wire = Vec::new();
+        input.grant(2);
+        assert!(input.take(&mut wire));
+        // Nothing but a request to stop can go on now.
+        input.stop();
+        assert!(input.take(&mut wire));
+        input.grant(1);
+        input.grant(9);
+        assert!(input.take(&mut wire) && input.take(&mut wire));
+        assert_eq!(wire, b"ab\x10Scdef\x10E");
     }
 }

@@ -13,8 +13,8 @@
 //! # }
 //! ```
 //!
-//! In reading order: [`machine`] says what is wanted, in no VMM's words; [`qemu`] says it to QEMU; [`guest`] starts it and is
-//! the handle; [`transcript`] is all that the guest has said so far; [`outcome`] is how it ended. [`image`] builds what is booted.
+//! In reading order: [`machine`] says what is wanted, in no VMM's words; [`qemu`] says it to QEMU; [`guest`] is
+//! the handle of what runs; [`transcript`] is all that the guest has said so far; [`outcome`] is how it ended. [`image`] builds what is booted.
 
 mod addresses;
 mod backtrace;
@@ -25,6 +25,7 @@ mod console;
 pub mod elf;
 mod error;
 pub mod guest;
+mod hurry;
 pub mod image;
 mod input;
 pub mod machine;
@@ -33,14 +34,17 @@ pub mod ports;
 pub mod probe;
 pub mod qemu;
 pub mod qmp;
+mod random;
+mod start;
 pub mod symbolize;
 pub mod transcript;
 mod tsc;
-mod workspace;
 
+pub use child::Cancel;
 pub use console::{Sink, Sinks};
 pub use error::Error;
 pub use guest::{Guest, Unmet};
+pub use hurry::Hurry;
 pub use image::{Image, Package, Profile};
 pub use machine::{Accelerator, ConsoleDevice, Machine, MachineType, Network};
 pub use outcome::{Ending, Exit};

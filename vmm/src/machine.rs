@@ -1,12 +1,14 @@
 //! A virtual machine in no VMM's words: what boots, how large it is, what it is connected to.
 
 use crate::addresses::PrivateNetwork;
+use crate::child::Cancel;
 use crate::console::Sinks;
 use crate::error::Error;
-use crate::guest::{self, Guest};
+use crate::guest::Guest;
 use crate::image::Image;
 use crate::ports::Port;
 use crate::qemu;
+use crate::start;
 use crate::tsc;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -298,13 +300,21 @@ impl Machine {
 
     /// Starts it. Returns when the VMM runs, which is before the guest has said anything.
     pub fn start(self) -> Result<Guest, Error> {
-        guest::start(self)
+        self.start_unless(&Cancel::new())
     }
 
-    /// The command that would start it, for a shell; the control socket is left out and the token is an example.
+    /// The same, unless it is cancelled while it starts, which is an error.
+    pub fn start_unless(self, cancel: &Cancel) -> Result<Guest, Error> {
+        start::start(self, cancel)
+    }
+
+    /// The command that would start it, for a shell; the control connection is left out and the token is an example.
     pub fn shell_line(&self, program: &Path, accelerator: Accelerator) -> String {
         let command_line = self.command_line(Token::from_random(0));
-        qemu::shell_line(program, &qemu::arguments(self, accelerator, &command_line, None))
+        qemu::shell_line(
+            program,
+            &qemu::arguments(self, accelerator, qemu::Control::None { command_line: &command_line }),
+        )
     }
 
     /// The guest's command line.

@@ -18,6 +18,11 @@ pub enum Ending {
         /// Its last words.
         reason: String,
     },
+    /// The guest speaks another version of the guest interface.
+    Foreign {
+        /// Which.
+        version: u32,
+    },
     /// The time limit was reached; the caller's `backtrace` says where the guest was.
     TimedOut,
     /// The caller ended it.
@@ -46,7 +51,7 @@ impl Exit {
     pub fn status(&self) -> u8 {
         match &self.ending {
             Ending::Said(outcome) => outcome.kind.status(),
-            Ending::Silent { .. } | Ending::VmmFailed { .. } => status::TOOL,
+            Ending::Silent { .. } | Ending::VmmFailed { .. } | Ending::Foreign { .. } => status::TOOL,
             Ending::TimedOut => status::TIMEOUT,
             Ending::Killed => status::INTERRUPTED,
         }
@@ -66,6 +71,7 @@ impl Exit {
             Ending::Said(outcome) => outcome.kind.name(),
             Ending::Silent { .. } => "silent",
             Ending::VmmFailed { .. } => "vmm",
+            Ending::Foreign { .. } => "version",
             Ending::TimedOut => "timeout",
             Ending::Killed => "killed",
         }
@@ -102,10 +108,15 @@ impl Exit {
             }
             Ending::Silent { reason } => Error::new(format!("the guest ended without saying why: {reason}")),
             Ending::VmmFailed { reason } => Error::new(format!("the VMM failed: {reason}")),
+            Ending::Foreign { version } => Error::new(format!(
+                "the guest speaks version {version} of the guest interface, and this program version {}",
+                toro_abi::VERSION
+            )),
             Ending::TimedOut => Error::new("the guest did not end in time"),
         };
         let error = match &self.ending {
             Ending::Said(Outcome { kind: Kind::OutOfMemory, .. }) => error.help("give it more: -m 256M"),
+            Ending::Foreign { .. } => error.help("build the image and this program from the same version of Toro"),
             Ending::VmmFailed { reason } if reason.contains("KVM") => error.help("use --accel tcg (slower)"),
             _ => error,
         };
@@ -159,5 +170,8 @@ mod tests {
         assert_eq!((silent.status(), silent.kind()), (125, "silent"));
         assert!(silent.error().unwrap().message().contains("without saying why"));
         assert_eq!(exit(Ending::TimedOut).status(), 124);
+        let foreign = exit(Ending::Foreign { version: 9 });
+        assert_eq!((foreign.status(), foreign.kind()), (125, "version"));
+        assert!(foreign.error().unwrap().message().contains("version 9"));
     }
 }

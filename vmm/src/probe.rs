@@ -9,8 +9,9 @@ use crate::error::Error;
 use crate::machine::Accelerator;
 use crate::qemu;
 use crate::transcript::Shared;
-use crate::workspace::PrivateFolder;
-use std::io::Read;
+use rustix::fs::MemfdFlags;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -70,12 +71,12 @@ pub fn choose(program: &Path) -> Result<Choice, Error> {
 
 /// Boots the probe under KVM.
 fn run(program: &Path) -> Result<bool, Error> {
-    let folder = PrivateFolder::new()?;
-    let image = folder.path().join("probe.elf");
-    std::fs::write(&image, probe_image())
-        .map_err(|error| Error::new(format!("cannot write {}: {error}", image.display())))?;
+    let failed = |error: std::io::Error| Error::new(format!("cannot make the image that probes KVM: {error}"));
+    let memory = rustix::fs::memfd_create("probe", MemfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+    let mut file = std::fs::File::from(memory);
+    file.write_all(&probe_image()).map_err(failed)?;
     let exit_device = format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1");
-    let image = image.to_string_lossy();
+    let image = format!("/proc/self/fd/{}", file.as_raw_fd());
     let arguments: Vec<String> = [
         "-nodefaults",
         "-no-user-config",
@@ -99,7 +100,7 @@ fn run(program: &Path) -> Result<bool, Error> {
     .to_vec();
     let shared = Arc::new(Shared::new());
     let exited = shared.clone();
-    let (child, mut pipes) = child::spawn(qemu::command(program, &arguments), move |status| {
+    let (child, mut pipes) = child::spawn(qemu::command(program, &arguments), file.into(), move |status| {
         exited.update(|transcript| transcript.vmm_exit = status.ok());
     })
     .map_err(|error| qemu::cannot_start(program, &error))?;

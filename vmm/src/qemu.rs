@@ -4,6 +4,7 @@ use crate::addresses::PrivateNetwork;
 use crate::error::Error;
 use crate::machine::{Accelerator, ConsoleDevice, Machine, MachineType, Network};
 use std::ffi::OsString;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use toro_abi::network::Address;
@@ -19,13 +20,21 @@ pub fn program(explicit: Option<&Path>) -> PathBuf {
     explicit.map(PathBuf::from).or(named.map(PathBuf::from)).unwrap_or_else(|| "qemu-system-x86_64".into())
 }
 
-/// The arguments for `machine`, whose accelerator has been decided. `control` is the socket on which the caller listens.
-pub fn arguments(
-    machine: &Machine,
-    accelerator: Accelerator,
-    command_line: &str,
-    control: Option<&Path>,
-) -> Vec<String> {
+/// Who tells QEMU the guest's command line.
+#[derive(Clone, Copy, Debug)]
+pub enum Control<'a> {
+    /// Nobody but its own arguments.
+    None {
+        /// The guest's command line.
+        command_line: &'a str,
+    },
+    /// The other end of a socket that QEMU inherits. Every user of the host can read the arguments of a process, so a
+    /// command line that may hold secrets does not stand there.
+    Socket(RawFd),
+}
+
+/// The arguments for `machine`, whose accelerator has been decided.
+pub fn arguments(machine: &Machine, accelerator: Accelerator, control: Control<'_>) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let mut push = |words: &[&str]| all.extend(words.iter().map(|word| (*word).to_owned()));
     push(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
@@ -43,12 +52,12 @@ pub fn arguments(
     if let Some(name) = &machine.name {
         push(&["-name", &format!("guest={}", escape(name))]);
     }
-    if let Some(control) = control {
-        push(&["-chardev", &format!("socket,id=control,path={}", escape_path(control))]);
-        push(&["-mon", "chardev=control,mode=control"]);
-        // The caller says when to begin, after it has asked all it wants to know: QEMU 7.2 hangs for good when a command
-        // arrives while a guest that was quick switches its machine off.
-        push(&["-S"]);
+    if let Control::Socket(fd) = control {
+        push(&["-chardev", &format!("socket,id=control,fd={fd}")]);
+        // `--preconfig`: the machine is made when the caller has told the command line. `-S`: it runs when the caller has
+        // asked all it wants to know: QEMU 7.2 hangs for good when a command arrives while a guest that was quick switches
+        // its machine off.
+        push(&["-mon", "chardev=control,mode=control", "--preconfig", "-S"]);
     }
     push(&["-chardev", "stdio,id=console,signal=off"]);
     let bus = if machine.machine_type.has_pci() { "pci,disable-legacy=on" } else { "device" };
@@ -83,7 +92,10 @@ pub fn arguments(
     if let Some(port) = machine.gdb_port {
         push(&["-gdb", &format!("tcp:127.0.0.1:{port}"), "-S"]);
     }
-    push(&["-kernel", &machine.image.boot.to_string_lossy(), "-append", command_line]);
+    push(&["-kernel", &machine.image.boot.to_string_lossy()]);
+    if let Control::None { command_line } = control {
+        push(&["-append", command_line]);
+    }
     if let Some(module) = &machine.module {
         push(&["-initrd", &module.to_string_lossy()]);
     }
@@ -290,7 +302,7 @@ mod tests {
     }
 
     fn line(machine: &Machine) -> String {
-        shell_line(Path::new("qemu"), &arguments(machine, Accelerator::Tcg, "arg=app", None))
+        shell_line(Path::new("qemu"), &arguments(machine, Accelerator::Tcg, Control::None { command_line: "arg=app" }))
     }
 
     #[test]
@@ -351,6 +363,15 @@ mod tests {
         assert!(line.contains("tap,id=net0,ifname=tap0,script=no,downscript=no"), "{line}");
         assert!(line.contains(",mac=52:54:00:"), "{line}");
         assert!(line.contains("-name guest=a=1,,b") && line.contains("file=/tmp/x,,y.pcap"), "{line}");
+    }
+
+    #[test]
+    fn what_the_guest_is_told_is_no_argument_of_qemu() {
+        let mut machine = machine().environment("PASSWORD", "secret");
+        machine.gdb_port = Some(1234);
+        let all = arguments(&machine, Accelerator::Tcg, Control::Socket(7)).join(" ");
+        assert!(all.contains("socket,id=control,fd=7 ") && all.contains(" --preconfig -S "), "{all}");
+        assert!(!all.contains("-append") && !all.contains("secret"), "{all}");
     }
 
     #[test]

@@ -58,6 +58,12 @@ impl Symbolizer {
         Self { image: None, loader: Mutex::new(State::Unreadable) }
     }
 
+    /// Where the image lies in the machine's memory before it runs; empty when that cannot be read.
+    pub(crate) fn loaded(&self) -> std::ops::Range<u64> {
+        let bytes = self.image.as_ref().and_then(|image| std::fs::read(image).ok());
+        bytes.and_then(|bytes| crate::elf::loaded(&bytes)).unwrap_or_default()
+    }
+
     /// The functions at an offset, innermost first, for inlined ones too; `None` when nothing is known.
     pub fn names(&self, offset: u64) -> Option<Vec<String>> {
         let mut state = self.loader.lock().unwrap_or_else(PoisonError::into_inner);

@@ -26,6 +26,8 @@ pub struct Transcript {
     pub outcome_after: Option<Duration>,
     /// Why a stream could not be passed on.
     pub sink_failure: Option<String>,
+    /// The caller did not wait for readers of the output, and they did not get all of it.
+    pub is_cut: bool,
     /// The VMM's own messages.
     pub vmm_messages: String,
     /// Why the VMM says the machine went off, in its words.
@@ -56,9 +58,22 @@ impl Transcript {
         self.outcome.is_some() || self.shutdown_reason.is_some()
     }
 
-    /// Whether nothing more can come.
+    /// Whether nothing more can come, or nothing that could be understood.
     pub fn has_ended(&self) -> bool {
-        (self.vmm_exit.is_some() && self.streams_ended == 2) || self.is_stuck()
+        (self.vmm_exit.is_some() && self.all_read()) || self.is_stuck() || self.foreign_version().is_some()
+    }
+
+    /// The version of the guest interface that the guest speaks, when it is not ours.
+    pub fn foreign_version(&self) -> Option<u32> {
+        self.controls.iter().find_map(|(_, control)| match control {
+            Control::Boot { version, .. } => Some(*version).filter(|version| *version != toro_abi::VERSION),
+            _ => None,
+        })
+    }
+
+    /// Whether console and VMM messages have ended, and all of them has been passed on.
+    pub(crate) fn all_read(&self) -> bool {
+        self.streams_ended == 2
     }
 
     /// Whether the VMM has given up, but stays, with its machine standing still.

@@ -3,9 +3,12 @@
 use crate::args::RunArgs;
 use crate::commands::dry_run;
 use crate::config::{Application, Config, GDB_PORT};
-use crate::{signals, ui};
+use crate::signals::{self, Requests};
+use crate::status_file::StatusFile;
+use crate::ui;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -13,10 +16,14 @@ use toro_abi::FIXED_BASE;
 use toro_abi::control::{Control, Protocol};
 use toro_abi::network::Ipv4;
 use toro_abi::outcome::Kind;
-use toro_vmm::{Accelerator, Ending, Error, Exit, Guest, Machine, Network, Port, Sink, Sinks, Unmet, probe, qemu};
+use toro_vmm::{Accelerator, Cancel, Ending, Error, Guest, Machine, Network, Port, Sink, Sinks, Unmet, probe, qemu};
 
 /// Runs; the exit status is the tool's.
 pub(crate) fn run(args: &RunArgs) -> Result<u8, Error> {
+    let status_file = match &args.status_file {
+        Some(file) if !args.dry_run => Some(StatusFile::check(file)?),
+        _ => None,
+    };
     let application = Application::open(args.app());
     let result = application.and_then(|application| {
         let config = Config::new(args, &application)?;
@@ -32,8 +39,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Error> {
         Ok(Some(report)) => report.to_json(),
         Err(error) => json!({ "status": error.status(), "kind": "error", "message": error.message() }),
     };
-    if let Some(file) = &args.status_file {
-        write_status(file, &report)?;
+    if let Some(Err(error)) = status_file.map(|file| file.write(&report)) {
+        match &result {
+            // The first failure is what matters; this one is told beside it.
+            Err(_) => ui::error(&error),
+            Ok(Some(report)) if report.status != 0 => ui::error(&error),
+            Ok(_) => return Err(error),
+        }
     }
     result.map(|report| report.map_or(0, |report| report.status))
 }
@@ -48,6 +60,11 @@ struct Report {
 }
 
 impl Report {
+    /// Somebody wanted an end before there was one.
+    fn interrupted(requests: &Requests) -> Self {
+        Self { status: requests.status(), kind: "killed", message: String::new(), ready_ms: None, run_ms: 0.0 }
+    }
+
     fn to_json(&self) -> Value {
         json!({
             "status": self.status, "kind": self.kind, "message": self.message,
@@ -56,13 +73,19 @@ impl Report {
     }
 }
 
-fn write_status(file: &Path, report: &Value) -> Result<(), Error> {
-    let text = format!("{report:#}\n");
-    std::fs::write(file, text).map_err(|error| Error::new(format!("cannot write {}: {error}", file.display())))
-}
-
 /// Starts the machine and stays with it to its end.
 fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report, Error> {
+    let (started, cancel) = (Arc::new(OnceLock::<Weak<Guest>>::new()), Arc::new(Cancel::new()));
+    let requests = signals::listen({
+        let (started, cancel) = (started.clone(), cancel.clone());
+        move || {
+            ui::hurry();
+            cancel.cancel();
+            if let Some(guest) = started.get().and_then(Weak::upgrade) {
+                guest.wake();
+            }
+        }
+    })?;
     if machine.accelerator == Accelerator::Auto {
         let choice = probe::choose(&qemu::program(None))?;
         if let (Some(reason), true) = (&choice.reason, choice.is_news) {
@@ -70,28 +93,20 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
         }
         machine.accelerator = choice.accelerator;
     }
-    let started = Arc::new(OnceLock::<Weak<Guest>>::new());
-    let requests = signals::listen({
-        let started = started.clone();
-        move || {
-            if let Some(guest) = started.get().and_then(Weak::upgrade) {
-                guest.wake();
-            }
-        }
-    })?;
     if args.gdb {
         let symbols = machine.image.symbols.display();
         let commands = format!("-ex 'symbol-file {symbols} -o {FIXED_BASE:#x}' -ex 'target remote :{GDB_PORT}'");
         ui::note(format_args!("waiting for a debugger: gdb {commands}"), None);
     }
     machine.stdin = is_stdin_open();
-    machine.sinks = Sinks {
-        stdout: Sink::Write(Box::new(std::io::stdout())),
-        stderr: Sink::Write(Box::new(std::io::stderr())),
-        log: Sink::Write(Box::new(std::io::stderr())),
-    };
+    machine.sinks =
+        Sinks { stdout: sink(std::io::stdout())?, stderr: sink(std::io::stderr())?, log: sink(std::io::stderr())? };
     let (forwards_stdin, symbols) = (machine.stdin, machine.image.symbols.clone());
-    let guest = Arc::new(machine.start()?);
+    let guest = match machine.start_unless(&cancel) {
+        Ok(guest) => Arc::new(guest),
+        Err(_) if requests.count() > 0 => return Ok(Report::interrupted(&requests)),
+        Err(error) => return Err(error),
+    };
     if let Some(text) = guest.vmm_news() {
         ui::note(text, None);
     }
@@ -102,9 +117,13 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
     }
 
     let deadline = config.timeout.and_then(|timeout| guest.started().checked_add(timeout));
+    if let Some(deadline) = deadline {
+        ui::hurry_at(deadline);
+    }
     let mut news = News::default();
     let mut handled = 0; // signals
-    let exit = loop {
+    let mut timed_out = false;
+    let mut exit = loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let step = guest.wait_until(left, |said| {
             if said.controls.len() > news.seen {
@@ -112,36 +131,52 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
             } else if said.outcome.is_some() {
                 Some(Step::End)
             } else if requests.count() > handled {
-                Some(Step::Signal)
+                Some(Step::Signal { hears: said.image_base().is_some() })
             } else {
-                said.sink_failure.clone().map(Step::OutputLost)
+                said.sink_failure.is_some().then_some(Step::OutputLost)
             }
         });
         match step {
             Ok(Step::Said(controls)) => news.tell(&controls, &guest, &config.network, args.gdb.then_some(&*symbols)),
-            Ok(Step::Signal) if handled == 0 => {
+            Ok(Step::Signal { hears: true }) if handled == 0 => {
                 handled = 1;
                 guest.request_stop();
                 if std::io::stderr().is_terminal() {
                     ui::note("stopping; Ctrl-C again ends the guest at once", None);
                 }
             }
-            Ok(Step::Signal) => break end_now(&guest),
-            Ok(Step::OutputLost(why)) => {
+            Ok(Step::Signal { hears: true }) => break guest.end(),
+            // Before it runs a guest obeys nobody, and where it is says nothing.
+            Ok(Step::Signal { hears: false } | Step::OutputLost) => {
                 guest.kill();
-                return Err(Error::new(why));
+                break guest.finish();
             }
-            Err(Unmet::TimedOut) => {
-                ui::note(format!("time limit of {:?} reached", config.timeout.unwrap_or_default()), None);
-                break Exit { ending: Ending::TimedOut, ..end_now(&guest) };
+            Err(Unmet::TimedOut) if guest.transcript(|said| said.vmm_exit.is_none()) => {
+                timed_out = true;
+                break guest.end_late();
             }
-            Ok(Step::End) | Err(Unmet::Ended) => break guest.finish(),
+            Ok(Step::End) | Err(_) => break guest.finish_unless(|| requests.count() > handled),
         }
     };
+    // Told after the guest has gone, so that a reader who is not there keeps nobody from ending it.
+    if timed_out {
+        ui::note(format!("time limit of {:?} reached", config.timeout.unwrap_or_default()), None);
+    }
+    ui::say_text(&exit.backtrace);
+    let (failure, is_cut) = guest.transcript(|said| (said.sink_failure.clone(), said.is_cut));
+    let is_interrupted = requests.count() > 0 && (exit.ending == Ending::Killed || is_cut);
+    if is_interrupted && exit.ending != Ending::TimedOut {
+        exit.ending = Ending::Killed;
+    }
+    match failure.map(Error::new) {
+        Some(error) if is_interrupted || exit.ending == Ending::TimedOut => ui::error(&error),
+        Some(error) => return Err(error),
+        None => {}
+    }
     let run = guest.transcript(|said| said.outcome_after).unwrap_or_else(|| guest.started().elapsed());
     let is_stopped =
-        matches!(exit.ending, Ending::Killed) || exit.outcome().is_some_and(|outcome| outcome.kind == Kind::Stopped);
-    let status = if is_stopped && handled > 0 { requests.status() } else { exit.status() };
+        exit.ending == Ending::Killed || exit.outcome().is_some_and(|outcome| outcome.kind == Kind::Stopped);
+    let status = if is_stopped && requests.count() > 0 { requests.status() } else { exit.status() };
     let error = exit.error();
     if let Some(error) = &exit.error_after_report()
         && exit.ending != Ending::TimedOut
@@ -159,19 +194,18 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
 
 enum Step {
     Said(Vec<(Duration, Control)>),
-    Signal,
-    OutputLost(String),
+    /// `hears`: the kernel runs, and can obey.
+    Signal {
+        hears: bool,
+    },
+    OutputLost,
     End,
 }
 
-/// Prints where each processor is, and ends the guest.
-fn end_now(guest: &Guest) -> Exit {
-    match guest.backtrace() {
-        Ok(backtrace) => ui::say_text(&backtrace),
-        Err(error) => ui::error(&error),
-    }
-    guest.kill();
-    guest.finish()
+/// The guest's stream goes where ours goes.
+fn sink(stream: impl AsFd) -> Result<Sink, Error> {
+    let fd = stream.as_fd().try_clone_to_owned();
+    fd.map(Sink::Write).map_err(|error| Error::new(format!("cannot pass the guest's output on: {error}")))
 }
 
 fn milliseconds(duration: Duration) -> f64 {
@@ -209,6 +243,7 @@ impl News {
                     }
                 }
                 Control::Address { ip, .. } => self.address = Some(ip),
+                Control::Stdin { .. } => {}
                 Control::Boot { base, .. } => {
                     if let Some(symbols) = gdb
                         && base != FIXED_BASE
@@ -278,7 +313,11 @@ fn forward_stdin(guest: &Arc<Guest>) -> Result<(), Error> {
             match read {
                 Ok(len @ 1..) if guest.send_stdin(&buffer[..len]) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Ok(_) | Err(_) => return guest.close_stdin(),
+                Ok(_) => return guest.close_stdin(),
+                Err(error) => {
+                    ui::error(&Error::new(format!("cannot read standard input, which ends here: {error}")));
+                    return guest.close_stdin();
+                }
             }
         }
     };

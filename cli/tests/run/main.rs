@@ -4,6 +4,7 @@
 
 mod scripted_qemu;
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 use tempfile::TempDir;
@@ -23,6 +24,16 @@ fn main() -> ExitCode {
         trial!(a_panic_is_101_and_reported_once),
         trial!(a_guest_that_says_nothing_has_failed),
         trial!(a_vmm_that_fails_is_told_with_its_last_words),
+        trial!(a_request_to_stop_does_not_wait_behind_input),
+        trial!(a_time_limit_holds_though_nobody_reads),
+        trial!(a_second_ctrl_c_ends_the_guest_though_nobody_reads),
+        trial!(ctrl_c_is_heard_while_qemu_starts),
+        trial!(ctrl_c_before_the_kernel_runs_ends_the_guest),
+        trial!(ctrl_c_while_the_guest_ends_is_no_failure),
+        trial!(lost_output_is_no_success),
+        trial!(another_version_of_the_interface_is_refused),
+        trial!(input_that_cannot_be_read_is_told),
+        trial!(nothing_is_left_behind_by_a_tool_that_is_killed),
     ];
     libtest_mimic::run(&libtest_mimic::Arguments::from_args(), tests.into()).exit_code()
 }
@@ -72,6 +83,21 @@ impl Run {
 
 fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
+}
+
+/// Waits for the end; one that does not come is a failure of its own.
+fn ended(child: &mut Child) -> i32 {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let pid = rustix::process::Pid::from_child(child);
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+    let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
+    let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)).unwrap();
+    if ended == 0 {
+        child.kill().unwrap();
+    }
+    let status = child.wait().unwrap();
+    assert_eq!(ended, 1, "it did not end");
+    status.code().unwrap()
 }
 
 fn streams_arrive_byte_for_byte_and_apart() {
@@ -172,4 +198,124 @@ fn a_vmm_that_fails_is_told_with_its_last_words() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(status, 125, "{stderr}");
     assert!(stderr.contains("it broke"), "{stderr}");
+}
+
+fn a_request_to_stop_does_not_wait_behind_input() {
+    let mut run = toro_run("full", &[]);
+    let mut child = run.command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let sending = std::thread::spawn(move || {
+        // The guest takes four bytes; of the others some are in a pipe when it ends.
+        let _refused = stdin.write_all(&[b'i'; 200_000]);
+    });
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "full\n");
+    signal(&child, rustix::process::Signal::INT);
+    let mut input = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut input).unwrap();
+    assert_eq!(ended(&mut child), 130);
+    assert!(input.len() <= 4, "{} bytes for a guest with room for 4", input.len());
+    sending.join().unwrap();
+}
+
+fn a_time_limit_holds_though_nobody_reads() {
+    let mut run = toro_run("flood", &["--timeout", "1"]);
+    let mut child = run.command.spawn().unwrap();
+    assert_eq!(ended(&mut child), 124);
+    assert_eq!(run.status_file()["kind"], "timeout");
+}
+
+fn a_second_ctrl_c_ends_the_guest_though_nobody_reads() {
+    for nobody_reads_stdout in [true, false] {
+        let mut run = toro_run("flood", &[]);
+        if !nobody_reads_stdout {
+            run.command.stdout(Stdio::null());
+        }
+        let mut child = run.command.spawn().unwrap();
+        let mut start = [0; 6];
+        child.stderr.as_mut().unwrap().read_exact(&mut start).unwrap();
+        assert_eq!(&start, b"flood\n");
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None => signal(&child, rustix::process::Signal::INT),
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(status.code(), Some(130));
+        assert_eq!(run.status_file()["kind"], "killed");
+    }
+}
+
+/// Status 130 and not a word.
+fn ends_in_silence(script: &str) {
+    let mut run = toro_run(script, &[]);
+    let (status, output) = run.output();
+    assert_eq!((status, &*String::from_utf8_lossy(&output.stderr)), (130, ""));
+    assert_eq!(run.status_file()["status"], 130);
+}
+
+fn ctrl_c_is_heard_while_qemu_starts() {
+    ends_in_silence("mute");
+}
+
+fn ctrl_c_before_the_kernel_runs_ends_the_guest() {
+    ends_in_silence("firmware");
+}
+
+fn ctrl_c_while_the_guest_ends_is_no_failure() {
+    let mut run = toro_run("leaving", &[]);
+    let mut child = run.command.spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert_eq!(line, "leaving\n");
+    signal(&child, rustix::process::Signal::INT);
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!((ended(&mut child), rest.as_str()), (130, ""));
+    assert_eq!(run.status_file()["kind"], "stopped");
+}
+
+fn lost_output_is_no_success() {
+    // Sometimes the guest is quicker than the failure.
+    for _ in 0..20 {
+        let mut run = toro_run("short", &[]);
+        run.command.stdout(File::options().write(true).open("/dev/full").unwrap());
+        let (status, output) = run.output();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(status, 125, "{stderr}");
+        assert!(stderr.starts_with("error: cannot write the guest's standard output: No space left"), "{stderr}");
+    }
+}
+
+fn another_version_of_the_interface_is_refused() {
+    let mut run = toro_run("future", &[]);
+    let (status, output) = run.output();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(status, 125, "{stderr}");
+    assert!(stderr.contains("error: the guest speaks version 9 of the guest interface"), "{stderr}");
+    assert_eq!(run.status_file()["kind"], "version");
+}
+
+fn input_that_cannot_be_read_is_told() {
+    let mut run = toro_run("echo", &[]);
+    run.command.stdin(File::open(run.folder.path()).unwrap());
+    let (status, output) = run.output();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(status, 7, "{stderr}");
+    assert!(stderr.contains("error: cannot read standard input, which ends here: Is a directory"), "{stderr}");
+}
+
+fn nothing_is_left_behind_by_a_tool_that_is_killed() {
+    let mut run = toro_run("deaf", &[]);
+    let temporary = tempfile::tempdir().unwrap();
+    let mut child = run.command.env("TMPDIR", temporary.path()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(temporary.path().read_dir().unwrap().count(), 0);
+    assert!(!run.folder.path().join("status").exists());
 }

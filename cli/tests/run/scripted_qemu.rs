@@ -1,8 +1,11 @@
 //! Stands in for QEMU: speaks its control protocol, and plays the guest that `$SCRIPT` names.
+#![expect(unsafe_code, reason = "the control socket is inherited, and has nothing but a number")]
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Sender, channel};
 use toro_abi::cmdline::{self, CommandLine};
 use toro_abi::console::{Stream, Token};
 use toro_abi::stdin::{Decoder, Input};
@@ -13,21 +16,47 @@ pub(crate) fn play(script: &str) {
     if arguments.iter().any(|argument| argument == "--version") {
         return println!("QEMU emulator version 9.0.0");
     }
-    let after = |option: &str| arguments.iter().skip_while(|argument| *argument != option).nth(1);
-    let control = arguments.iter().find_map(|argument| argument.strip_prefix("socket,id=control,path=")).unwrap();
-    let token = CommandLine::new(after("-append").unwrap()).get(cmdline::TOKEN).unwrap();
-    let guest = Guest { token: Token::parse(token.encoded()).unwrap() };
-    let stream = UnixStream::connect(control).unwrap();
-    std::thread::spawn(move || obey(&stream));
-    guest.play(script);
+    if script == "mute" {
+        signal_caller();
+        wait_for_ever();
+    }
+    let control = arguments.iter().find_map(|argument| argument.strip_prefix("socket,id=control,fd=")).unwrap();
+    // SAFETY: the caller left this descriptor open for us, and nothing else in this process has it.
+    let stream = unsafe { UnixStream::from_raw_fd(control.parse().unwrap()) };
+    let (sender, command_line) = channel();
+    std::thread::spawn(move || obey(&stream, &sender));
+    let command_line = command_line.recv().unwrap();
+    if script == "firmware" {
+        signal_caller();
+        wait_for_ever();
+    }
+    let token = CommandLine::new(&command_line).get(cmdline::TOKEN).unwrap();
+    Guest { token: Token::parse(token.encoded()).unwrap() }.play(script);
 }
 
-/// Answers commands until the caller is gone.
-fn obey(mut stream: &UnixStream) {
+/// Ctrl-C, at a moment that the script chooses.
+fn signal_caller() {
+    rustix::process::kill_process(rustix::process::getppid().unwrap(), rustix::process::Signal::INT).unwrap();
+}
+
+fn wait_for_ever() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Answers commands until the caller is gone; the guest begins with its command line.
+fn obey(mut stream: &UnixStream, begin: &Sender<String>) {
+    let mut command_line = String::new();
     let greeting = json!({"QMP": {"version": {"qemu": {"major": 9, "minor": 0, "micro": 0}}}});
     writeln!(stream, "{greeting}").unwrap();
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
         let command: Value = serde_json::from_str(&line).unwrap();
+        match command["execute"].as_str() {
+            Some("qom-set") => command_line = command["arguments"]["value"].as_str().unwrap().to_owned(),
+            Some("cont") => begin.send(std::mem::take(&mut command_line)).unwrap_or_default(),
+            _ => {}
+        }
         let answer = match command["arguments"]["command-line"].as_str() {
             Some("info usernet") => json!("  TCP[HOST_FORWARD]  13  127.0.0.1 40404  10.0.2.15  80  0  0\n"),
             Some("info registers -a") => json!("\nCPU#0\nRBP=0000000000000000\nRIP=ffff800000101234 RFL=2\n"),
@@ -49,7 +78,8 @@ impl Guest {
     }
 
     fn play(&self, script: &str) {
-        self.say(Stream::Control, b"event=boot base=0xffff800000000000 version=1\n");
+        let version = if script == "future" { 9 } else { 1 };
+        self.say(Stream::Control, format!("event=boot base=0xffff800000000000 version={version}\n").as_bytes());
         match script {
             // Ends in order when asked to.
             "serve" => {
@@ -60,10 +90,39 @@ impl Guest {
             // Sends its input back, with a word on the other streams.
             "echo" => {
                 self.say(Stream::Log, b"[0.001] test: log\n");
+                self.say(Stream::Control, b"event=stdin room=1000000\n");
                 let input = self.wait_for(Input::End);
                 self.say(Stream::Stdout, &input);
                 self.say(Stream::Stderr, b"error stream");
                 self.say(Stream::Outcome, b"kind=exit status=7\n");
+            }
+            // Has room for four bytes of input and no more; says which came before it was asked to stop.
+            "full" => {
+                self.say(Stream::Control, b"event=stdin room=4\n");
+                self.say(Stream::Log, b"full\n");
+                let input = self.wait_for(Input::Stop);
+                self.say(Stream::Stdout, &input);
+                self.say(Stream::Outcome, b"kind=stopped\n");
+            }
+            // Says more than any pipe holds.
+            "flood" => {
+                self.say(Stream::Log, b"flood\n");
+                loop {
+                    self.say(Stream::Stdout, &[b'o'; 4096]);
+                    self.say(Stream::Stderr, &[b'e'; 4096]);
+                }
+            }
+            "short" => {
+                self.say(Stream::Stdout, b"short\n");
+                self.say(Stream::Outcome, b"kind=exit status=0\n");
+            }
+            // Is impatiently asked once more, when it is about to go.
+            "leaving" => {
+                self.say(Stream::Log, b"leaving\n");
+                self.wait_for(Input::Stop);
+                self.say(Stream::Outcome, b"kind=stopped\n");
+                signal_caller();
+                wait_for_ever();
             }
             "panic" => {
                 self.say(Stream::Log, b"panicked at main.rs:1: why\n");
@@ -77,9 +136,7 @@ impl Guest {
             // Says that it is there, and then neither ends nor listens.
             _ => {
                 self.say(Stream::Log, b"deaf\n");
-                loop {
-                    std::thread::park();
-                }
+                wait_for_ever();
             }
         }
     }

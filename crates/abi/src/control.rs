@@ -46,6 +46,11 @@ pub enum Control {
         /// Its default gateway, if it has one.
         gateway: Option<Ipv4>,
     },
+    /// The host may send this many bytes of standard input more.
+    Stdin {
+        /// Bytes.
+        room: u64,
+    },
 }
 
 impl Control {
@@ -68,6 +73,7 @@ impl Control {
                 ip: Ipv4::parse(field(line, "ip")?.encoded())?,
                 gateway: field(line, "gw").and_then(|gateway| Ipv4::parse(gateway.encoded())),
             }),
+            "stdin" => Some(Self::Stdin { room: number(field(line, "room")?)? }),
             _ => None,
         }
     }
@@ -84,6 +90,7 @@ impl fmt::Display for Control {
             }
             Self::Address { ip, gateway: Some(gateway) } => write!(f, "event=address ip={ip} gw={gateway}"),
             Self::Address { ip, gateway: None } => write!(f, "event=address ip={ip}"),
+            Self::Stdin { room } => write!(f, "event=stdin room={room}"),
         }
     }
 }
@@ -102,6 +109,7 @@ mod tests {
             Control::Listen { protocol: Protocol::Udp, port: 65535 },
             Control::Address { ip, gateway: Some(Ipv4([10, 0, 2, 2])) },
             Control::Address { ip, gateway: None },
+            Control::Stdin { room: 1024 },
         ] {
             assert_eq!(Control::parse(&control.to_string()), Some(control));
         }

@@ -1,12 +1,18 @@
 //! The program's input: bytes from the host, their end, and the request to stop.
+//!
+//! The host is told how much there is room for and sends no more, so that the request to stop is always read at once. One
+//! that cannot be told, on a plain console, is held up by the device instead.
 
 use super::{CONSOLE, Device, uart};
 use crate::arch::SpinLock;
 use crate::arch::interrupt::{self, Vector};
 use crate::sched::{self, Poller, WaitQueue};
+use toro_abi::control::Control;
 use toro_abi::stdin::{Decoder, Input};
 
 const BUFFER_BYTES: usize = 1024;
+/// The host is told of room when there is this much: a record costs more than a few bytes of input.
+const ROOM_TOLD_BYTES: usize = BUFFER_BYTES / 2;
 
 /// An awake core looks at the device once in so many polls: each look is an exit, and input is not the data path.
 const POLLS_PER_LOOK: u32 = 8192;
@@ -16,6 +22,8 @@ struct Buffer {
     first: usize,
     count: usize,
     ended: bool,
+    /// What the host may still send; `None` for one that cannot be told.
+    promised: Option<usize>,
     decoder: Decoder,
     /// The device's interrupt, and how often it had been taken when the device was last found empty.
     vector: Option<Vector>,
@@ -28,6 +36,7 @@ static BUFFER: SpinLock<Buffer> = SpinLock::new(Buffer {
     first: 0,
     count: 0,
     ended: false,
+    promised: None,
     decoder: Decoder::new(),
     vector: None,
     empty_at: None,
@@ -38,9 +47,10 @@ static POLLER: InputPoller = InputPoller;
 
 /// Starts to take input. Without a host that forwards it, the input has ended: nobody waits for ever.
 pub fn init(host_forwards: bool) {
-    if !host_forwards {
-        BUFFER.with(|buffer| buffer.ended = true);
-    }
+    BUFFER.with(|buffer| {
+        buffer.ended = !host_forwards;
+        buffer.promised = super::has_streams().then_some(0);
+    });
     let vector = match CONSOLE.with(|console| console.device) {
         Device::None => return,
         Device::Uart => uart::enable_input(),
@@ -48,6 +58,22 @@ pub fn init(host_forwards: bool) {
     };
     BUFFER.with(|buffer| buffer.vector = vector);
     sched::register(&POLLER);
+    tell_room();
+}
+
+/// Tells the host of room, once there is enough to speak of.
+fn tell_room() {
+    let room = BUFFER.with(|buffer| {
+        let promised = buffer.promised.as_mut().filter(|_| !buffer.ended)?;
+        let room = BUFFER_BYTES - buffer.count - *promised;
+        (room >= ROOM_TOLD_BYTES).then(|| {
+            *promised += room;
+            room
+        })
+    });
+    if let Some(room) = room {
+        super::control(&Control::Stdin { room: room as u64 });
+    }
 }
 
 /// Waits for input and moves what there is to `to`; 0 at its end.
@@ -67,6 +93,7 @@ pub fn read(to: &mut [u8]) -> usize {
             (taken > 0 || buffer.ended).then_some(taken)
         });
         if let Some(taken) = taken {
+            tell_room();
             return taken;
         }
         ARRIVED.wait(None);
@@ -76,13 +103,13 @@ pub fn read(to: &mut [u8]) -> usize {
 struct InputPoller;
 
 impl InputPoller {
-    /// Takes what has arrived while there is room; the device keeps the rest.
+    /// Takes what has arrived. While there is no room the device keeps what a host sends that was not told.
     fn take(&self) -> bool {
         let mut stop = false;
         let taken = BUFFER.with(|buffer| {
             let mut taken = false;
             let interrupts = buffer.vector.map_or(0, interrupt::count);
-            while buffer.count < BUFFER_BYTES {
+            while buffer.count < BUFFER_BYTES || buffer.promised.is_some() {
                 let byte = match CONSOLE.with(|console| console.device) {
                     Device::None => None,
                     Device::Uart => uart::read(),
@@ -94,9 +121,11 @@ impl InputPoller {
                 };
                 taken = true;
                 match buffer.decoder.push(byte) {
-                    Some(Input::Byte(byte)) if !buffer.ended => {
+                    // Beyond its room a host that was told breaks its word, and loses what it sends.
+                    Some(Input::Byte(byte)) if !buffer.ended && buffer.count < BUFFER_BYTES => {
                         buffer.bytes[(buffer.first + buffer.count) % BUFFER_BYTES] = byte;
                         buffer.count += 1;
+                        buffer.promised = buffer.promised.map(|promised| promised.saturating_sub(1));
                     }
                     Some(Input::End) => buffer.ended = true,
                     Some(Input::Stop) => stop = true,

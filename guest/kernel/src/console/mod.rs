@@ -83,6 +83,11 @@ pub fn start_streams(command_line: CommandLine<'_>, image_base: u64) {
     }
 }
 
+/// Is there a host that tells the streams apart, and reads records?
+fn has_streams() -> bool {
+    CONSOLE.with(|console| console.token.is_some())
+}
+
 /// Is there a device to write to?
 pub fn is_attached() -> bool {
     CONSOLE.with(|console| !matches!(console.device, Device::None))
@@ -157,7 +162,7 @@ pub fn kernel_line(line: fmt::Arguments<'_>) {
 
 /// Tells the host something; nothing without a host that listens.
 pub fn control(record: &Control) {
-    if CONSOLE.with(|console| console.token.is_some()) {
+    if has_streams() {
         let mut writer = Writer(Stream::Control);
         let _infallible = writeln!(writer, "{record}");
         CONSOLE.with(|console| console.stream = Stream::Log); // a record is one line
@@ -166,7 +171,7 @@ pub fn control(record: &Control) {
 
 /// Writes the outcome; the last thing a guest says.
 pub fn outcome(kind: Kind, message: fmt::Arguments<'_>) {
-    if CONSOLE.with(|console| console.token.is_some()) {
+    if has_streams() {
         let mut writer = Writer(Stream::Outcome);
         let _infallible = toro_abi::outcome::write(&mut writer, kind, message).and_then(|()| writer.write_str("\n"));
         return;

@@ -1,0 +1,66 @@
+//! `--status-file`: that it can be written is found out before the guest starts, and a reader never sees half of it.
+
+use serde_json::Value;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use toro_vmm::Error;
+
+/// Where the end of a run is written.
+pub(crate) struct StatusFile {
+    path: PathBuf,
+    /// A file beside it that takes its place; `None` where none can be made, or where it is no file but a pipe or a device.
+    aside: Option<PathBuf>,
+}
+
+impl StatusFile {
+    /// Fails when it cannot be written. What is there stays until the end.
+    pub(crate) fn check(path: &Path) -> Result<Self, Error> {
+        // What a link leads to takes the new text, not the link.
+        let path = path.canonicalize().unwrap_or_else(|_| path.into());
+        let is_special = path.metadata().is_ok_and(|metadata| !metadata.is_file());
+        let aside = (!is_special).then(|| aside(&path)).flatten();
+        let tried = match &aside {
+            Some(aside) => create(aside).and_then(|_| std::fs::remove_file(aside)),
+            None => Err(io::Error::other("it has no folder")),
+        };
+        match tried {
+            Ok(()) => Ok(Self { path, aside }),
+            // The folder may be closed to us, and the file in it open.
+            Err(error) => match OpenOptions::new().write(true).open(&path) {
+                Ok(_) => Ok(Self { path, aside: None }),
+                Err(_) if !path.exists() => Err(cannot_write(&path, &error)),
+                Err(error) => Err(cannot_write(&path, &error)),
+            },
+        }
+    }
+
+    /// Writes how the run ended.
+    pub(crate) fn write(&self, report: &Value) -> Result<(), Error> {
+        let text = format!("{report:#}\n");
+        let replace = |aside: &Path| {
+            let written = create(aside).and_then(|mut file| file.write_all(text.as_bytes()));
+            let replaced = written.and_then(|()| std::fs::rename(aside, &self.path));
+            replaced.inspect_err(|_| drop(std::fs::remove_file(aside)))
+        };
+        let done = match &self.aside {
+            Some(aside) => replace(aside).or_else(|_| std::fs::write(&self.path, &text)),
+            None => std::fs::write(&self.path, &text),
+        };
+        done.map_err(|error| cannot_write(&self.path, &error))
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Error {
+    Error::new(format!("cannot write {}: {error}", path.display())).help("--status-file FILE names a file to write to")
+}
+
+/// A name beside it that is nobody else's.
+fn aside(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_string_lossy();
+    Some(path.with_file_name(format!(".{name}.{}", std::process::id())))
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}

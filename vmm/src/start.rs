@@ -1,0 +1,215 @@
+//! The start of a guest: QEMU and the threads around it, the talk that makes its machine, and then the handle.
+
+use crate::child::{self, Cancel};
+use crate::console::{self, Console};
+use crate::error::Error;
+use crate::guest::Guest;
+use crate::hurry::Hurry;
+use crate::input::Input;
+use crate::machine::{Accelerator, Machine};
+use crate::ports::Port;
+use crate::qmp::Qmp;
+use crate::symbolize::Symbolizer;
+use crate::transcript::Shared;
+use crate::{check, probe, qemu, random};
+use serde_json::json;
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+use toro_abi::console::Token;
+use toro_abi::control::Protocol;
+
+/// QEMU greets in some 20 ms; this is for a host that is overloaded.
+const GREETING_LIMIT: Duration = Duration::from_secs(30);
+/// How long the last words of a VMM that has ended may take to arrive.
+const ENDING_LIMIT: Duration = Duration::from_secs(10);
+
+/// Starts `machine`.
+pub(crate) fn start(mut machine: Machine, cancel: &Cancel) -> Result<Guest, Error> {
+    let program = qemu::program(machine.vmm_program.as_deref());
+    let accelerator = match machine.accelerator {
+        Accelerator::Auto => probe::choose(&program)?.accelerator,
+        decided => decided,
+    };
+    let token = Token::from_random(random::number()?);
+    let command_line = machine.command_line(token);
+    check::check(&machine, &command_line)?;
+    // A pair, and no socket in a folder, which would be left behind by a tool that is killed.
+    let (ours, theirs) = UnixStream::pair().map_err(|error| cannot_talk(&error))?;
+    let arguments = qemu::arguments(&machine, accelerator, qemu::Control::Socket(theirs.as_raw_fd()));
+    let shared = Arc::new(Shared::new());
+    let exited = shared.clone();
+    let (child, pipes) = child::spawn(qemu::command(&program, &arguments), theirs.into(), move |status| {
+        exited.update(|transcript| transcript.vmm_exit = Some(status.unwrap_or_default()));
+    })
+    .map_err(|error| qemu::cannot_start(&program, &error))?;
+    cancel.watch(&child);
+
+    let symbolizer = Arc::new(Symbolizer::new(&machine.image.symbols));
+    let input = Arc::new(Input::default());
+    let hurry = Arc::new(Hurry::new());
+    run("console", {
+        let sinks = std::mem::take(&mut machine.sinks);
+        let (shared, symbolizer, input, hurry) = (shared.clone(), symbolizer.clone(), input.clone(), hurry.clone());
+        move || {
+            let console = Console { sinks, symbolizer: &symbolizer, shared: &shared, input: &input, hurry: &hurry };
+            console::read(pipes.stdout, token, console);
+        }
+    })?;
+    run("vmm-messages", {
+        let shared = shared.clone();
+        move || read_messages(pipes.stderr, &shared)
+    })?;
+    run("stdin", {
+        let (shared, input) = (shared.clone(), input.clone());
+        move || input.run(pipes.stdin, &shared)
+    })?;
+
+    let talk = connect(ours, &shared);
+    if let Ok(Qmp { version: Some(version), .. }) = &talk {
+        qemu::check_version(&program, *version)?;
+    }
+    let talk = talk.and_then(|qmp| {
+        make(&qmp, &command_line)?;
+        learn_free_ports(&qmp, &mut machine.ports)?;
+        Ok(qmp)
+    });
+    // From here on it is a guest, which can be asked to stop.
+    let is_cancelled = cancel.release();
+    let talk = talk.and_then(|qmp| {
+        if !is_cancelled && machine.gdb_port.is_none() {
+            begin(&qmp, &shared)?;
+        }
+        Ok(qmp)
+    });
+    match talk {
+        Ok(qmp) if !is_cancelled => {
+            let (ports, killed) = (machine.ports, AtomicBool::new(false));
+            Ok(Guest { child, shared, input, hurry, qmp, ports, accelerator, symbolizer, killed })
+        }
+        talk => {
+            // One that has ended by itself a moment ago has a better reason than ours.
+            let ended = (!is_cancelled).then(|| last_words(&shared)).flatten();
+            child.kill();
+            input.close();
+            Err(match (talk, ended) {
+                (_, Some((status, messages))) => qemu::explain_death(&program, &machine, &status, &messages),
+                (Err(error), None) if !is_cancelled => error,
+                _ => Error::new(format!("cannot start {}: cancelled", machine.image.name)),
+            })
+        }
+    }
+}
+
+/// What a VMM that is about to end has said: its status and its messages.
+fn last_words(shared: &Shared) -> Option<(String, String)> {
+    let deadline = Some(Instant::now() + ENDING_LIMIT);
+    shared.wait(deadline, |said| {
+        let status = said.vmm_exit.filter(|_| said.has_ended())?;
+        Some((status.to_string(), said.vmm_messages.clone()))
+    })
+}
+
+fn run(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let started = std::thread::Builder::new().name(name.into()).spawn(work);
+    started.map(drop).map_err(|error| Error::new(format!("cannot start a thread: {error}")))
+}
+
+fn cannot_talk(error: &std::io::Error) -> Error {
+    Error::new(format!("cannot talk to QEMU: {error}"))
+}
+
+/// Waits for QEMU to greet, or to end.
+fn connect(stream: UnixStream, shared: &Arc<Shared>) -> Result<Qmp, Error> {
+    stream.set_read_timeout(Some(GREETING_LIMIT)).map_err(|error| cannot_talk(&error))?;
+    Qmp::connect(stream, shared.clone()).map_err(|error| cannot_talk(&error))
+}
+
+/// Has QEMU make its machine, with this command line for the guest. It answers when all is there.
+fn make(qmp: &Qmp, command_line: &str) -> Result<(), Error> {
+    let append = json!({ "path": "/machine", "property": "append", "value": command_line });
+    qmp.execute("qom-set", append)?;
+    qmp.execute("x-exit-preconfig", json!({})).map(drop)
+}
+
+/// Lets the machine run, which has waited since it was made.
+fn begin(qmp: &Qmp, shared: &Shared) -> Result<(), Error> {
+    match qmp.execute("cont", json!({})) {
+        Ok(_) => Ok(()),
+        // It was so quick that QEMU ended with its answer still on the way.
+        Err(_) if has_run(shared) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a VMM that does not answer has ended because its guest was quick, and not because it failed to start.
+fn has_run(shared: &Shared) -> bool {
+    if shared.lock().is_over() {
+        return true;
+    }
+    let deadline = Instant::now() + ENDING_LIMIT;
+    let exit = shared.wait(Some(deadline), |said| said.vmm_exit.filter(|_| said.has_ended()));
+    let said = shared.lock();
+    exit.is_some_and(|exit| exit.success()) || said.image_base().is_some() || said.outcome.is_some()
+}
+
+/// Asks QEMU which free ports it took.
+fn learn_free_ports(qmp: &Qmp, ports: &mut [Port]) -> Result<(), Error> {
+    if ports.iter().all(|port| port.host.port() != 0) {
+        return Ok(());
+    }
+    let mut forwards = parse_forwards(&qmp.monitor("info usernet")?);
+    for port in ports.iter_mut().filter(|port| port.host.port() == 0) {
+        let at = forwards.iter().position(|(protocol, _, guest)| (*protocol, *guest) == (port.protocol, port.guest));
+        let Some(at) = at else {
+            return Err(Error::new(format!("cannot publish {port}: QEMU did not say which port it took"))
+                .help(format!("name a port: -p 8080:{}", port.guest)));
+        };
+        port.host.set_port(forwards.remove(at).1);
+    }
+    Ok(())
+}
+
+/// Protocol, host port and guest port of each forward that `info usernet` lists.
+fn parse_forwards(text: &str) -> Vec<(Protocol, u16, u16)> {
+    let parse = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let protocol = match *words.first()? {
+            "TCP[HOST_FORWARD]" => Protocol::Tcp,
+            "UDP[HOST_FORWARD]" => Protocol::Udp,
+            _ => return None,
+        };
+        Some((protocol, words.get(3)?.parse().ok()?, words.get(5)?.parse().ok()?))
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+fn read_messages(mut stderr: impl Read, shared: &Shared) {
+    let mut buffer = [0; 4096];
+    while let Ok(len @ 1..) = stderr.read(&mut buffer) {
+        let text = String::from_utf8_lossy(&buffer[..len]);
+        shared.update(|transcript| {
+            // A limit, so that a VMM that complains without end fills nothing.
+            if transcript.vmm_messages.len() < 1 << 20 {
+                transcript.vmm_messages.push_str(&text);
+            }
+        });
+    }
+    shared.update(|transcript| transcript.streams_ended += 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwards_are_read_from_the_monitor() {
+        let text = "Hub -1 (net0):\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\n  \
+                    TCP[HOST_FORWARD]  13       127.0.0.1 37423       10.0.2.15    80     0     0\n  \
+                    UDP[HOST_FORWARD]  14               * 53000       10.0.2.15    53     0     0\n";
+        assert_eq!(parse_forwards(text), [(Protocol::Tcp, 37423, 80), (Protocol::Udp, 53000, 53)]);
+    }
+}
