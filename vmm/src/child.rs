@@ -10,7 +10,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
 /// A running child; its exit is told to the closure given to [`spawn`].
 #[derive(Debug)]
@@ -27,8 +28,11 @@ impl Drop for Child {
 }
 
 /// Cancels the start of a guest, from another thread: a VMM that is ended answers nobody, so nobody waits for it.
-#[derive(Debug, Default)]
-pub struct Cancel(Mutex<Starting>);
+#[derive(Clone, Debug, Default)]
+pub struct Cancel {
+    starting: Arc<(Mutex<Starting>, Condvar)>,
+    limit: Option<Duration>,
+}
 
 #[derive(Debug, Default)]
 struct Starting {
@@ -42,25 +46,52 @@ impl Cancel {
         Self::default()
     }
 
+    /// One that cancels a start by itself when it takes longer.
+    pub fn after(limit: Duration) -> Self {
+        Self { limit: Some(limit), ..Self::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Starting> {
+        self.starting.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Cancels a start that is under way or yet to come; nothing happens to a guest that has been started.
     pub fn cancel(&self) {
-        let mut starting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut starting = self.lock();
         starting.is_cancelled = true;
         starting.child.iter().for_each(|pidfd| kill(pidfd));
     }
 
-    pub(crate) fn watch(&self, child: &Child) {
-        let mut starting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether somebody, or the time limit, has cancelled it.
+    pub fn is_cancelled(&self) -> bool {
+        self.lock().is_cancelled
+    }
+
+    pub(crate) fn watch(&self, child: &Child) -> io::Result<()> {
+        let mut starting = self.lock();
         starting.child = Some(child.pidfd.clone());
         if starting.is_cancelled {
             child.kill();
         }
+        let Some(limit) = self.limit else { return Ok(()) };
+        let cancel = self.clone();
+        let wait = move || {
+            let is_under_way = |starting: &mut Starting| starting.child.is_some();
+            let waited = cancel.starting.1.wait_timeout_while(cancel.lock(), limit, is_under_way);
+            let (starting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if starting.child.is_some() {
+                drop(starting);
+                cancel.cancel();
+            }
+        };
+        std::thread::Builder::new().name("start-limit".into()).spawn(wait).map(drop)
     }
 
     /// The start is over; whether it was cancelled.
     pub(crate) fn release(&self) -> bool {
-        let mut starting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut starting = self.lock();
         starting.child = None;
+        self.starting.1.notify_all();
         starting.is_cancelled
     }
 }

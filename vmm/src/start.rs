@@ -46,7 +46,7 @@ pub(crate) fn start(mut machine: Machine, cancel: &Cancel) -> Result<Guest, Erro
         exited.update(|transcript| transcript.vmm_exit = Some(status.unwrap_or_default()));
     })
     .map_err(|error| qemu::cannot_start(&program, &error))?;
-    cancel.watch(&child);
+    cancel.watch(&child).map_err(|error| no_thread(&error))?;
 
     let symbolizer = Arc::new(Symbolizer::new(&machine.image.symbols));
     let input = Arc::new(Input::default());
@@ -115,7 +115,11 @@ fn last_words(shared: &Shared) -> Option<(String, String)> {
 
 fn run(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let started = std::thread::Builder::new().name(name.into()).spawn(work);
-    started.map(drop).map_err(|error| Error::new(format!("cannot start a thread: {error}")))
+    started.map(drop).map_err(|error| no_thread(&error))
+}
+
+fn no_thread(error: &std::io::Error) -> Error {
+    Error::new(format!("cannot start a thread: {error}"))
 }
 
 fn cannot_talk(error: &std::io::Error) -> Error {

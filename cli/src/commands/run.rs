@@ -3,7 +3,7 @@
 use crate::args::RunArgs;
 use crate::commands::dry_run;
 use crate::config::{Application, Config, GDB_PORT};
-use crate::signals::{self, Requests};
+use crate::signals;
 use crate::status_file::StatusFile;
 use crate::ui;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use toro_abi::FIXED_BASE;
 use toro_abi::control::{Control, Protocol};
 use toro_abi::network::Ipv4;
-use toro_abi::outcome::Kind;
+use toro_abi::outcome::{Kind, status};
 use toro_vmm::{Accelerator, Cancel, Ending, Error, Guest, Machine, Network, Port, Sink, Sinks, Unmet, probe, qemu};
 
 /// Runs; the exit status is the tool's.
@@ -60,9 +60,9 @@ struct Report {
 }
 
 impl Report {
-    /// Somebody wanted an end before there was one.
-    fn interrupted(requests: &Requests) -> Self {
-        Self { status: requests.status(), kind: "killed", message: String::new(), ready_ms: None, run_ms: 0.0 }
+    /// It was ended before it could begin.
+    fn unfinished(status: u8, kind: &'static str) -> Self {
+        Self { status, kind, message: String::new(), ready_ms: None, run_ms: 0.0 }
     }
 
     fn to_json(&self) -> Value {
@@ -75,7 +75,8 @@ impl Report {
 
 /// Starts the machine and stays with it to its end.
 fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report, Error> {
-    let (started, cancel) = (Arc::new(OnceLock::<Weak<Guest>>::new()), Arc::new(Cancel::new()));
+    let started = Arc::new(OnceLock::<Weak<Guest>>::new());
+    let cancel = config.timeout.map_or_else(Cancel::new, Cancel::after);
     let requests = signals::listen({
         let (started, cancel) = (started.clone(), cancel.clone());
         move || {
@@ -104,7 +105,11 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
     let (forwards_stdin, symbols) = (machine.stdin, machine.image.symbols.clone());
     let guest = match machine.start_unless(&cancel) {
         Ok(guest) => Arc::new(guest),
-        Err(_) if requests.count() > 0 => return Ok(Report::interrupted(&requests)),
+        Err(_) if requests.count() > 0 => return Ok(Report::unfinished(requests.status(), "killed")),
+        Err(_) if cancel.is_cancelled() => {
+            say_timeout(config);
+            return Ok(Report::unfinished(status::TIMEOUT, "timeout"));
+        }
         Err(error) => return Err(error),
     };
     if let Some(text) = guest.vmm_news() {
@@ -160,7 +165,7 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
     };
     // Told after the guest has gone, so that a reader who is not there keeps nobody from ending it.
     if timed_out {
-        ui::note(format!("time limit of {:?} reached", config.timeout.unwrap_or_default()), None);
+        say_timeout(config);
     }
     ui::say_text(&exit.backtrace);
     let (failure, is_cut) = guest.transcript(|said| (said.sink_failure.clone(), said.is_cut));
@@ -190,6 +195,10 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
     };
     let ready_ms = news.ready_after.map(milliseconds);
     Ok(Report { status, kind: exit.kind(), message, ready_ms, run_ms: milliseconds(run) })
+}
+
+fn say_timeout(config: &Config) {
+    ui::note(format!("time limit of {:?} reached", config.timeout.unwrap_or_default()), None);
 }
 
 enum Step {
@@ -328,7 +337,6 @@ fn forward_stdin(guest: &Arc<Guest>) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use toro_abi::outcome::status;
 
     #[test]
     fn a_url_says_what_the_port_is_known_for() {

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         trial!(a_time_limit_holds_though_nobody_reads),
         trial!(a_second_ctrl_c_ends_the_guest_though_nobody_reads),
         trial!(ctrl_c_is_heard_while_qemu_starts),
+        trial!(a_time_limit_holds_while_qemu_starts),
         trial!(ctrl_c_before_the_kernel_runs_ends_the_guest),
         trial!(ctrl_c_while_the_guest_ends_is_no_failure),
         trial!(lost_output_is_no_success),
@@ -258,6 +259,13 @@ fn ends_in_silence(script: &str) {
 
 fn ctrl_c_is_heard_while_qemu_starts() {
     ends_in_silence("mute");
+}
+
+fn a_time_limit_holds_while_qemu_starts() {
+    let mut run = toro_run("stuck", &["--timeout", "0.1"]);
+    let (status, output) = run.output();
+    assert_eq!((status, &*String::from_utf8_lossy(&output.stderr)), (124, "note: time limit of 100ms reached\n"));
+    assert_eq!(run.status_file()["kind"], "timeout");
 }
 
 fn ctrl_c_before_the_kernel_runs_ends_the_guest() {

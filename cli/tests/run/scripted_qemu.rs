@@ -16,9 +16,13 @@ pub(crate) fn play(script: &str) {
     if arguments.iter().any(|argument| argument == "--version") {
         return println!("QEMU emulator version 9.0.0");
     }
-    if script == "mute" {
-        signal_caller();
-        wait_for_ever();
+    match script {
+        "mute" => {
+            signal_caller();
+            wait_for_ever();
+        }
+        "stuck" => wait_for_ever(),
+        _ => {}
     }
     let control = arguments.iter().find_map(|argument| argument.strip_prefix("socket,id=control,fd=")).unwrap();
     // SAFETY: the caller left this descriptor open for us, and nothing else in this process has it.
