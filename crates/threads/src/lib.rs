@@ -9,6 +9,9 @@
 //! place on the list ([`Threads::wait`]) nobody can change that condition; whoever changes it later finds the thread on
 //! the list. A wait that timed out stays on its list until its thread has run again ([`Threads::finish_wait`]): a wake-up
 //! that meets it there turns the time-out into a wake-up instead of being spent on nobody.
+//!
+//! Waiting for what threads of other cores change is `toro-mailbox`'s; its part here is [`Threads::suspend`] and
+//! [`Threads::resume`], without a list.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -21,7 +24,7 @@ mod tests;
 mod wait;
 
 pub use run_queue::Turn;
-pub use table::{ThreadId, Threads};
+pub use table::Threads;
 pub use wait::{WaitOutcome, Waiters};
 
 /// No thread, in a link or an index.

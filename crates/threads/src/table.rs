@@ -1,25 +1,10 @@
-//! The table of threads: birth, death, and names that outlive both.
+//! The table of threads: birth and death.
 
 use crate::wait::{WaitOutcome, Waiting};
 use crate::{NONE, run_queue::RunQueue};
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 use toro_timers::{TimerKey, TimerQueue};
-
-/// Names a thread for good: a slot that is used again gets another name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ThreadId {
-    generation: u32,
-    index: u32,
-}
-
-impl ThreadId {
-    /// The identifier as one number, unique over the life of the machine and never 0.
-    #[must_use]
-    pub const fn as_u64(self) -> u64 {
-        (self.generation as u64) << 32 | self.index as u64
-    }
-}
 
 /// The threads of one core.
 #[derive(Debug)]
@@ -34,7 +19,6 @@ pub struct Threads<P> {
 
 #[derive(Debug)]
 pub(crate) struct Slot<P> {
-    pub(crate) generation: u32,
     pub(crate) state: State,
     /// The next thread of the run queue, or the next free slot.
     pub(crate) next: u32,
@@ -44,8 +28,6 @@ pub(crate) struct Slot<P> {
     /// The timer that looks after the deadline, or after an earlier one.
     pub(crate) timer: Option<Timer>,
     pub(crate) outcome: WaitOutcome,
-    /// Somebody unparked this thread and it has not parked since.
-    pub(crate) unparked: bool,
     pub(crate) payload: Option<P>,
 }
 
@@ -61,14 +43,6 @@ pub(crate) enum State {
     Ready,
     Running,
     Waiting,
-    /// Waiting for its own [`Threads::unpark`], on no list.
-    Parked,
-}
-
-impl State {
-    pub(crate) fn is_suspended(self) -> bool {
-        matches!(self, State::Waiting | State::Parked)
-    }
 }
 
 impl<P> Threads<P> {
@@ -91,14 +65,14 @@ impl<P> Threads<P> {
     ///
     /// # Errors
     /// When memory for it is not there; the payload comes back, for its destructors may need the scheduler.
-    pub fn spawn(&mut self, payload: P) -> Result<ThreadId, P> {
+    pub fn spawn(&mut self, payload: P) -> Result<(), P> {
         if self.free == NONE && self.reserve_slot().is_err() {
             return Err(payload);
         }
         let index = self.take_slot(payload);
         self.alive += 1;
         self.make_ready(index);
-        Ok(ThreadId { generation: self.slots[index as usize].generation, index })
+        Ok(())
     }
 
     /// Ends the running thread and hands its payload back. The stack in it may still be the one the caller stands on.
@@ -108,8 +82,6 @@ impl<P> Threads<P> {
         let slot = self.slot(index);
         let payload = slot.payload.take().expect("the running thread has its payload");
         slot.state = State::Free;
-        slot.generation += 1;
-        slot.unparked = false;
         slot.next = free;
         let timer = slot.timer.take();
         if let Some(timer) = timer {
@@ -120,14 +92,17 @@ impl<P> Threads<P> {
         payload
     }
 
-    /// The running thread; `None` before the first and while nobody has followed one that ended.
+    /// The running thread's place in the table, for [`resume`](Self::resume); nobody else's until it ends.
+    ///
+    /// # Panics
+    /// When no thread runs.
     #[must_use]
-    pub fn current(&self) -> Option<ThreadId> {
-        let slot = self.slots.get(self.current as usize)?;
-        Some(ThreadId { generation: slot.generation, index: self.current })
+    pub fn here(&self) -> u32 {
+        assert!(self.current != NONE, "who waits is a thread");
+        self.current
     }
 
-    /// The payload of the running thread.
+    /// The payload of the running thread; `None` before the first and while nobody has followed one that ended.
     pub fn current_payload(&mut self) -> Option<&mut P> {
         self.slots.get_mut(self.current as usize)?.payload.as_mut()
     }
@@ -138,22 +113,8 @@ impl<P> Threads<P> {
         self.alive
     }
 
-    /// The threads that live, with their payloads, for reports.
-    pub fn iter(&self) -> impl Iterator<Item = (ThreadId, &P)> {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| {
-            let id = ThreadId { generation: slot.generation, index: u32::try_from(index).ok()? };
-            Some((id, slot.payload.as_ref()?))
-        })
-    }
-
     pub(crate) fn slot(&mut self, index: u32) -> &mut Slot<P> {
         &mut self.slots[index as usize]
-    }
-
-    /// The slot of a thread that still lives.
-    pub(crate) fn find(&self, id: ThreadId) -> Option<u32> {
-        let slot = self.slots.get(id.index as usize)?;
-        (slot.generation == id.generation && slot.state != State::Free).then_some(id.index)
     }
 
     fn reserve_slot(&mut self) -> Result<(), TryReserveError> {
@@ -171,14 +132,12 @@ impl<P> Threads<P> {
         }
         let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 threads fit in memory");
         self.slots.push(Slot {
-            generation: 1,
             state: State::Free,
             next: NONE,
             waiting: Waiting::NOWHERE,
             deadline_ns: u64::MAX,
             timer: None,
             outcome: WaitOutcome::Woken,
-            unparked: false,
             payload: Some(payload),
         });
         index

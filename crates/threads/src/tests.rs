@@ -29,21 +29,6 @@ fn threads_run_in_turn() {
 }
 
 #[test]
-fn a_name_is_never_used_twice() {
-    let mut threads = started(&['a']);
-    let first = threads.current().unwrap();
-    assert_ne!(first.as_u64(), 0);
-    assert_eq!(threads.exit_current(), 'a');
-    assert_eq!(threads.current(), None);
-    let second = threads.spawn('b').unwrap();
-    assert_ne!(first, second);
-    assert_eq!(threads.alive(), 1);
-    threads.unpark(first); // a thread that has ended: nothing happens
-    assert!(threads.run_next().found());
-    assert!(threads.park(None), "the permit of a dead thread reached its successor");
-}
-
-#[test]
 fn waiters_are_woken_in_order_of_arrival() {
     let list = Waiters::new();
     let mut threads = started(&['a', 'b', 'c']);
@@ -154,19 +139,19 @@ fn a_timer_dies_with_its_thread() {
 }
 
 #[test]
-fn an_unpark_before_the_park_counts_once() {
+fn a_thread_is_resumed_by_its_place_once() {
     let mut threads = started(&['a']);
-    let id = threads.current().unwrap();
-    threads.unpark(id);
-    threads.unpark(id);
-    assert!(!threads.park(None));
-    assert!(threads.park(None));
-    threads.unpark(id);
+    let place = threads.here();
+    threads.suspend(Some(10));
+    threads.expire(10);
+    threads.resume(place);
+    assert_eq!(threads.ready(), 1, "made ready once, not twice");
     assert!(threads.run_next().found());
-    threads.finish_park();
-    assert!(threads.park(Some(5)), "the unpark was spent on the park it ended");
-    threads.expire(5);
+    assert_eq!(threads.outcome(), WaitOutcome::Woken);
+    threads.suspend(Some(20));
+    threads.expire(20);
     assert!(threads.run_next().found());
+    assert_eq!(threads.outcome(), WaitOutcome::TimedOut);
 }
 
 /// Producers and consumers around a small buffer, with deadlines that often fire, 200 histories: everything produced is

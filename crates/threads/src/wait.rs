@@ -1,7 +1,7 @@
 //! The one way to wait: on a list, until woken or until a deadline.
 
 use crate::table::{State, Timer};
-use crate::{NONE, ThreadId, Threads};
+use crate::{NONE, Threads};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// How a wait ended.
@@ -67,7 +67,7 @@ impl<P> Threads<P> {
             last => self.slot(last).waiting.next = index,
         }
         waiters.tail.store(index, Relaxed);
-        self.suspend(State::Waiting, deadline_ns);
+        self.suspend(deadline_ns);
     }
 
     /// How the running thread's wait on `waiters` ended; it is no longer on the list.
@@ -76,7 +76,35 @@ impl<P> Threads<P> {
         if self.slot(index).waiting.listed {
             self.unlist(waiters, index);
         }
-        self.slot(index).outcome
+        self.outcome()
+    }
+
+    /// The running thread waits for [`resume`](Self::resume), until `deadline_ns` at most.
+    pub fn suspend(&mut self, deadline_ns: Option<u64>) {
+        let index = self.current;
+        let deadline_ns = deadline_ns.unwrap_or(u64::MAX);
+        let slot = self.slot(index);
+        slot.state = State::Waiting;
+        slot.deadline_ns = deadline_ns;
+        let fires_ns = slot.timer.map_or(u64::MAX, |timer| timer.fires_ns);
+        if deadline_ns < fires_ns {
+            self.arm(index, deadline_ns);
+        }
+    }
+
+    /// A wake-up reaches the thread at `place`, which waits or whose deadline has just ended its wait: it becomes ready.
+    pub fn resume(&mut self, place: u32) {
+        let slot = self.slot(place);
+        slot.outcome = WaitOutcome::Woken;
+        if slot.state == State::Waiting {
+            self.make_ready(place);
+        }
+    }
+
+    /// How the running thread's wait ended.
+    #[must_use]
+    pub fn outcome(&mut self) -> WaitOutcome {
+        self.slot(self.current).outcome
     }
 
     /// Wakes the thread that has waited longest. `false`: nobody waits.
@@ -95,36 +123,12 @@ impl<P> Threads<P> {
         while self.wake_one(waiters) {}
     }
 
-    /// The running thread sleeps until somebody unparks it or until `deadline_ns`. `false`: it was unparked already, and
-    /// goes on. After `true`, once it runs again, it must call [`finish_park`](Self::finish_park).
-    pub fn park(&mut self, deadline_ns: Option<u64>) -> bool {
-        let unparked = core::mem::take(&mut self.slot(self.current).unparked);
-        if !unparked {
-            self.suspend(State::Parked, deadline_ns);
-        }
-        !unparked
-    }
-
-    /// Spends what [`unpark`](Self::unpark) gave.
-    pub fn finish_park(&mut self) {
-        self.slot(self.current).unparked = false;
-    }
-
-    /// Ends `id`'s park, or its next one when it is not parked. A thread that has ended is left in peace.
-    pub fn unpark(&mut self, id: ThreadId) {
-        let Some(index) = self.find(id) else { return };
-        self.slot(index).unparked = true;
-        if self.slot(index).state == State::Parked {
-            self.resume(index);
-        }
-    }
-
     /// Makes the threads ready whose deadlines are at or before `now_ns`.
     pub fn expire(&mut self, now_ns: u64) {
         while let Some((_, index)) = self.timers.pop_due(now_ns) {
             let slot = self.slot(index);
             slot.timer = None;
-            if !slot.state.is_suspended() {
+            if slot.state != State::Waiting {
                 continue; // its wait has ended already
             }
             let deadline_ns = slot.deadline_ns;
@@ -143,18 +147,6 @@ impl<P> Threads<P> {
         self.timers.next_deadline()
     }
 
-    fn suspend(&mut self, state: State, deadline_ns: Option<u64>) {
-        let index = self.current;
-        let deadline_ns = deadline_ns.unwrap_or(u64::MAX);
-        let slot = self.slot(index);
-        slot.state = state;
-        slot.deadline_ns = deadline_ns;
-        let fires_ns = slot.timer.map_or(u64::MAX, |timer| timer.fires_ns);
-        if deadline_ns < fires_ns {
-            self.arm(index, deadline_ns);
-        }
-    }
-
     /// Sets the thread's timer. One that is set for earlier is left alone by the callers, for nearly every wait ends
     /// before its deadline, and the next one's deadline is later: thus a connection that waits a minute for each of its
     /// thousand requests a second sets one timer a minute.
@@ -165,15 +157,6 @@ impl<P> Threads<P> {
         }
         let key = self.timers.insert(fires_ns, index);
         self.slot(index).timer = Some(Timer { key, fires_ns });
-    }
-
-    /// A wake-up reaches a thread: it becomes ready, unless its deadline has just made it so.
-    fn resume(&mut self, index: u32) {
-        let slot = self.slot(index);
-        slot.outcome = WaitOutcome::Woken;
-        if slot.state.is_suspended() {
-            self.make_ready(index);
-        }
     }
 
     fn unlist(&mut self, waiters: &Waiters, index: u32) {

@@ -1,7 +1,11 @@
-//! Threads: cooperative, cheap, each on a stack of a chosen size above a guard page.
+//! Threads: cooperative, cheap, each on a stack of a chosen size above a guard page, each on a core of its own choice.
 //!
 //! A thread runs until it waits for something (a lock, a message, the network, a time), yields or ends; there is no
 //! pre-emption, so a loop that computes for long should [`yield_now`] now and then.
+//!
+//! **A thread never changes its core.** [`spawn`] stays on the caller's, [`spawn_on`] and [`Builder::core`] name one of
+//! [`cores`]; so a program that wants all cores says which thread is where, and threads of one core never run at the same
+//! time. Everything in [`sync`](crate::sync), [`park`], joins and messages work between threads of all cores.
 //!
 //! ```no_run
 //! # fn example() {
@@ -17,19 +21,19 @@
 
 use crate::fault::Fault;
 use crate::io;
-use crate::sync::Mutex;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 use core::num::NonZero;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use toro_kernel::sched::{self, SpawnError, WaitQueue};
+use toro_kernel::arch::cores as kernel_cores;
+use toro_kernel::sched::{self, Guarded, SpawnError, WaitList};
 use toro_kernel::time::deadline_after;
 
-pub use toro_kernel::sched::{LocalKey, yield_now};
+pub use toro_kernel::arch::cores::CoreId;
+pub use toro_kernel::sched::{CoreStatistics, LocalKey, statistics as core_statistics, yield_now};
 
 /// How a thread ended: with its result, or by a fault. There are no values of [`Fault`] yet, see there.
 pub type Result<T> = core::result::Result<T, Fault>;
@@ -41,8 +45,7 @@ pub struct ThreadId(sched::ThreadId);
 /// A thread, to name it and to [`unpark`](Thread::unpark) it.
 #[derive(Clone)]
 pub struct Thread {
-    id: ThreadId,
-    name: Option<Arc<str>>,
+    inner: sched::ThreadHandle,
 }
 
 /// How a thread is to be made.
@@ -55,14 +58,13 @@ pub struct Builder {
 /// The right to wait for a thread's result. Dropped, it lets the thread go on alone.
 pub struct JoinHandle<T> {
     thread: Thread,
-    end: Arc<End<T>>,
+    end: Arc<Guarded<End<T>>>,
 }
 
 /// Where a thread leaves its result.
 struct End<T> {
-    result: Mutex<Option<T>>,
-    reached: AtomicBool,
-    joiner: WaitQueue,
+    result: Option<T>,
+    joiner: WaitList,
 }
 
 /// Runs `body` in a new thread with a stack of 64 KiB.
@@ -75,6 +77,42 @@ where
     T: Send + 'static,
 {
     Builder::new().spawn(body).expect("no thread could be made")
+}
+
+/// Runs `body` in a new thread of `core`, as [`spawn`] does on the caller's. If that core sleeps it is woken.
+///
+/// ```no_run
+/// # fn example() {
+/// use toro::prelude::*;
+/// use toro::thread;
+///
+/// let workers: Vec<_> = thread::cores().map(|core| thread::spawn_on(core, thread::current_core)).collect();
+/// for (core, worker) in thread::cores().zip(workers) {
+///     assert_eq!(worker.join(), Ok(core));
+/// }
+/// # }
+/// ```
+///
+/// # Panics
+/// When there is no memory for it, or no such core; [`Builder::spawn`] returns an error instead.
+pub fn spawn_on<F, T>(core: CoreId, body: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Builder::new().core(core).spawn(body).expect("no thread could be made")
+}
+
+/// The cores of this machine, the first of which runs `main`.
+#[must_use = "it tells, and does nothing"]
+pub fn cores() -> impl ExactSizeIterator<Item = CoreId> + Clone {
+    (0..kernel_cores::count()).map(|number| CoreId::new(number).expect("a core of the machine has a number"))
+}
+
+/// The core this thread runs on, now and always.
+#[must_use]
+pub fn current_core() -> CoreId {
+    kernel_cores::current()
 }
 
 impl Builder {
@@ -95,31 +133,42 @@ impl Builder {
         self
     }
 
-    /// Runs `body` in a new thread, which gets its first turn when this one waits or yields.
+    /// The core it runs on, for good; the caller's if none is named.
+    pub const fn core(mut self, core: CoreId) -> Self {
+        self.inner.core = Some(core);
+        self
+    }
+
+    /// Runs `body` in a new thread, which on this core gets its first turn when this one waits or yields.
     ///
     /// # Errors
-    /// [`io::ErrorKind::OutOfMemory`]; `body` is dropped.
+    /// [`io::ErrorKind::OutOfMemory`], or [`io::ErrorKind::InvalidInput`] if there is no such core; `body` is dropped.
     pub fn spawn<F, T>(self, body: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let end = Arc::new(End { result: Mutex::new(None), reached: AtomicBool::new(false), joiner: WaitQueue::new() });
-        let name = self.inner.name.clone();
+        let end = Arc::new(Guarded::new(End { result: None, joiner: WaitList::new() }));
         let there = Arc::clone(&end);
         let run = move || {
             let result = body();
-            *there.result.lock() = Some(result);
-            there.reached.store(true, Ordering::Release);
-            there.joiner.wake_one();
+            there.with(|end, wakes| {
+                end.result = Some(result);
+                end.joiner.wake_one(wakes)
+            });
         };
-        let id = sched::spawn(self.inner, Box::new(run)).map_err(no_memory)?;
-        Ok(JoinHandle { thread: Thread { id: ThreadId(id), name }, end })
+        let inner = sched::spawn(self.inner, Box::new(run)).map_err(no_thread)?;
+        Ok(JoinHandle { thread: Thread { inner }, end })
     }
 }
 
-fn no_memory(_: SpawnError) -> io::Error {
-    io::Error::with_message(io::ErrorKind::OutOfMemory, "no memory for another thread")
+fn no_thread(error: SpawnError) -> io::Error {
+    match error {
+        SpawnError::NoSuchCore(_) => {
+            io::Error::with_message(io::ErrorKind::InvalidInput, "the machine has no such core")
+        }
+        _ => io::Error::with_message(io::ErrorKind::OutOfMemory, "no memory for another thread"),
+    }
 }
 
 impl<T> JoinHandle<T> {
@@ -128,17 +177,17 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// None yet: a thread that does not return ends the machine. See [`Fault`].
     pub fn join(self) -> Result<T> {
-        while !self.is_finished() {
-            self.end.joiner.wait(None);
+        loop {
+            if let Ok(result) = self.end.wait(|end| &mut end.joiner, None, |end, _| end.result.take()) {
+                return Ok(result);
+            }
         }
-        let result = self.end.result.lock().take();
-        Ok(result.expect("a thread that has ended left its result, and only this handle takes it"))
     }
 
     /// Whether the thread has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.end.reached.load(Ordering::Acquire)
+        self.end.with(|end, _| end.result.is_some())
     }
 
     /// The thread.
@@ -152,18 +201,18 @@ impl Thread {
     /// Its identifier.
     #[must_use]
     pub fn id(&self) -> ThreadId {
-        self.id
+        ThreadId(self.inner.id())
     }
 
     /// Its name, if it was given one. The first thread is called `main`.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.inner.name()
     }
 
-    /// Ends the thread's [`park`], or its next one.
+    /// Ends the thread's [`park`], or its next one. Nothing happens when it has ended.
     pub fn unpark(&self) {
-        sched::unpark(self.id.0);
+        self.inner.unpark();
     }
 }
 
@@ -173,16 +222,15 @@ impl Thread {
 /// Never in an application: its code runs in threads only.
 #[must_use]
 pub fn current() -> Thread {
-    let id = sched::current().expect("an application's code runs in a thread");
-    Thread { id: ThreadId(id), name: sched::current_name() }
+    Thread { inner: sched::current().expect("an application's code runs in a thread") }
 }
 
-/// How many threads can run at the same time: the machine's cores. One, for now.
+/// How many threads can run at the same time: one on each of the machine's [`cores`].
 ///
 /// # Errors
 /// None.
 pub fn available_parallelism() -> io::Result<NonZero<usize>> {
-    Ok(NonZero::<usize>::MIN)
+    Ok(NonZero::new(kernel_cores::count()).unwrap_or(NonZero::<usize>::MIN))
 }
 
 /// Waits for `duration`, while others run.
@@ -235,7 +283,7 @@ macro_rules! thread_local {
 
 impl fmt::Debug for Thread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Thread").field("id", &self.id).field("name", &self.name()).finish()
+        f.debug_struct("Thread").field("id", &self.id()).field("name", &self.name()).finish()
     }
 }
 

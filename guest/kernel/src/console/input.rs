@@ -4,9 +4,8 @@
 //! that cannot be told, on a plain console, is held up by the device instead.
 
 use super::{CONSOLE, Device, uart};
-use crate::arch::SpinLock;
 use crate::arch::interrupt::{self, Vector};
-use crate::sched::{self, Poller, WaitQueue};
+use crate::sched::{self, Guarded, Poller, WaitList};
 use toro_abi::control::Control;
 use toro_abi::stdin::{Decoder, Input};
 
@@ -29,9 +28,10 @@ struct Buffer {
     vector: Option<Vector>,
     empty_at: Option<u64>,
     polls: u32,
+    readers: WaitList,
 }
 
-static BUFFER: SpinLock<Buffer> = SpinLock::new(Buffer {
+static BUFFER: Guarded<Buffer> = Guarded::new(Buffer {
     bytes: [0; BUFFER_BYTES],
     first: 0,
     count: 0,
@@ -41,13 +41,13 @@ static BUFFER: SpinLock<Buffer> = SpinLock::new(Buffer {
     vector: None,
     empty_at: None,
     polls: 0,
+    readers: WaitList::new(),
 });
-static ARRIVED: WaitQueue = WaitQueue::new();
 static POLLER: InputPoller = InputPoller;
 
 /// Starts to take input. Without a host that forwards it, the input has ended: nobody waits for ever.
 pub fn init(host_forwards: bool) {
-    BUFFER.with(|buffer| {
+    BUFFER.with(|buffer, _| {
         buffer.ended = !host_forwards;
         buffer.promised = super::has_streams().then_some(0);
     });
@@ -56,14 +56,14 @@ pub fn init(host_forwards: bool) {
         Device::Uart => uart::enable_input(),
         Device::Driver(port) => port.enable_input(),
     };
-    BUFFER.with(|buffer| buffer.vector = vector);
+    BUFFER.with(|buffer, _| buffer.vector = vector);
     sched::register(&POLLER);
     tell_room();
 }
 
 /// Tells the host of room, once there is enough to speak of.
 fn tell_room() {
-    let room = BUFFER.with(|buffer| {
+    let room = BUFFER.with(|buffer, _| {
         let promised = buffer.promised.as_mut().filter(|_| !buffer.ended)?;
         let room = BUFFER_BYTES - buffer.count - *promised;
         (room >= ROOM_TOLD_BYTES).then(|| {
@@ -81,22 +81,21 @@ pub fn read(to: &mut [u8]) -> usize {
     if to.is_empty() {
         return 0;
     }
+    let mut take = |buffer: &mut Buffer| {
+        let mut taken = 0;
+        while taken < to.len() && buffer.count > 0 {
+            to[taken] = buffer.bytes[buffer.first];
+            buffer.first = (buffer.first + 1) % BUFFER_BYTES;
+            buffer.count -= 1;
+            taken += 1;
+        }
+        (taken > 0 || buffer.ended).then_some(taken)
+    };
     loop {
-        let taken = BUFFER.with(|buffer| {
-            let mut taken = 0;
-            while taken < to.len() && buffer.count > 0 {
-                to[taken] = buffer.bytes[buffer.first];
-                buffer.first = (buffer.first + 1) % BUFFER_BYTES;
-                buffer.count -= 1;
-                taken += 1;
-            }
-            (taken > 0 || buffer.ended).then_some(taken)
-        });
-        if let Some(taken) = taken {
+        if let Ok(taken) = BUFFER.wait(|buffer| &mut buffer.readers, None, |buffer, _| take(buffer)) {
             tell_room();
             return taken;
         }
-        ARRIVED.wait(None);
     }
 }
 
@@ -106,7 +105,7 @@ impl InputPoller {
     /// Takes what has arrived. While there is no room the device keeps what a host sends that was not told.
     fn take(&self) -> bool {
         let mut stop = false;
-        let taken = BUFFER.with(|buffer| {
+        let taken = BUFFER.with(|buffer, wakes| {
             let mut taken = false;
             let interrupts = buffer.vector.map_or(0, interrupt::count);
             while buffer.count < BUFFER_BYTES || buffer.promised.is_some() {
@@ -132,13 +131,13 @@ impl InputPoller {
                     Some(Input::Byte(_)) | None => {}
                 }
             }
+            if taken {
+                buffer.readers.wake_all(wakes);
+            }
             taken
         });
         if stop {
             crate::fault::stop();
-        }
-        if taken {
-            ARRIVED.wake_all();
         }
         taken
     }
@@ -146,7 +145,7 @@ impl InputPoller {
 
 impl Poller for InputPoller {
     fn poll(&self) {
-        let due = BUFFER.with(|buffer| {
+        let due = BUFFER.with(|buffer, _| {
             buffer.polls = (buffer.polls + 1) % POLLS_PER_LOOK;
             buffer.polls == 0
         });
@@ -157,8 +156,8 @@ impl Poller for InputPoller {
 
     /// Without an interrupt since the device was found empty it still is.
     fn prepare_idle(&self) -> bool {
-        let empty =
-            BUFFER.with(|buffer| buffer.vector.is_some_and(|vector| Some(interrupt::count(vector)) == buffer.empty_at));
+        let empty = BUFFER
+            .with(|buffer, _| buffer.vector.is_some_and(|vector| Some(interrupt::count(vector)) == buffer.empty_at));
         !empty && self.take()
     }
 

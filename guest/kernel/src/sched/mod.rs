@@ -1,33 +1,50 @@
 //! Threads: who runs on this core, and what the core does when nobody can.
 //!
 //! Threads are cooperative and stay on their core: one runs until it waits, yields or ends. There is no idle thread; a thread
-//! that must wait looks for work itself, on its own stack (`turn`): the run queue first, then the devices and the clock,
-//! and only then the processor sleeps until the next interrupt or deadline. All waiting goes through [`WaitQueue`] or
-//! [`park`]. Which thread runs next is decided by the `toro-threads` crate, which also says why no wake-up can be lost.
+//! that must wait looks for work itself, on its own stack (`turn`): the run queue first, then the other cores' letters, the
+//! devices and the clock, and only then the processor sleeps until the next interrupt or deadline. What threads of several
+//! cores share stands in a [`Guarded`], under which everything waits that can be waited for; a [`WaitQueue`] is the cheaper
+//! one that never leaves a core. Which thread runs next is decided by the `toro-threads` crate, how a wake-up reaches another
+//! core by `toro-mailbox`; each says why none can be lost.
 
+mod cores;
+mod guarded;
+mod handle;
 mod local;
 mod poller;
 mod thread;
 mod turn;
 mod wait_queue;
 
+pub use cores::{CoreStatistics, call_on, is_asleep, ring, run_core, serve, statistics};
+pub use guarded::Guarded;
+pub use handle::{Thread as ThreadHandle, ThreadId, park};
 pub use local::LocalKey;
 pub use poller::{Poller, register};
 pub use thread::{
-    Builder, SpawnError, current, current_name, drop_locals, exit_thread, in_stack_guard, is_running, run, spawn,
+    Builder, SpawnError, current, current_id, current_name, drop_locals, exit_thread, in_stack_guard, is_running, run,
+    spawn,
 };
-pub use toro_threads::{ThreadId, WaitOutcome};
+pub use toro_mailbox::{WaitList, Wakes};
+pub use toro_threads::WaitOutcome;
 pub use turn::yield_now;
-pub use wait_queue::{WaitQueue, park, sleep_until, unpark};
+pub use wait_queue::{WaitQueue, sleep_until};
 
 use crate::arch::context::Context;
 use crate::arch::core_local;
+use cores::Patience;
 use thread::Thread;
 use toro_threads::Threads;
 
 core_local! {
-    static CORE: Core =
-        Core { threads: Threads::new(), finished: None, turns_until_poll: 0, boot: Context::running() };
+    static CORE: Core = Core {
+        threads: Threads::new(),
+        finished: None,
+        turns_until_poll: 0,
+        patience: Patience::NONE,
+        boot: Context::running(),
+        has_loop: false,
+    };
 }
 
 /// Lets a report ask who runs, whatever the scheduler was in the middle of.
@@ -42,6 +59,8 @@ struct Core {
     finished: Option<Thread>,
     /// How many threads may still run before the devices are looked at, though others are ready.
     turns_until_poll: usize,
-    /// Where the boot code was left for good.
+    patience: Patience,
+    /// Where the code that started this core was left: for good on the first core, on others in their loop.
     boot: Context,
+    has_loop: bool,
 }

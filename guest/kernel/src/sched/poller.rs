@@ -1,7 +1,7 @@
 //! What a core does when no thread can run: look at its devices, at the clock, and then sleep.
 
-use super::CORE;
-use crate::arch::{core_local, power, time};
+use super::{CORE, cores};
+use crate::arch::{core_local, time};
 
 /// Something that turns events from outside into wake-ups: a network, a console.
 ///
@@ -44,9 +44,10 @@ fn pollers() -> impl Iterator<Item = &'static dyn Poller> {
     POLLERS.with(|pollers| *pollers).into_iter().map_while(|poller| poller)
 }
 
-/// Makes ready whom a device or the clock has made ready.
+/// Makes ready whom another core, a device or the clock has made ready.
 #[inline(never)] // keeps the way from thread to thread short
 pub(super) fn poll() {
+    cores::serve();
     pollers().for_each(Poller::poll);
     CORE.with(|core| {
         if core.threads.next_deadline().is_some() {
@@ -58,25 +59,25 @@ pub(super) fn poll() {
 
 /// Nobody is ready: polls, and if that wakes nobody, sleeps until an interrupt or the next deadline.
 ///
-/// The order is what makes sleeping safe: first poll, then ask for interrupts, then look again (that is the answer of
-/// `prepare_idle`), and sleep in one step with letting interrupts in.
+/// The order is what makes sleeping safe: first poll, then say to other cores that this one sleeps, then ask for interrupts,
+/// then look again (that is the answer of `prepare_idle`), and sleep in one step with letting interrupts in.
 #[inline(never)]
 pub(super) fn find_work() {
     poll();
-    let (ready, mut deadline) = CORE.with(|core| (core.threads.ready(), core.threads.next_deadline()));
-    if ready > 0 {
+    if CORE.with(|core| core.threads.ready()) > 0 || cores::linger() {
         return;
     }
-    let mut pending = false;
-    // Each is asked, whatever the others say, or the devices behind it stay silent.
-    for poller in pollers() {
-        pending |= poller.prepare_idle();
-        deadline = match (deadline, poller.next_deadline()) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-    }
-    if !pending {
-        power::idle_until(deadline);
-    }
+    cores::sleep(|| {
+        let mut deadline = CORE.with(|core| core.threads.next_deadline());
+        let mut pending = false;
+        // Each is asked, whatever the others say, or the devices behind it stay silent.
+        for poller in pollers() {
+            pending |= poller.prepare_idle();
+            deadline = match (deadline, poller.next_deadline()) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        (!pending).then_some(deadline)
+    });
 }

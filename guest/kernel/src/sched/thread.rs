@@ -1,21 +1,24 @@
 //! A thread's life: its stack, its first function, its end.
 
-#![expect(unsafe_code, reason = "the first context of a thread is made by hand")]
+#![expect(unsafe_code, reason = "the first context of a thread is made by hand, and sent to its core by address")]
 
 use super::local::Locals;
-use super::{CORE, ThreadId, turn};
+use super::{CORE, ThreadHandle, ThreadId, cores as letters, turn};
 use crate::arch::context::Context;
+use crate::arch::cores::{self, CoreId};
 use crate::arch::depth;
 use crate::mm::stack::Stack;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::ptr::NonNull;
+use toro_mailbox::Node;
 
 /// What a thread is made of, apart from its place in the queues.
 pub(super) struct Thread {
     pub(super) context: Context,
     pub(super) locals: Locals,
-    name: Option<Arc<str>>,
+    handle: ThreadHandle,
     body: Option<Box<dyn FnOnce()>>,
     /// Returned to the stack cache when the thread is buried.
     stack: Stack,
@@ -28,6 +31,8 @@ pub struct Builder {
     pub name: Option<Arc<str>>,
     /// Bytes of its stack, without the guard page below.
     pub stack_bytes: usize,
+    /// The core it runs on, for good; the caller's if nobody says.
+    pub core: Option<CoreId>,
 }
 
 impl Builder {
@@ -39,7 +44,7 @@ impl Builder {
     /// No name, a stack of the default size.
     #[must_use]
     pub const fn new() -> Self {
-        Builder { name: None, stack_bytes: Self::STACK_BYTES_DEFAULT }
+        Builder { name: None, stack_bytes: Self::STACK_BYTES_DEFAULT, core: None }
     }
 }
 
@@ -55,25 +60,60 @@ impl Default for Builder {
 pub enum SpawnError {
     /// No memory for its stack or its place in the table.
     OutOfMemory,
+    /// The machine has no such core.
+    NoSuchCore(CoreId),
 }
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no memory for another thread")
+        match self {
+            Self::OutOfMemory => f.write_str("no memory for another thread"),
+            Self::NoSuchCore(core) => write!(f, "the machine has no core {core}"),
+        }
     }
 }
 
 impl core::error::Error for SpawnError {}
 
-/// Makes a thread that runs `body`; it gets its first turn when the caller waits or yields.
+/// Makes a thread that runs `body`; on this core it gets its first turn when the caller waits or yields.
 ///
 /// A stack below [`Builder::STACK_BYTES_MIN`] is made that large.
 ///
 /// # Errors
-/// [`SpawnError::OutOfMemory`]; `body` is dropped.
-pub fn spawn(builder: Builder, body: Box<dyn FnOnce() + Send>) -> Result<ThreadId, SpawnError> {
+/// Why there is no such thread; `body` is dropped.
+pub fn spawn(builder: Builder, body: Box<dyn FnOnce() + Send>) -> Result<ThreadHandle, SpawnError> {
     let _kernel = depth::enter();
-    add(builder, body)
+    let core = builder.core.unwrap_or_else(cores::current);
+    if core.index() >= cores::count() {
+        return Err(SpawnError::NoSuchCore(core));
+    }
+    let thread = make(builder, body)?;
+    let handle = thread.handle.clone();
+    if core == cores::current() {
+        add(thread)?;
+    } else {
+        let newcomer = Box::into_raw(Box::new(Newcomer { letter: Node::new(adopt), thread }));
+        // SAFETY: the box is `adopt`'s from here on. A thread that has not begun may go to another core: its body is `Send`,
+        // and it has no thread-local values.
+        unsafe { letters::post(core, NonNull::new_unchecked(newcomer).cast()) };
+    }
+    Ok(handle)
+}
+
+/// A thread on the way to its core.
+#[repr(C)]
+struct Newcomer {
+    letter: Node,
+    thread: Thread,
+}
+
+/// # Safety
+/// The letter is a [`Newcomer`]'s, whose box this function takes.
+unsafe fn adopt(letter: NonNull<Node>) {
+    // SAFETY: by this function's contract.
+    let newcomer = unsafe { Box::from_raw(letter.cast::<Newcomer>().as_ptr()) };
+    // Its stack was found, and its place in the table is not: nobody waits for this answer any more, who could act on it.
+    assert!(add(newcomer.thread).is_ok(), "memory allocation of a thread's place in the table failed");
 }
 
 /// Runs `main` as the first thread. The caller's stack is not used again.
@@ -81,17 +121,20 @@ pub fn spawn(builder: Builder, body: Box<dyn FnOnce() + Send>) -> Result<ThreadI
 /// # Errors
 /// When there is no memory for the thread.
 pub fn run(builder: Builder, main: Box<dyn FnOnce()>) -> Result<core::convert::Infallible, SpawnError> {
-    add(builder, main)?;
+    add(make(builder, main)?)?;
     turn::give_way();
     unreachable!("the boot code was chosen to run")
 }
 
-fn add(builder: Builder, body: Box<dyn FnOnce()>) -> Result<ThreadId, SpawnError> {
+fn make(builder: Builder, body: Box<dyn FnOnce()>) -> Result<Thread, SpawnError> {
     let stack_bytes = builder.stack_bytes.max(Builder::STACK_BYTES_MIN);
     let stack = Stack::new(stack_bytes).map_err(|_| SpawnError::OutOfMemory)?;
     // SAFETY: the stack is new, so all of it is writable and unused, and it ends at a page boundary.
     let context = unsafe { Context::new(stack.top(), begin, 0) };
-    let thread = Thread { context, locals: Locals::new(), name: builder.name, body: Some(body), stack };
+    Ok(Thread { context, locals: Locals::new(), handle: ThreadHandle::new(builder.name), body: Some(body), stack })
+}
+
+fn add(thread: Thread) -> Result<(), SpawnError> {
     // A thread that is refused is dropped out here: what it captured may wake others.
     CORE.with(|core| core.threads.spawn(thread)).map_err(|_refused| SpawnError::OutOfMemory)
 }
@@ -121,8 +164,15 @@ pub fn exit_thread() -> ! {
 
 /// The running thread; `None` during boot, and in a poller that a thread calls which has ended.
 #[must_use]
-pub fn current() -> Option<ThreadId> {
-    CORE.with(|core| core.threads.current())
+pub fn current() -> Option<ThreadHandle> {
+    CORE.with(|core| core.threads.current_payload().map(|thread| thread.handle.clone()))
+}
+
+/// The running thread's name for ever; as [`current`].
+#[inline]
+#[must_use]
+pub fn current_id() -> Option<ThreadId> {
+    CORE.with(|core| core.threads.current_payload().map(|thread| thread.handle.id()))
 }
 
 /// The name of the running thread, if it has one; for reports too, so nothing panics here.
@@ -131,7 +181,7 @@ pub fn current_name() -> Option<Arc<str>> {
     if CORE.is_busy() {
         return None;
     }
-    CORE.with(|core| core.threads.current_payload().and_then(|thread| thread.name.clone()))
+    CORE.with(|core| core.threads.current_payload().and_then(|thread| thread.handle.shared_name()))
 }
 
 /// Whether `address` lies in the guard page below the running thread's stack; for reports.
@@ -144,5 +194,5 @@ pub fn in_stack_guard(address: usize) -> bool {
 /// Whether a thread runs, or this is still boot; for reports.
 #[must_use]
 pub fn is_running() -> bool {
-    !CORE.is_busy() && CORE.with(|core| core.threads.current().is_some())
+    !CORE.is_busy() && CORE.with(|core| core.threads.current_payload().is_some())
 }

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "switching from one stack to another")]
 
-use super::{CORE, Core, poller};
+use super::{CORE, Core, cores, poller};
 use crate::arch::context::{self, Context};
 use crate::arch::depth;
 use toro_threads::Turn;
@@ -15,7 +15,8 @@ pub fn yield_now() {
 }
 
 /// Returns when the scheduler has chosen the calling thread. The caller has said before whether it yields (it is in the run
-/// queue), waits (somebody will wake it) or has ended (this never returns).
+/// queue), waits (somebody will wake it) or has ended (this never returns). A core's own loop is no thread; to it this returns
+/// when the last thread has ended.
 pub(super) fn give_way() {
     loop {
         match CORE.with(Core::choose) {
@@ -29,6 +30,7 @@ pub(super) fn give_way() {
                 depth::set(depth);
                 return bury();
             }
+            Choice::Serve => cores::serve(),
             Choice::Poll => poller::poll(),
             Choice::Idle => poller::find_work(),
         }
@@ -46,6 +48,7 @@ pub(super) fn bury() {
 enum Choice {
     Stay,
     Leave { from: *mut Context, to: *const Context },
+    Serve,
     Poll,
     Idle,
 }
@@ -55,8 +58,17 @@ impl Core {
         if self.turns_until_poll == 0 {
             return Choice::Poll;
         }
+        if cores::has_letters() {
+            return Choice::Serve;
+        }
         match self.threads.run_next() {
-            Turn::Nobody => Choice::Idle,
+            // The stack of a thread that has ended is not kept until another one comes.
+            Turn::Nobody => match &mut self.finished {
+                Some(finished) if self.has_loop => {
+                    Choice::Leave { from: &raw mut finished.context, to: &raw const self.boot }
+                }
+                _ => Choice::Idle,
+            },
             Turn::Same => {
                 self.turns_until_poll -= 1;
                 Choice::Stay

@@ -1,10 +1,11 @@
-//! Waiting: the one mechanism under every blocking call.
+//! Waiting for what this core alone changes, without any lock.
 
-use super::{CORE, ThreadId, WaitOutcome, turn};
+use super::{CORE, WaitOutcome, turn};
 use crate::arch::depth;
 use toro_threads::Waiters;
 
-/// The threads that wait for one thing. Stands in a static or inside what it guards.
+/// The threads of one core that wait for something of that core, as its connections. What several cores may change stands in a
+/// [`Guarded`](super::Guarded) instead.
 ///
 /// ```ignore
 /// while !self.ready() {                          // look at the condition ...
@@ -62,21 +63,7 @@ impl Default for WaitQueue {
 
 /// Waits until `deadline_ns` nanoseconds since boot.
 pub fn sleep_until(deadline_ns: u64) {
-    let outcome = WaitQueue::new().wait(Some(deadline_ns));
-    debug_assert_eq!(outcome, WaitOutcome::TimedOut, "nobody knows the queue of a sleeper");
-}
-
-/// Waits until somebody calls [`unpark`] for this thread, or until `deadline_ns`; not at all if somebody has since the last
-/// time.
-pub fn park(deadline_ns: Option<u64>) {
     let _kernel = depth::enter();
-    if CORE.with(|core| core.threads.park(deadline_ns)) {
-        turn::give_way();
-        CORE.with(|core| core.threads.finish_park());
-    }
-}
-
-/// Ends `thread`'s [`park`], or its next one. Nothing happens when it has ended.
-pub fn unpark(thread: ThreadId) {
-    CORE.with(|core| core.threads.unpark(thread));
+    CORE.with(|core| core.threads.suspend(Some(deadline_ns)));
+    turn::give_way();
 }

@@ -1,14 +1,17 @@
 //! A point that threads pass together.
 
-use super::WaitQueue;
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use super::{Guarded, WaitList};
 
 /// Lets threads wait until `threads` of them have come.
 #[derive(Debug)]
 pub struct Barrier {
     threads: usize,
-    arrived: AtomicUsize,
-    waiters: WaitQueue,
+    state: Guarded<State>,
+}
+
+struct State {
+    arrived: usize,
+    waiters: WaitList,
 }
 
 /// Tells one of the threads that pass together from the others.
@@ -27,19 +30,24 @@ impl Barrier {
     /// A barrier for `threads` threads.
     #[must_use]
     pub const fn new(threads: usize) -> Self {
-        Barrier { threads, arrived: AtomicUsize::new(0), waiters: WaitQueue::new() }
+        Barrier { threads, state: Guarded::new(State { arrived: 0, waiters: WaitList::new() }) }
     }
 
     /// Waits until enough threads have come, counting this one. Then the barrier is as new.
     pub fn wait(&self) -> BarrierWaitResult {
-        let arrived = self.arrived.load(Relaxed) + 1;
-        let last = arrived >= self.threads;
-        self.arrived.store(if last { 0 } else { arrived }, Relaxed);
-        if last {
-            self.waiters.wake_all();
-        } else {
-            self.waiters.wait(None);
-        }
-        BarrierWaitResult(last)
+        let last = self.state.wait(
+            |state| &mut state.waiters,
+            None,
+            |state, wakes| {
+                state.arrived += 1;
+                let last = state.arrived >= self.threads;
+                if last {
+                    state.arrived = 0;
+                    state.waiters.wake_all(wakes);
+                }
+                last.then_some(())
+            },
+        );
+        BarrierWaitResult(last.is_ok())
     }
 }

@@ -1,13 +1,13 @@
 //! Waiting for a condition under a mutex.
 
-use super::{Mutex, MutexGuard, WaitOutcome, WaitQueue};
+use super::{Guarded, Mutex, MutexGuard, WaitList, WaitOutcome};
 use crate::time;
 use core::time::Duration;
 
 /// Threads that wait until another tells them to look again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Condvar {
-    waiters: WaitQueue,
+    waiters: Guarded<WaitList>,
 }
 
 /// Whether a wait ended because its time was over.
@@ -26,10 +26,11 @@ impl Condvar {
     /// A condition for which nobody waits.
     #[must_use]
     pub const fn new() -> Self {
-        Condvar { waiters: WaitQueue::new() }
+        Condvar { waiters: Guarded::new(WaitList::new()) }
     }
 
-    /// Unlocks, waits for a notification, and locks again. No notification is lost: unlocking does not switch threads.
+    /// Unlocks, waits for a notification, and locks again. No notification is lost: the thread is
+    /// on the list before it unlocks.
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         self.wait_until(guard, None).0
     }
@@ -75,12 +76,12 @@ impl Condvar {
 
     /// Wakes the thread that has waited longest.
     pub fn notify_one(&self) {
-        self.waiters.wake_one();
+        self.waiters.with(|list, wakes| list.wake_one(wakes));
     }
 
     /// Wakes all threads that wait now.
     pub fn notify_all(&self) {
-        self.waiters.wake_all();
+        self.waiters.with(|list, wakes| list.wake_all(wakes));
     }
 
     fn wait_until<'a, T>(
@@ -89,8 +90,13 @@ impl Condvar {
         deadline_ns: Option<u64>,
     ) -> (MutexGuard<'a, T>, WaitTimeoutResult) {
         let mutex: &'a Mutex<T> = MutexGuard::mutex(&guard);
-        drop(guard);
-        let outcome = self.waiters.wait(deadline_ns);
-        (mutex.lock(), WaitTimeoutResult(outcome == WaitOutcome::TimedOut))
+        let wait = self.waiters.wait_after(|list| list, deadline_ns, |_, _| None::<()>, || drop(guard));
+        (mutex.lock(), WaitTimeoutResult(wait == Err(WaitOutcome::TimedOut)))
+    }
+}
+
+impl Default for Condvar {
+    fn default() -> Self {
+        Self::new()
     }
 }

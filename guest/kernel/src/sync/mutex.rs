@@ -2,24 +2,35 @@
 
 #![expect(unsafe_code, reason = "a lock lends out what it guards")]
 
-use super::WaitQueue;
-use crate::sched::{self, ThreadId};
-use core::cell::{Cell, UnsafeCell};
+use super::{Guarded, WaitList};
+use crate::sched;
+use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A value that one thread at a time may use.
 pub struct Mutex<T: ?Sized> {
-    locked: Cell<bool>,
-    /// Who holds the lock: only to tell a thread that it waits for itself.
-    owner: Cell<Option<ThreadId>>,
-    waiters: WaitQueue,
+    state: Guarded<State>,
+    /// The thread that holds the lock, or 0: only to tell a thread that it waits for itself.
+    owner: AtomicU64,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: threads share one core and switch only inside the scheduler, so `locked` is never changed by two at once, and it
-// admits one user of the value at a time. The value itself may move between threads, hence `Send`.
+struct State {
+    locked: bool,
+    waiters: WaitList,
+}
+
+impl State {
+    fn take(&mut self) -> bool {
+        !core::mem::replace(&mut self.locked, true)
+    }
+}
+
+// SAFETY: `locked` is changed by one at a time and admits one user of the value at a time; passing it on under the state's
+// lock, or by a letter, makes what the last user did seen by the next. The value may move between threads, hence `Send`.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 // SAFETY: as for a plain `T`; nobody waits on a mutex that is moved, for waiting borrows it.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
@@ -52,9 +63,8 @@ impl<T> Mutex<T> {
     #[must_use]
     pub const fn new(value: T) -> Self {
         Mutex {
-            locked: Cell::new(false),
-            owner: Cell::new(None),
-            waiters: WaitQueue::new(),
+            state: Guarded::new(State { locked: false, waiters: WaitList::new() }),
+            owner: AtomicU64::new(0),
             value: UnsafeCell::new(value),
         }
     }
@@ -70,14 +80,18 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Panics
     /// When the running thread holds the lock already: it would wait for ever.
-    #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        if self.locked.replace(true) {
-            let owner = self.owner.get();
-            assert!(owner.is_none() || owner != sched::current(), "a thread waits for a lock that it holds");
-            self.waiters.wait(None); // whoever unlocked has left it locked, for us
+        if !self.state.with(|state, _| state.take()) {
+            self.wait();
         }
         self.guard()
+    }
+
+    #[cold]
+    fn wait(&self) {
+        assert!(self.owner.load(Relaxed) != running(), "a thread waits for a lock that it holds");
+        // Taken now, or left locked for us by whoever unlocked.
+        let _either = self.state.wait(|state| &mut state.waiters, None, |state, _| state.take().then_some(()));
     }
 
     /// The lock, if it is free.
@@ -85,7 +99,7 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     /// [`WouldBlock`] when it is not.
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, WouldBlock> {
-        if self.locked.replace(true) { Err(WouldBlock) } else { Ok(self.guard()) }
+        if self.state.with(|state, _| state.take()) { Ok(self.guard()) } else { Err(WouldBlock) }
     }
 
     /// The value, by way of exclusive access to the mutex.
@@ -94,17 +108,20 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     fn guard(&self) -> MutexGuard<'_, T> {
-        self.owner.set(sched::current());
+        self.owner.store(running(), Relaxed);
         MutexGuard { mutex: self, not_send: PhantomData }
     }
 
     /// Hands the lock to the first waiter, or frees it.
     fn unlock(&self) {
-        self.owner.set(None);
-        if !self.waiters.wake_one() {
-            self.locked.set(false);
-        }
+        self.owner.store(0, Relaxed);
+        self.state.with(|state, wakes| state.locked = state.waiters.wake_one(wakes));
     }
+}
+
+/// The running thread; 1 while there is none, as at boot. Thread 1 is `main`, which begins after boot.
+fn running() -> u64 {
+    sched::current_id().map_or(1, |id| id.as_u64().get())
 }
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {

@@ -2,8 +2,8 @@
 
 #![expect(unsafe_code, reason = "a lock lends out what it guards")]
 
-use super::{WaitQueue, WouldBlock};
-use core::cell::{Cell, UnsafeCell};
+use super::{Guarded, WaitList, WouldBlock};
+use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -13,21 +13,47 @@ use core::ops::{Deref, DerefMut};
 /// A reader that comes while a writer waits queues behind it, so neither side can starve the other; hence a thread must not
 /// read-lock twice at a time.
 pub struct RwLock<T: ?Sized> {
-    state: Cell<State>,
-    readers: WaitQueue,
-    writers: WaitQueue,
+    state: Guarded<State>,
     value: UnsafeCell<T>,
 }
 
+struct State {
+    used: Use,
+    readers: WaitList,
+    writers: WaitList,
+}
+
 #[derive(Clone, Copy)]
-enum State {
+enum Use {
     /// 0 readers: free.
     Read(usize),
     Written,
 }
 
-// SAFETY: threads share one core and switch only inside the scheduler, so `state` is never changed by two at once; it
-// admits readers (`T: Sync`) or one writer, which may move the value (`T: Send`).
+impl State {
+    fn read(&mut self) -> Option<()> {
+        match self.used {
+            Use::Read(readers) if self.writers.is_empty() => {
+                self.used = Use::Read(readers + 1);
+                Some(())
+            }
+            _ => None,
+        }
+    }
+
+    fn write(&mut self) -> Option<()> {
+        match self.used {
+            Use::Read(0) => {
+                self.used = Use::Written;
+                Some(())
+            }
+            _ => None,
+        }
+    }
+}
+
+// SAFETY: `used` is changed by one at a time, and admits readers (`T: Sync`) or one writer, which may move the value
+// (`T: Send`); passing it on under the state's lock, or by a letter, makes what was done seen by the next.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 // SAFETY: as for a plain `T`; nobody waits on a lock that is moved, for waiting borrows it.
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
@@ -51,9 +77,7 @@ impl<T> RwLock<T> {
     #[must_use]
     pub const fn new(value: T) -> Self {
         RwLock {
-            state: Cell::new(State::Read(0)),
-            readers: WaitQueue::new(),
-            writers: WaitQueue::new(),
+            state: Guarded::new(State { used: Use::Read(0), readers: WaitList::new(), writers: WaitList::new() }),
             value: UnsafeCell::new(value),
         }
     }
@@ -67,18 +91,16 @@ impl<T> RwLock<T> {
 impl<T: ?Sized> RwLock<T> {
     /// Waits until the value may be read.
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.try_read().unwrap_or_else(|WouldBlock| {
-            self.readers.wait(None); // whoever let us in has counted us
-            self.read_guard()
-        })
+        // Counted now, or by whoever let us in.
+        let _either = self.state.wait(|state| &mut state.readers, None, |state, _| state.read());
+        self.read_guard()
     }
 
     /// Waits until the value may be changed.
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.try_write().unwrap_or_else(|WouldBlock| {
-            self.writers.wait(None); // whoever let us in has left the lock to us
-            self.write_guard()
-        })
+        // Taken now, or left to us by whoever let us in.
+        let _either = self.state.wait(|state| &mut state.writers, None, |state, _| state.write());
+        self.write_guard()
     }
 
     /// The right to read, if no writer holds the lock or waits for it.
@@ -86,13 +108,7 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     /// [`WouldBlock`] when one does.
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, WouldBlock> {
-        match self.state.get() {
-            State::Read(readers) if self.writers.is_empty() => {
-                self.state.set(State::Read(readers + 1));
-                Ok(self.read_guard())
-            }
-            _ => Err(WouldBlock),
-        }
+        self.state.with(|state, _| state.read()).map(|()| self.read_guard()).ok_or(WouldBlock)
     }
 
     /// The right to change, if the lock is free.
@@ -100,13 +116,7 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     /// [`WouldBlock`] when it is not.
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, WouldBlock> {
-        match self.state.get() {
-            State::Read(0) => {
-                self.state.set(State::Written);
-                Ok(self.write_guard())
-            }
-            _ => Err(WouldBlock),
-        }
+        self.state.with(|state, _| state.write()).map(|()| self.write_guard()).ok_or(WouldBlock)
     }
 
     /// The value, by way of exclusive access to the lock.
@@ -123,22 +133,22 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     fn end_read(&self) {
-        let State::Read(readers) = self.state.get() else {
-            unreachable!("a reader's lock is held by readers");
-        };
-        let last = readers == 1;
-        let written = last && self.writers.wake_one();
-        self.state.set(if written { State::Written } else { State::Read(readers - 1) });
+        self.state.with(|state, wakes| {
+            let Use::Read(readers) = state.used else {
+                unreachable!("a reader's lock is held by readers");
+            };
+            let written = readers == 1 && state.writers.wake_one(wakes);
+            state.used = if written { Use::Written } else { Use::Read(readers - 1) };
+        });
     }
 
     /// Lets the readers in that queued meanwhile, all together; without any, the next writer.
     fn end_write(&self) {
-        let mut readers = 0;
-        while self.readers.wake_one() {
-            readers += 1;
-        }
-        let written = readers == 0 && self.writers.wake_one();
-        self.state.set(if written { State::Written } else { State::Read(readers) });
+        self.state.with(|state, wakes| {
+            let readers = state.readers.wake_all(wakes);
+            let written = readers == 0 && state.writers.wake_one(wakes);
+            state.used = if written { Use::Written } else { Use::Read(readers) };
+        });
     }
 }
 

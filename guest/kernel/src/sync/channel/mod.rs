@@ -1,7 +1,6 @@
 //! Messages from many threads to one, shaped after `std::sync::mpsc`.
 //!
-//! The mutex inside is never held over a scheduling point, so it is never contended and costs a flag; the waiting is done
-//! on the queues beside it.
+//! Messages move under the channel's lock; room for them is made, and they are dropped, outside of it.
 
 mod error;
 mod receiver;
@@ -11,7 +10,7 @@ pub use error::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendErr
 pub use receiver::{IntoIter, Iter, Receiver, TryIter};
 pub use sender::{Sender, SyncSender};
 
-use super::{Mutex, WaitQueue};
+use super::{Guarded, WaitList, Wakes};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
@@ -30,14 +29,8 @@ pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {
 }
 
 struct Shared<T> {
-    state: Mutex<State<T>>,
+    state: Guarded<State<T>>,
     bound: Option<usize>,
-    /// The receiver, waiting for a message.
-    receiver: WaitQueue,
-    /// Senders, waiting for room.
-    room: WaitQueue,
-    /// The sender of the one message of a channel with bound 0, waiting until it is taken.
-    taken: WaitQueue,
 }
 
 struct State<T> {
@@ -47,37 +40,85 @@ struct State<T> {
     received: u64,
     senders: usize,
     receiver_lives: bool,
+    /// The receiver, waiting for a message.
+    receiver: WaitList,
+    /// Senders, waiting for room.
+    room: WaitList,
+    /// The sender of the one message of a channel with bound 0, waiting until it is taken.
+    taken: WaitList,
+}
+
+/// What came of a message that is to be sent.
+enum Put {
+    /// It is in; which one it is, counted from 1.
+    In(u64),
+    /// The queue must become larger first: this many places.
+    Grow(usize),
+    /// The receiver is gone.
+    Disconnected,
+}
+
+/// A message on its way into a channel, with the larger queue that it may need.
+struct Outgoing<T> {
+    message: Option<T>,
+    larger: VecDeque<T>,
+}
+
+impl<T> Outgoing<T> {
+    fn new(message: T) -> Self {
+        Outgoing { message: Some(message), larger: VecDeque::new() }
+    }
+
+    fn grow(&mut self, places: usize) {
+        self.larger = VecDeque::with_capacity(places);
+    }
+
+    fn back(self) -> T {
+        self.message.expect("a message that was not sent is still here")
+    }
 }
 
 impl<T> State<T> {
-    /// Adds a message; which one it is, counted from 1.
-    fn push(&mut self, message: T) -> u64 {
-        self.messages.push_back(message);
+    /// Adds the message, and wakes the receiver.
+    fn put(&mut self, outgoing: &mut Outgoing<T>, wakes: &mut Wakes) -> Put {
+        if !self.receiver_lives {
+            return Put::Disconnected;
+        }
+        if self.messages.len() == self.messages.capacity() {
+            if outgoing.larger.capacity() <= self.messages.len() {
+                return Put::Grow(self.messages.len().max(2) * 2);
+            }
+            outgoing.larger.append(&mut self.messages);
+            core::mem::swap(&mut outgoing.larger, &mut self.messages);
+        }
+        self.messages.extend(outgoing.message.take());
         self.sent += 1;
-        self.sent
+        self.receiver.wake_one(wakes);
+        Put::In(self.sent)
     }
 
-    fn take(&mut self) -> Option<T> {
+    /// Takes a message, and wakes who waits for that.
+    fn take(&mut self, wakes: &mut Wakes) -> Option<T> {
         let message = self.messages.pop_front()?;
         self.received += 1;
+        self.room.wake_one(wakes);
+        self.taken.wake_one(wakes);
         Some(message)
     }
 }
 
 impl<T> Shared<T> {
     fn new(bound: Option<usize>) -> Arc<Self> {
-        Arc::new(Shared {
-            state: Mutex::new(State {
-                messages: VecDeque::new(),
-                sent: 0,
-                received: 0,
-                senders: 1,
-                receiver_lives: true,
-            }),
-            bound,
-            receiver: WaitQueue::new(),
-            room: WaitQueue::new(),
-            taken: WaitQueue::new(),
-        })
+        let state = State {
+            messages: VecDeque::new(),
+            sent: 0,
+            received: 0,
+            senders: 1,
+            receiver_lives: true,
+            receiver: WaitList::new(),
+            room: WaitList::new(),
+            taken: WaitList::new(),
+        };
+        Arc::new(Shared { state: Guarded::new(state), bound })
     }
 }

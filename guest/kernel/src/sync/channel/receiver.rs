@@ -43,14 +43,10 @@ impl<T> Receiver<T> {
     /// # Errors
     /// When there is none; and then whether one may still come.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        let shared = &*self.shared;
-        let mut state = shared.state.lock();
-        let message = state.take();
-        if message.is_some() {
-            shared.room.wake_one();
-            shared.taken.wake_one();
-        }
-        message.ok_or(if state.senders == 0 { TryRecvError::Disconnected } else { TryRecvError::Empty })
+        self.shared.state.with(|state, wakes| {
+            let end = if state.senders == 0 { TryRecvError::Disconnected } else { TryRecvError::Empty };
+            state.take(wakes).ok_or(end)
+        })
     }
 
     /// The messages, until all senders are gone; waits for each.
@@ -65,13 +61,18 @@ impl<T> Receiver<T> {
 
     fn recv_until(&self, deadline_ns: Option<u64>) -> Result<T, RecvTimeoutError> {
         loop {
-            match self.try_recv() {
-                Ok(message) => return Ok(message),
-                Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
-                Err(TryRecvError::Empty) => {}
-            }
-            if self.shared.receiver.wait(deadline_ns) == WaitOutcome::TimedOut {
-                return Err(RecvTimeoutError::Timeout);
+            let answer = self.shared.state.wait(
+                |state| &mut state.receiver,
+                deadline_ns,
+                |state, wakes| match state.take(wakes) {
+                    Some(message) => Some(Ok(message)),
+                    None => (state.senders == 0).then_some(Err(RecvTimeoutError::Disconnected)),
+                },
+            );
+            match answer {
+                Ok(answer) => return answer,
+                Err(WaitOutcome::Woken) => {}
+                Err(WaitOutcome::TimedOut) => return Err(RecvTimeoutError::Timeout),
             }
         }
     }
@@ -79,15 +80,15 @@ impl<T> Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let mut state = self.shared.state.lock();
-        state.receiver_lives = false;
-        let orphans = match self.shared.bound {
-            Some(0) => VecDeque::new(), // the sender who waits takes its message back
-            _ => core::mem::take(&mut state.messages),
-        };
-        drop(state);
-        self.shared.room.wake_all();
-        self.shared.taken.wake_all();
+        let orphans = self.shared.state.with(|state, wakes| {
+            state.receiver_lives = false;
+            state.room.wake_all(wakes);
+            state.taken.wake_all(wakes);
+            match self.shared.bound {
+                Some(0) => VecDeque::new(), // the sender who waits takes its message back
+                _ => core::mem::take(&mut state.messages),
+            }
+        });
         drop(orphans); // last: their destructors may do anything
     }
 }

@@ -1,6 +1,6 @@
 //! The sending ends.
 
-use super::{SendError, Shared, TrySendError};
+use super::{Outgoing, Put, SendError, Shared, TrySendError};
 use alloc::sync::Arc;
 use core::fmt;
 
@@ -24,13 +24,14 @@ impl<T> Sender<T> {
     /// # Errors
     /// Gives the message back when the receiver is gone.
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
-        let mut state = self.shared.state.lock();
-        if !state.receiver_lives {
-            return Err(SendError(message));
+        let mut outgoing = Outgoing::new(message);
+        loop {
+            match self.shared.state.with(|state, wakes| state.put(&mut outgoing, wakes)) {
+                Put::In(_) => return Ok(()),
+                Put::Grow(places) => outgoing.grow(places),
+                Put::Disconnected => return Err(SendError(outgoing.back())),
+            }
         }
-        state.push(message);
-        self.shared.receiver.wake_one();
-        Ok(())
     }
 }
 
@@ -45,28 +46,43 @@ impl<T> SyncSender<T> {
     /// Gives the message back when the receiver is gone.
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         let shared = &*self.shared;
+        let places = shared.bound.unwrap_or(usize::MAX).max(1);
+        let mut outgoing = Outgoing::new(message);
         let ordinal = loop {
-            let mut state = shared.state.lock();
-            if !state.receiver_lives {
-                return Err(SendError(message));
+            let put = shared.state.wait(
+                |state| &mut state.room,
+                None,
+                |state, wakes| {
+                    let full = state.receiver_lives && state.messages.len() >= places;
+                    (!full).then(|| state.put(&mut outgoing, wakes))
+                },
+            );
+            match put {
+                Ok(Put::In(ordinal)) => break ordinal,
+                Ok(Put::Grow(places)) => outgoing.grow(places),
+                Ok(Put::Disconnected) => return Err(SendError(outgoing.back())),
+                Err(_woken) => {}
             }
-            if state.messages.len() < shared.bound.unwrap_or(usize::MAX).max(1) {
-                break state.push(message);
-            }
-            drop(state);
-            shared.room.wait(None);
         };
-        shared.receiver.wake_one();
-        if shared.bound != Some(0) {
-            return Ok(());
+        if shared.bound == Some(0) { self.wait_until_taken(ordinal) } else { Ok(()) }
+    }
+
+    /// Waits until the receiver has taken message number `ordinal`, or has gone and left it.
+    fn wait_until_taken(&self, ordinal: u64) -> Result<(), SendError<T>> {
+        loop {
+            let answer = self.shared.state.wait(
+                |state| &mut state.taken,
+                None,
+                |state, _| match (state.received >= ordinal, state.receiver_lives) {
+                    (true, _) => Some(None),
+                    (false, false) => Some(state.messages.pop_front()), // the only one
+                    (false, true) => None,
+                },
+            );
+            if let Ok(left) = answer {
+                return left.map_or(Ok(()), |message| Err(SendError(message)));
+            }
         }
-        shared.taken.wait(None);
-        let mut state = shared.state.lock();
-        if state.received >= ordinal {
-            return Ok(());
-        }
-        // The receiver has gone and left the message, which is the only one.
-        state.messages.pop_front().map_or(Ok(()), |message| Err(SendError(message)))
     }
 
     /// Sends a message if there is room; with a bound of 0, if the receiver is waiting for it.
@@ -74,35 +90,38 @@ impl<T> SyncSender<T> {
     /// # Errors
     /// Gives the message back when there is no room, or the receiver is gone.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
-        let shared = &*self.shared;
-        let mut state = shared.state.lock();
-        if !state.receiver_lives {
-            return Err(TrySendError::Disconnected(message));
+        let mut outgoing = Outgoing::new(message);
+        loop {
+            let put = self.shared.state.with(|state, wakes| {
+                let places = match self.shared.bound {
+                    Some(0) if state.receiver.is_empty() => 0,
+                    bound => bound.unwrap_or(usize::MAX).max(1),
+                };
+                let full = state.receiver_lives && state.messages.len() >= places;
+                (!full).then(|| state.put(&mut outgoing, wakes))
+            });
+            match put {
+                Some(Put::In(_)) => return Ok(()),
+                Some(Put::Grow(places)) => outgoing.grow(places),
+                Some(Put::Disconnected) => return Err(TrySendError::Disconnected(outgoing.back())),
+                None => return Err(TrySendError::Full(outgoing.back())),
+            }
         }
-        let room = match shared.bound {
-            Some(0) if shared.receiver.is_empty() => 0,
-            bound => bound.unwrap_or(usize::MAX).max(1),
-        };
-        if state.messages.len() >= room {
-            return Err(TrySendError::Full(message));
-        }
-        state.push(message);
-        shared.receiver.wake_one();
-        Ok(())
     }
 }
 
 impl<T> Shared<T> {
     fn add_sender(&self) {
-        self.state.lock().senders += 1;
+        self.state.with(|state, _| state.senders += 1);
     }
 
     fn remove_sender(&self) {
-        let mut state = self.state.lock();
-        state.senders -= 1;
-        if state.senders == 0 {
-            self.receiver.wake_one(); // to find out
-        }
+        self.state.with(|state, wakes| {
+            state.senders -= 1;
+            if state.senders == 0 {
+                state.receiver.wake_one(wakes); // to find out
+            }
+        });
     }
 }
 

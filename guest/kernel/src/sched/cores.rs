@@ -1,0 +1,234 @@
+//! What cores say to each other: letters, and how a core without threads lives.
+//!
+//! A core takes its letters at each look for work and before it sleeps. Letters cannot run out of room: each is a part of
+//! what its sender owns (a waiting thread's stack, a boxed closure), linked into the mailbox without allocating.
+
+#![expect(unsafe_code, reason = "letters are linked by pointers until they are delivered")]
+
+use super::{CORE, turn};
+use crate::arch::cores::{CORES_MAX, CoreId, current};
+use crate::arch::{cores, cpu, power, time};
+use alloc::boxed::Box;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use toro_mailbox::{Mailbox, Node, Waiter, Wakes};
+
+/// What others may touch of a core; a cache line each.
+#[repr(align(64))]
+struct Public {
+    mailbox: Mailbox,
+    /// Interrupts that were sent to end a sleep.
+    interrupts: AtomicU64,
+    /// How often it slept, and how many letters it took: written by itself.
+    sleeps: AtomicU64,
+    letters: AtomicU64,
+}
+
+static CORES: [Public; CORES_MAX] = [const {
+    Public {
+        mailbox: Mailbox::new(),
+        interrupts: AtomicU64::new(0),
+        sleeps: AtomicU64::new(0),
+        letters: AtomicU64::new(0),
+    }
+}; CORES_MAX];
+
+/// What a core has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CoreStatistics {
+    /// How often it went to sleep because nothing was to be done.
+    pub sleeps: u64,
+    /// How often another core's interrupt ended its sleep.
+    pub interrupts: u64,
+    /// How many letters it got: wake-ups, new threads and calls from other cores.
+    pub letters: u64,
+}
+
+/// What `core` has done so far, as seen from here.
+#[must_use]
+pub fn statistics(core: CoreId) -> CoreStatistics {
+    let public = &CORES[core.index()];
+    CoreStatistics {
+        sleeps: public.sleeps.load(Relaxed),
+        interrupts: public.interrupts.load(Relaxed),
+        letters: public.letters.load(Relaxed),
+    }
+}
+
+fn here() -> &'static Public {
+    &CORES[current().index()]
+}
+
+/// Runs this core, which has no thread of its own: its loop, on the stack it was started on.
+pub fn run_core() -> ! {
+    CORE.with(|core| core.has_loop = true);
+    loop {
+        turn::give_way();
+    }
+}
+
+/// Whether letters wait for this core.
+#[inline]
+pub(super) fn has_letters() -> bool {
+    here().mailbox.has_letters()
+}
+
+/// Delivers the letters that have come: makes threads ready, takes over new ones, runs calls. A core that waits for another
+/// one outside of the scheduler calls this meanwhile, since that one may wait for an answer to its letter.
+pub fn serve() {
+    if has_letters() {
+        let here = here();
+        let count = here.mailbox.take().deliver() as u64;
+        here.letters.store(here.letters.load(Relaxed) + count, Relaxed);
+    }
+}
+
+/// Posts a letter, and interrupts its core if that sleeps.
+///
+/// # Safety
+/// As for [`Mailbox::post`].
+pub(super) unsafe fn post(core: CoreId, letter: NonNull<Node>) {
+    // SAFETY: by this function's contract.
+    if unsafe { CORES[core.index()].mailbox.post(letter) } {
+        interrupt(core);
+    }
+}
+
+/// Says to `core` that something for it lies where one of its pollers looks.
+pub fn ring(core: CoreId) {
+    if CORES[core.index()].mailbox.ring() {
+        interrupt(core);
+    }
+}
+
+/// Whether `core` sleeps: what it looks at when it wakes, it will see as it is now.
+#[must_use]
+pub fn is_asleep(core: CoreId) -> bool {
+    CORES[core.index()].mailbox.is_asleep()
+}
+
+fn interrupt(core: CoreId) {
+    CORES[core.index()].interrupts.fetch_add(1, Relaxed);
+    unreachable!("core {core} has not been started");
+}
+
+/// Runs `call` on `core`, at its next look for work: `call` must be short, and must not wait.
+///
+/// A fault inside is a defect of the kernel, and ends the machine with a report.
+pub fn call_on(core: CoreId, call: Box<dyn FnOnce() + Send>) {
+    let letter = Box::into_raw(Box::new(Call { letter: Node::new(run_call), call }));
+    // SAFETY: the box is `run_call`'s from here on.
+    unsafe { post(core, NonNull::new_unchecked(letter).cast()) };
+}
+
+#[repr(C)]
+struct Call {
+    letter: Node,
+    call: Box<dyn FnOnce() + Send>,
+}
+
+/// # Safety
+/// The letter is a [`Call`]'s, whose box this function takes.
+unsafe fn run_call(letter: NonNull<Node>) {
+    // SAFETY: by this function's contract.
+    let call = unsafe { Box::from_raw(letter.cast::<Call>().as_ptr()) };
+    (call.call)();
+}
+
+/// Wakes threads that were taken off their list, wherever they live.
+#[inline]
+pub(super) fn wake(mut wakes: Wakes) {
+    while let Some(waiter) = wakes.take() {
+        // SAFETY: a waiter that was taken off its list stays until its thread has been resumed.
+        let (core, thread) = unsafe { (waiter.as_ref().core(), waiter.as_ref().thread()) };
+        if core == current().index() as u32 {
+            CORE.with(|core| core.threads.resume(thread));
+        } else {
+            let core = CoreId::new(core as usize).expect("a waiter names a core");
+            // SAFETY: as above.
+            unsafe { post(core, Waiter::letter(waiter)) };
+        }
+    }
+}
+
+/// A waiter for the running thread.
+pub(super) fn waiter() -> Waiter {
+    Waiter::new(current().index() as u32, CORE.with(|core| core.threads.here()), arrive)
+}
+
+/// # Safety
+/// The letter is a [`Waiter`]'s, of a thread of this core.
+unsafe fn arrive(letter: NonNull<Node>) {
+    // SAFETY: by this function's contract; the waiter stays until its thread runs.
+    let thread = unsafe { letter.cast::<Waiter>().as_ref() }.thread();
+    CORE.with(|core| core.threads.resume(thread));
+}
+
+/// How long a core stays awake for a letter before it sleeps: nothing at first. It has paid when a letter came meanwhile, or
+/// would have, when one ended a short sleep.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    window_ns: u64,
+}
+
+impl Patience {
+    pub(super) const NONE: Patience = Patience { window_ns: 0 };
+    const MAX_NS: u64 = 50_000;
+    const MIN_NS: u64 = 1_000;
+
+    /// A letter came after this time.
+    fn paid(self, waited_ns: u64) -> Patience {
+        if waited_ns > Self::MAX_NS {
+            return self;
+        }
+        Patience { window_ns: (waited_ns * 2).clamp(Self::MIN_NS, Self::MAX_NS).max(self.window_ns) }
+    }
+
+    fn wasted(self) -> Patience {
+        Patience { window_ns: if self.window_ns > Self::MIN_NS { self.window_ns / 2 } else { 0 } }
+    }
+}
+
+/// Stays awake for a letter as long as has paid lately. Whether one came.
+pub(super) fn linger() -> bool {
+    let patience = CORE.with(|core| core.patience);
+    if patience.window_ns == 0 {
+        return false;
+    }
+    let start_ns = time::now_ns();
+    let (came, patience) = loop {
+        let waited_ns = time::now_ns() - start_ns;
+        if has_letters() {
+            break (true, patience.paid(waited_ns));
+        }
+        if waited_ns > patience.window_ns {
+            break (false, patience.wasted());
+        }
+        cpu::relax();
+    };
+    CORE.with(|core| core.patience = patience);
+    came
+}
+
+/// Sleeps until an interrupt or until what `prepare` answers, unless there are letters, or `prepare` says that there is
+/// something to do. `prepare` is asked when others already know that this core sleeps.
+pub(super) fn sleep(prepare: impl FnOnce() -> Option<Option<u64>>) {
+    let here = here();
+    if !here.mailbox.try_sleep() {
+        return;
+    }
+    if let Some(deadline_ns) = prepare() {
+        here.sleeps.store(here.sleeps.load(Relaxed) + 1, Relaxed);
+        if cores::count() == 1 {
+            power::idle_until(deadline_ns);
+        } else {
+            let start_ns = time::now_ns();
+            power::idle_until(deadline_ns);
+            if has_letters() {
+                CORE.with(|core| core.patience = core.patience.paid(time::now_ns() - start_ns));
+            }
+        }
+    }
+    let count = here.mailbox.take().deliver() as u64;
+    here.letters.store(here.letters.load(Relaxed) + count, Relaxed);
+}

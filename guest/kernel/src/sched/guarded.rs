@@ -1,0 +1,98 @@
+//! What threads of all cores share and wait for: the one mechanism under every blocking call that is not a core's own.
+
+#![expect(unsafe_code, reason = "a waiting thread's place on a list lies on its stack")]
+
+use super::{CORE, WaitList, WaitOutcome, Wakes, cores, turn};
+use crate::arch::{SpinLock, depth};
+use core::fmt;
+
+/// A state and the lists of those who wait for it to change, under one lock.
+///
+/// ```ignore
+/// struct Gate { open: bool, outside: WaitList }
+///
+/// gate.wait(|gate| &mut gate.outside, None, |gate, _| gate.open.then_some(()))     // looks and waits, in one step
+/// gate.with(|gate, wakes| { gate.open = true; gate.outside.wake_all(wakes); });    // changes and wakes
+/// ```
+/// What is passed to it runs under a [`SpinLock`]: it is short, allocates and drops nothing, and calls nobody back. Threads are
+/// woken once the lock is released.
+pub struct Guarded<S> {
+    state: SpinLock<S>,
+}
+
+impl<S> Guarded<S> {
+    /// A state for which nobody waits.
+    #[must_use]
+    pub const fn new(state: S) -> Self {
+        Guarded { state: SpinLock::new(state) }
+    }
+
+    /// Looks at the state, changes it, and wakes whom `f` takes off its lists.
+    #[inline]
+    pub fn with<R>(&self, f: impl FnOnce(&mut S, &mut Wakes) -> R) -> R {
+        let mut wakes = Wakes::new();
+        let result = self.state.with(|state| f(state, &mut wakes));
+        cores::wake(wakes);
+        result
+    }
+
+    /// Asks once for what the thread wants; if the answer is `None`, waits on `list` until somebody takes it off there, or until
+    /// `deadline_ns`. Nothing can change between question and waiting.
+    ///
+    /// # Errors
+    /// The thread has waited. This is how that ended: woken, it looks again, unless being woken is the answer.
+    pub fn wait<R>(
+        &self,
+        list: impl Fn(&mut S) -> &mut WaitList,
+        deadline_ns: Option<u64>,
+        ask: impl FnOnce(&mut S, &mut Wakes) -> Option<R>,
+    ) -> Result<R, WaitOutcome> {
+        self.wait_after(list, deadline_ns, ask, || {})
+    }
+
+    /// As [`wait`](Self::wait); a thread that is to wait calls `release` once it is on the list.
+    pub fn wait_after<R>(
+        &self,
+        list: impl Fn(&mut S) -> &mut WaitList,
+        deadline_ns: Option<u64>,
+        ask: impl FnOnce(&mut S, &mut Wakes) -> Option<R>,
+        release: impl FnOnce(),
+    ) -> Result<R, WaitOutcome> {
+        let waiter = cores::waiter();
+        let answer = self.with(|state, wakes| {
+            let answer = ask(state, wakes);
+            if answer.is_none() {
+                // SAFETY: `wait_on_list` returns when the waiter was removed, or has come to this core as a letter.
+                unsafe { list(state).push(&waiter) };
+            }
+            answer
+        });
+        answer.ok_or_else(|| {
+            release();
+            let _kernel = depth::enter();
+            wait_on_list(deadline_ns, || self.state.with(|state| list(state).remove(&waiter)))
+        })
+    }
+}
+
+/// Waits on the list on which the running thread is. `give_up` takes it off there, or says that somebody has.
+fn wait_on_list(deadline_ns: Option<u64>, give_up: impl FnOnce() -> bool) -> WaitOutcome {
+    CORE.with(|core| core.threads.suspend(deadline_ns));
+    turn::give_way();
+    if CORE.with(|core| core.threads.outcome()) == WaitOutcome::Woken {
+        return WaitOutcome::Woken;
+    }
+    if give_up() {
+        return WaitOutcome::TimedOut;
+    }
+    // Somebody has woken this thread, on whose stack the letter lies: it must arrive first.
+    CORE.with(|core| core.threads.suspend(None));
+    turn::give_way();
+    WaitOutcome::Woken
+}
+
+impl<S> fmt::Debug for Guarded<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guarded").finish_non_exhaustive()
+    }
+}
