@@ -42,6 +42,17 @@ fn sixteen_gibibytes_are_not_touched() {
 }
 
 #[test]
+fn all_of_64_gibibytes_can_be_used() {
+    // Most of it lies beyond the hole for devices. Nothing is reserved on the host, which need not have so much.
+    let reserve_nothing =
+        ["-object", "memory-backend-ram,id=ram,size=64G,reserve=off", "-machine", "memory-backend=ram"];
+    for machine in [MachineType::Microvm, MachineType::Q35, MachineType::Pc] {
+        let guest = guest("all_memory").arguments(&["60"]).machine(machine).memory_mib(64 << 10);
+        guest.qemu(&reserve_nothing).run().expect_status(0).expect_stdout("60 GiB\n");
+    }
+}
+
+#[test]
 fn the_image_is_at_another_base_each_time() {
     let base = || {
         let machine = guest("exit_code").start();

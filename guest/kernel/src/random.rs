@@ -2,8 +2,11 @@
 //!
 //! Sources: the processor (`rdseed`, `rdrand`), a virtio entropy source, and the jitter of the clock. The last is
 //! mixed in but counts for nothing: with it alone the generator is [`Quality::Weak`], and says so once.
+//!
+//! The machine has one seed, and each core a generator of its own: ChaCha20 has 2^64 streams to a key, and each
+//! generator gets one that no other had, so they share no lock and repeat nothing of each other.
 
-use crate::arch::{SpinLock, cpu};
+use crate::arch::{SpinLock, core_local, cpu};
 use crate::drivers::RngDevice;
 use core::fmt;
 use rand_chacha::ChaCha20Rng;
@@ -14,22 +17,25 @@ const JITTER_SAMPLES: usize = 64;
 /// Odd, and otherwise arbitrary: the golden ratio.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
-static RANDOM: SpinLock<Random> =
-    SpinLock::new(Random { generator: None, sources: Sources { device: None, quality: Quality::Weak } });
+static SOURCES: SpinLock<Sources> =
+    SpinLock::new(Sources { device: None, quality: Quality::Weak, seed: None, streams: 0 });
 
-struct Random {
+core_local! {
     /// Made at first use.
-    generator: Option<ChaCha20Rng>,
-    sources: Sources,
+    static GENERATOR: Option<ChaCha20Rng> = None;
 }
 
 struct Sources {
     device: Option<RngDevice>,
-    /// As found when the generator was made.
+    /// As found when the seed was made.
     quality: Quality,
+    /// Made at first use.
+    seed: Option<[u8; 32]>,
+    /// Streams of the seed that were given to generators.
+    streams: u64,
 }
 
-/// What the generator was seeded from.
+/// What the generators were seeded from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quality {
     /// A hardware source: good for keys.
@@ -50,18 +56,19 @@ impl fmt::Display for WeakSource {
 
 impl core::error::Error for WeakSource {}
 
-/// Uses this entropy source too. Before the first [`fill`].
+/// Uses this entropy source too. Before the first [`fill`], and before there are other cores.
 pub fn init(device: Option<RngDevice>) {
-    RANDOM.with(|random| {
-        random.sources.device = device;
-        random.generator = None; // one that a driver made before lacks this source
+    SOURCES.with(|sources| {
+        sources.device = device;
+        sources.seed = None; // one that a driver made use of before lacks this source
     });
+    GENERATOR.with(|generator| *generator = None);
 }
 
 /// Fills `bytes` with random ones. On a machine without a source they may be guessed, which is warned of once; whoever
 /// makes keys calls [`fill_strong`].
 pub fn fill(bytes: &mut [u8]) {
-    RANDOM.with(|random| random.generator().fill_bytes(bytes));
+    generate(|generator| generator.fill_bytes(bytes));
 }
 
 /// Fills `bytes` with random ones that are good for keys.
@@ -80,26 +87,38 @@ pub fn fill_strong(bytes: &mut [u8]) -> Result<(), WeakSource> {
 
 /// A random number; for the seeds of hash tables.
 pub fn number() -> u64 {
-    RANDOM.with(|random| random.generator().next_u64())
+    generate(Rng::next_u64)
 }
 
-/// What the generator is seeded from.
+/// What the generators are seeded from.
 pub fn quality() -> Quality {
-    RANDOM.with(|random| {
-        random.generator();
-        random.sources.quality
+    SOURCES.with(|sources| {
+        sources.seed();
+        sources.quality
     })
 }
 
-impl Random {
-    fn generator(&mut self) -> &mut ChaCha20Rng {
-        self.generator.get_or_insert_with(|| ChaCha20Rng::from_seed(self.sources.seed()))
-    }
+fn generate<R>(f: impl FnOnce(&mut ChaCha20Rng) -> R) -> R {
+    GENERATOR.with(|generator| f(generator.get_or_insert_with(|| SOURCES.with(Sources::generator))))
 }
 
 impl Sources {
-    #[cold]
+    /// A generator that goes on like no other.
+    fn generator(&mut self) -> ChaCha20Rng {
+        let mut generator = ChaCha20Rng::from_seed(self.seed());
+        generator.set_stream(self.streams);
+        self.streams += 1;
+        generator
+    }
+
     fn seed(&mut self) -> [u8; 32] {
+        let seed = self.seed.unwrap_or_else(|| self.gather());
+        self.seed = Some(seed);
+        seed
+    }
+
+    #[cold]
+    fn gather(&mut self) -> [u8; 32] {
         let mut pool = Pool::default();
         let from_processor: [Option<u64>; 4] = core::array::from_fn(|_| cpu::random64());
         from_processor.into_iter().flatten().for_each(|value| pool.add(value));
