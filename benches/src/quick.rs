@@ -98,15 +98,18 @@ fn counts(report: &mut Report, subjects: &Subjects, server: &Guest) {
     };
     report.add(steady("first_200", "reset to first 200, microvm", "instructions", 1e6), all);
     report.add(timed("first_200_norep", "the same, a rep counted as one", "instructions", Target::None), without_rep);
-    for (machine, key, what) in [
-        (MachineType::Microvm, "main_microvm", "entry to main, hello, microvm"),
-        (MachineType::Q35, "main_q35", "entry to main, hello, q35"),
-        (MachineType::Pc, "main_pc", "entry to main, hello, pc"),
+    let hello = toro_guest(&subjects.hello, false);
+    for (machine, memory_mib, key, what) in [
+        (MachineType::Microvm, hello.memory_mib, "main_microvm", "entry to main, hello, microvm"),
+        (MachineType::Microvm, 16 << 10, "main_microvm_16g", "entry to main, hello, microvm of 16 GiB"),
+        (MachineType::Q35, hello.memory_mib, "main_q35", "entry to main, hello, q35"),
+        (MachineType::Pc, hello.memory_mib, "main_pc", "entry to main, hello, pc"),
     ] {
+        let hello = Guest { memory_mib, ..hello.clone() };
         let value = subjects
             .hello
             .entry_and_main()
-            .and_then(|watches| measure::entry_to_main(&toro_guest(&subjects.hello, false), machine, plugin, watches));
+            .and_then(|watches| measure::entry_to_main(&hello, machine, plugin, watches));
         report.add(steady(key, what, "instructions", 150e3), value.map(|count| count as f64));
     }
     let idle = measure::idle(server, MachineType::Microvm, plugin, Duration::from_secs(5));
