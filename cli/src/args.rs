@@ -132,7 +132,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command
             Err(_) => ExitCode::FAILURE, // nobody reads what we print
         },
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            eprintln!("{error}");
+            ui::say(&error);
             ExitCode::from(toro_abi::outcome::status::TOOL)
         }
         _ => {

@@ -326,6 +326,9 @@ fn nobody_who_listens_is_no_panic() {
     for stderr in [closed_pipe(), full().into()] {
         assert_eq!(toro(&["run", "/nonexistent/app"]).stderr(stderr).status().unwrap().code(), Some(127));
     }
+    for stderr in [closed_pipe(), full().into()] {
+        assert_eq!(toro(&[]).stderr(stderr).status().unwrap().code(), Some(125));
+    }
     for (name, stderr) in [("one", closed_pipe()), ("two", full().into())] {
         let new = ["new", folder.path().join(name).to_str().unwrap()].map(str::to_owned);
         let status = toro(&[&new[0], &new[1]]).stderr(stderr).status().unwrap();
