@@ -186,7 +186,7 @@ impl Guest {
 
     /// Waits for the guest to end. One that does not end in time is ended, and its exit holds a backtrace.
     pub fn wait(&self, limit: Duration) -> Exit {
-        match self.wait_until(Some(limit), |said| said.outcome.is_some().then_some(())) {
+        match self.wait_until(Some(limit), |said| said.is_over().then_some(())) {
             Ok(()) | Err(Unmet::Ended) => self.finish(),
             Err(Unmet::TimedOut) => self.end_late(),
         }
@@ -198,7 +198,7 @@ impl Guest {
         self.wait(limit)
     }
 
-    /// The end of a guest that has said its outcome, has ended or was killed: waits for the machine to go off, and for
+    /// The end of a guest that is over, has ended or was killed: waits for the machine to go off, and for
     /// the readers of its output.
     pub fn finish(&self) -> Exit {
         self.finish_unless(|| false)

@@ -3,7 +3,7 @@
 use crate::args::RunArgs;
 use crate::commands::dry_run;
 use crate::config::{Application, Config, GDB_PORT};
-use crate::signals;
+use crate::signals::{self, Requests};
 use crate::status_file::StatusFile;
 use crate::ui;
 use serde_json::{Value, json};
@@ -16,7 +16,9 @@ use toro_abi::FIXED_BASE;
 use toro_abi::control::{Control, Protocol};
 use toro_abi::network::Ipv4;
 use toro_abi::outcome::{Kind, status};
-use toro_vmm::{Accelerator, Cancel, Ending, Error, Guest, Machine, Network, Port, Sink, Sinks, Unmet, probe, qemu};
+use toro_vmm::{
+    Accelerator, Cancel, Ending, Error, Exit, Guest, Machine, Network, Port, Sink, Sinks, Unmet, probe, qemu,
+};
 
 /// Runs; the exit status is the tool's.
 pub(crate) fn run(args: &RunArgs) -> Result<u8, Error> {
@@ -121,19 +123,26 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
         forward_stdin(&guest)?;
     }
 
+    let mut news = News::default();
+    let gdb = args.gdb.then_some(&*symbols);
+    let exit = stay(&guest, config, &requests, |controls| news.tell(controls, &guest, &config.network, gdb));
+    report(&guest, exit, config, &requests, news.ready_after)
+}
+
+/// Passes on what is heard of the guest, until it ends or has to.
+fn stay(guest: &Guest, config: &Config, requests: &Requests, mut tell: impl FnMut(&[(Duration, Control)])) -> Exit {
     let deadline = config.timeout.and_then(|timeout| guest.started().checked_add(timeout));
     if let Some(deadline) = deadline {
         ui::hurry_at(deadline);
     }
-    let mut news = News::default();
+    let mut told = 0; // control records
     let mut handled = 0; // signals
-    let mut timed_out = false;
-    let mut exit = loop {
+    loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let step = guest.wait_until(left, |said| {
-            if said.controls.len() > news.seen {
-                Some(Step::Said(said.controls[news.seen..].to_vec()))
-            } else if said.outcome.is_some() {
+            if said.controls.len() > told {
+                Some(Step::Said(said.controls[told..].to_vec()))
+            } else if said.is_over() {
                 Some(Step::End)
             } else if requests.count() > handled {
                 Some(Step::Signal { hears: said.image_base().is_some() })
@@ -142,7 +151,10 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
             }
         });
         match step {
-            Ok(Step::Said(controls)) => news.tell(&controls, &guest, &config.network, args.gdb.then_some(&*symbols)),
+            Ok(Step::Said(controls)) => {
+                told += controls.len();
+                tell(&controls);
+            }
             Ok(Step::Signal { hears: true }) if handled == 0 => {
                 handled = 1;
                 guest.request_stop();
@@ -150,51 +162,60 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
                     ui::note("stopping; Ctrl-C again ends the guest at once", None);
                 }
             }
-            Ok(Step::Signal { hears: true }) => break guest.end(),
+            Ok(Step::Signal { hears: true }) => return guest.end(),
             // Before it runs a guest obeys nobody, and where it is says nothing.
             Ok(Step::Signal { hears: false } | Step::OutputLost) => {
                 guest.kill();
-                break guest.finish();
+                return guest.finish();
             }
-            Err(Unmet::TimedOut) if guest.transcript(|said| said.vmm_exit.is_none()) => {
-                timed_out = true;
-                break guest.end_late();
+            Err(Unmet::TimedOut) if guest.transcript(|said| said.vmm_exit.is_none()) => return guest.end_late(),
+            Ok(Step::End) | Err(_) => {
+                let exit = guest.finish_unless(|| requests.count() > handled);
+                tell(&guest.transcript(|said| said.controls[told..].to_vec()));
+                return exit;
             }
-            Ok(Step::End) | Err(_) => break guest.finish_unless(|| requests.count() > handled),
         }
-    };
-    // Told after the guest has gone, so that a reader who is not there keeps nobody from ending it.
-    if timed_out {
+    }
+}
+
+/// Tells how the guest ended. It is gone by now: a reader who is not there keeps nobody from ending it.
+fn report(
+    guest: &Guest,
+    mut exit: Exit,
+    config: &Config,
+    requests: &Requests,
+    ready_after: Option<Duration>,
+) -> Result<Report, Error> {
+    let (failure, is_cut) = guest.transcript(|said| (said.sink_failure.clone(), said.is_cut));
+    // Whoever does not wait for the readers of the output interrupts a guest that has ended, too.
+    if requests.count() > 0 && is_cut && exit.ending != Ending::TimedOut {
+        exit.ending = Ending::Killed;
+    }
+    let is_killed = exit.ending == Ending::Killed && requests.count() > 0;
+    if exit.ending == Ending::TimedOut {
         say_timeout(config);
     }
     ui::say_text(&exit.backtrace);
-    let (failure, is_cut) = guest.transcript(|said| (said.sink_failure.clone(), said.is_cut));
-    let is_interrupted = requests.count() > 0 && (exit.ending == Ending::Killed || is_cut);
-    if is_interrupted && exit.ending != Ending::TimedOut {
-        exit.ending = Ending::Killed;
-    }
     match failure.map(Error::new) {
-        Some(error) if is_interrupted || exit.ending == Ending::TimedOut => ui::error(&error),
+        Some(error) if is_killed || exit.ending == Ending::TimedOut => ui::error(&error),
         Some(error) => return Err(error),
         None => {}
     }
-    let run = guest.transcript(|said| said.outcome_after).unwrap_or_else(|| guest.started().elapsed());
-    let is_stopped =
-        exit.ending == Ending::Killed || exit.outcome().is_some_and(|outcome| outcome.kind == Kind::Stopped);
-    let status = if is_stopped && requests.count() > 0 { requests.status() } else { exit.status() };
-    let error = exit.error();
     if let Some(error) = &exit.error_after_report()
         && exit.ending != Ending::TimedOut
     {
         ui::error(error);
     }
-    let message = match (exit.outcome(), &error) {
+    let is_stopped = is_killed || exit.outcome().is_some_and(|outcome| outcome.kind == Kind::Stopped);
+    let status = if is_stopped && requests.count() > 0 { requests.status() } else { exit.status() };
+    let message = match (exit.outcome(), exit.error()) {
         (Some(outcome), _) => outcome.message.clone(),
         (None, Some(error)) => error.message().to_owned(),
         (None, None) => String::new(),
     };
-    let ready_ms = news.ready_after.map(milliseconds);
-    Ok(Report { status, kind: exit.kind(), message, ready_ms, run_ms: milliseconds(run) })
+    let run = guest.transcript(|said| said.outcome_after).unwrap_or_else(|| guest.started().elapsed());
+    let (ready_ms, run_ms) = (ready_after.map(milliseconds), milliseconds(run));
+    Ok(Report { status, kind: exit.kind(), message, ready_ms, run_ms })
 }
 
 fn say_timeout(config: &Config) {
@@ -224,7 +245,6 @@ fn milliseconds(duration: Duration) -> f64 {
 /// What the guest has told of itself, and what of it the user has been told.
 #[derive(Default)]
 struct News {
-    seen: usize,
     ready_after: Option<Duration>,
     address: Option<Ipv4>,
     /// Ports that wait for an address, on a network where the guest is reached by its own.
@@ -233,7 +253,6 @@ struct News {
 
 impl News {
     fn tell(&mut self, controls: &[(Duration, Control)], guest: &Guest, network: &Network, gdb: Option<&Path>) {
-        self.seen += controls.len();
         for (after, control) in controls {
             match *control {
                 Control::Listen { protocol, port } if matches!(network, Network::Tap(_)) => {
