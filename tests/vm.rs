@@ -1,5 +1,6 @@
 //! What virtual machines must do; one file for each topic.
 
+mod background;
 mod boot;
 mod console;
 mod devices;
@@ -16,3 +17,4 @@ mod soak;
 mod sockets;
 mod threads;
 mod time;
+mod tool;

@@ -1,8 +1,8 @@
 //! What was typed: the command line, word by word, before anything is made of it.
 
 use crate::ui;
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,12 +24,30 @@ pub(crate) enum Command {
     Build(BuildArgs),
     /// Make a package in an empty directory
     New(NewArgs),
+    /// List the guests in the background
+    Ps(PsArgs),
+    /// Print what a guest in the background printed
+    Logs(LogsArgs),
+    /// Ask guests in the background to end, and kill those that do not (status 124)
+    Stop(StopArgs),
+    /// End guests in the background at once
+    Kill(NamesArgs),
+    /// Print all that is known of a guest in the background, as JSON
+    Inspect(InspectArgs),
+    /// Forget guests that have ended; their names are free anyway
+    Rm(NamesArgs),
     /// Check what this machine has for building and running images
     Doctor,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
+    /// Run in the background, and print the guest's name once it is up
+    #[arg(short = 'd', long)]
+    pub detach: bool,
+    /// This is the process in the background, started by `-d`
+    #[arg(long, hide = true)]
+    pub in_background: bool,
     /// Publish a port; host port 0 picks a free one [address: 127.0.0.1]
     #[arg(short = 'p', long, value_name = "[ADDR:]HOST:GUEST[/udp]")]
     pub publish: Vec<String>,
@@ -45,7 +63,7 @@ pub(crate) struct RunArgs {
     /// Read environment variables from a file, one `K=V` or `K` a line
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<PathBuf>,
-    /// Name of the guest: its host name, and what `ps` shows
+    /// Name of the guest: its host name, and what `ps` shows [default in the background: made up]
     #[arg(long)]
     pub name: Option<String>,
     /// microvm, microvm-minimal, microvm-pci, q35, q35-qboot, pc or pc-qboot [default: microvm]
@@ -124,6 +142,45 @@ pub(crate) struct NewArgs {
     pub library: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct PsArgs {
+    /// Those that have ended, too
+    #[arg(short = 'a', long)]
+    pub all: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogsArgs {
+    /// Go on until the guest ends
+    #[arg(short = 'f', long)]
+    pub follow: bool,
+    /// The guest's name
+    pub name: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StopArgs {
+    /// Seconds to wait before it is killed
+    #[arg(short = 't', long, value_name = "SECONDS", default_value_t = 10.0)]
+    pub time: f64,
+    /// The guests' names
+    #[arg(required = true)]
+    pub names: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NamesArgs {
+    /// The guests' names
+    #[arg(required = true)]
+    pub names: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InspectArgs {
+    /// The guest's name
+    pub name: String,
+}
+
 /// Reads the command line. Help and version are printed here; a mistake is told in one line.
 pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, ExitCode> {
     Line::try_parse_from(words).map(|line| line.command).map_err(|error| match error.kind() {
@@ -157,7 +214,7 @@ fn explain(error: &clap::Error) -> Error {
             _ => None,
         }
     });
-    let command = std::env::args().nth(1).filter(|word| ["run", "build", "new", "doctor"].contains(&word.as_str()));
+    let command = std::env::args().nth(1).filter(|word| Line::command().find_subcommand(word).is_some());
     Error::new(message).help(match suggestion {
         Some(suggestion) => format!("did you mean `{suggestion}`?"),
         None => format!("toro {}--help", command.map(|command| command + " ").unwrap_or_default()),

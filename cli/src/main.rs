@@ -1,8 +1,10 @@
 //! Program `toro`: build and run unikernel images.
 //!
-//! `args` is what was typed, `config` what is meant, `commands` what is done, `ui` how it is said.
+//! `args` is what was typed, `config` what is meant, `commands` what is done, `background` where guests are that nobody watches,
+//! `ui` how it is said.
 
 mod args;
+mod background;
 mod commands;
 mod config;
 mod metadata;
@@ -22,6 +24,12 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(&args),
         Command::Build(args) => commands::build::build(&args),
         Command::New(args) => commands::new::new(&args),
+        Command::Ps(args) => commands::ps::ps(&args),
+        Command::Logs(args) => commands::logs::logs(&args),
+        Command::Stop(args) => commands::stop::stop(&args),
+        Command::Kill(args) => commands::stop::kill(&args),
+        Command::Inspect(args) => commands::inspect::inspect(&args),
+        Command::Rm(args) => commands::stop::rm(&args),
         Command::Doctor => commands::doctor::doctor(),
     };
     match result {

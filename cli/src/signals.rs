@@ -1,9 +1,10 @@
 //! Signals that ask the tool to end, counted, so that a second one means more than the first.
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use rustix::process::{Signal, getpid, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use toro_vmm::Error;
 
 /// What has arrived so far.
@@ -19,10 +20,39 @@ impl Requests {
         self.count.load(Ordering::Acquire)
     }
 
+    /// Whether the guest shall end at once, without being asked.
+    pub(crate) fn is_kill(&self) -> bool {
+        KILL.load(Ordering::Acquire)
+    }
+
     /// The exit status that the first of them stands for.
     pub(crate) fn status(&self) -> u8 {
-        128 + self.first.load(Ordering::Acquire) as u8
+        let first = if self.is_kill() { SIGKILL } else { self.first.load(Ordering::Acquire) as i32 };
+        128 + first as u8
     }
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+static KILL: AtomicBool = AtomicBool::new(false);
+
+/// Asks the guest to end, from inside. Once, however often it is wanted: a second signal would mean more than the first.
+pub(crate) fn stop() {
+    if !STOP.swap(true, Ordering::AcqRel) {
+        terminate();
+    }
+}
+
+/// Ends the guest at once, from inside.
+pub(crate) fn kill() {
+    if !KILL.swap(true, Ordering::AcqRel) {
+        terminate();
+    }
+}
+
+/// SIGTERM to this process. Before anybody listens for it, it ends the process, which is as well.
+fn terminate() {
+    let sent = kill_process(getpid(), Signal::TERM);
+    debug_assert!(sent.is_ok(), "a process may send itself signals");
 }
 
 /// Counts from now on, and calls `wake` after each signal.

@@ -15,7 +15,7 @@ type Programs = BTreeMap<String, PathBuf>;
 /// A program of `tests/guests`, built for testing: debug assertions are on.
 pub fn guest(name: &str) -> Spec {
     static BUILT: OnceLock<Result<Programs, String>> = OnceLock::new();
-    let programs = BUILT.get_or_init(|| build(&["-p", "toro-test-guests", "--bins"]));
+    let programs = BUILT.get_or_init(|| build("guest", &["-p", "toro-test-guests", "--bins"]));
     Spec::new(name, image(programs, name))
 }
 
@@ -23,7 +23,7 @@ pub fn guest(name: &str) -> Spec {
 pub fn example(name: &str) -> Spec {
     static BUILT: OnceLock<Result<Programs, String>> = OnceLock::new();
     let arguments = ["--release", "--workspace", "--exclude", "toro-test-guests", "--bins"];
-    let programs = BUILT.get_or_init(|| build(&arguments));
+    let programs = BUILT.get_or_init(|| build("guest", &arguments));
     Spec::new(name, image(programs, name))
 }
 
@@ -36,9 +36,15 @@ fn image(programs: &Result<Programs, String>, name: &str) -> Image {
     Image::open(path).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Builds in the guest's workspace; the programs that came of it.
-fn build(arguments: &[&str]) -> Result<Programs, String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest");
+/// The program `toro`.
+pub(crate) fn tool() -> PathBuf {
+    let programs = build("", &["-p", "toro-cli"]).unwrap_or_else(|error| panic!("{error}"));
+    programs.get("toro").cloned().unwrap_or_else(|| panic!("cargo built no `toro`"))
+}
+
+/// Builds in a workspace of the repository; the programs that came of it.
+fn build(workspace: &str, arguments: &[&str]) -> Result<Programs, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(workspace);
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(folder).args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());

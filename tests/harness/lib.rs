@@ -15,12 +15,14 @@ mod linux_loader;
 mod network;
 mod run;
 mod tamper;
+mod tool;
 
 pub use images::{example, guest};
 pub use linux_loader::{LINUX_COMMAND_LINE, ZERO_PAGE};
 pub use network::{Client, on_private_network, run, skip};
 pub use run::{Run, Running, Spec};
 pub use tamper::Change;
+pub use tool::{Told, Tool};
 pub use toro_vmm::{ConsoleDevice, MachineType, Network, Port};
 
 /// Machine types that QEMU's own firmware starts as users would.

@@ -78,6 +78,11 @@ impl Spec {
         self.with(|machine| machine.vmm_arguments(arguments.iter().copied()))
     }
 
+    /// The image's file, for who starts it in another way.
+    pub fn image_path(&self) -> String {
+        self.machine.image.boot.to_string_lossy().into_owned()
+    }
+
     /// Starts it.
     pub fn start(self) -> Running {
         let title =

@@ -1,7 +1,8 @@
 //! `toro run`: build, start, watch, and end as the guest ended.
 
 use crate::args::RunArgs;
-use crate::commands::dry_run;
+use crate::background::Background;
+use crate::commands::{detach, dry_run};
 use crate::config::{Application, Config, GDB_PORT};
 use crate::signals::{self, Requests};
 use crate::status_file::StatusFile;
@@ -26,30 +27,64 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Error> {
         Some(file) if !args.dry_run => Some(StatusFile::check(file)?),
         _ => None,
     };
+    let mut background = None;
     let application = Application::open(args.app());
     let result = application.and_then(|application| {
-        let config = Config::new(args, &application)?;
+        let mut config = Config::new(args, &application)?;
         if args.dry_run {
-            dry_run::show(args, &config, &application)?;
-            return Ok(None);
+            return dry_run::show(args, &config, &application).map(|()| Done::Other(0));
+        }
+        if args.in_background {
+            // Whoever started this process has built the image.
+            let background = background.insert(Background::begin(config.name.as_deref())?);
+            config.name = Some(background.name().to_owned());
+            return watch(config.machine(args, application.image()), &config, args, Some(background)).map(Done::Run);
+        }
+        if args.detach {
+            return detach::detach(&config, &application).map(Done::Other);
         }
         let image = application.build()?;
-        watch(config.machine(args, image), &config, args).map(Some)
+        watch(config.machine(args, image), &config, args, None).map(Done::Run)
     });
     let report = match &result {
-        Ok(None) => return Ok(0),
-        Ok(Some(report)) => report.to_json(),
+        Ok(Done::Other(status)) => return Ok(*status),
+        Ok(Done::Run(report)) => report.to_json(),
         Err(error) => json!({ "status": error.status(), "kind": "error", "message": error.message() }),
     };
     if let Some(Err(error)) = status_file.map(|file| file.write(&report)) {
         match &result {
             // The first failure is what matters; this one is told beside it.
             Err(_) => ui::error(&error),
-            Ok(Some(report)) if report.status != 0 => ui::error(&error),
+            Ok(done) if done.status() != 0 || background.is_some() => ui::error(&error),
             Ok(_) => return Err(error),
         }
     }
-    result.map(|report| report.map_or(0, |report| report.status))
+    let Some(background) = background else { return result.map(|done| done.status()) };
+    let status = match result {
+        Ok(done) => done.status(),
+        Err(error) => {
+            ui::error(&error);
+            error.status()
+        }
+    };
+    background.end(report).map(|()| status)
+}
+
+/// What there is to tell at the end.
+enum Done {
+    /// A guest has run.
+    Run(Report),
+    /// Something else was done, with this status.
+    Other(u8),
+}
+
+impl Done {
+    fn status(&self) -> u8 {
+        match self {
+            Self::Run(report) => report.status,
+            Self::Other(status) => *status,
+        }
+    }
 }
 
 /// How a run ended, for the shell and for the status file.
@@ -75,8 +110,25 @@ impl Report {
     }
 }
 
+/// Decides what `auto` stands for; a reason why it is the slow one is told once.
+pub(crate) fn choose_accelerator(accelerator: Accelerator) -> Result<Accelerator, Error> {
+    if accelerator != Accelerator::Auto {
+        return Ok(accelerator);
+    }
+    let choice = probe::choose(&qemu::program(None))?;
+    if let (Some(reason), true) = (&choice.reason, choice.is_news) {
+        ui::note(format!("using TCG, which is slower than KVM: {}", reason.message()), reason.cure());
+    }
+    Ok(choice.accelerator)
+}
+
 /// Starts the machine and stays with it to its end.
-fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report, Error> {
+fn watch(
+    mut machine: Machine,
+    config: &Config,
+    args: &RunArgs,
+    background: Option<&Background>,
+) -> Result<Report, Error> {
     let started = Arc::new(OnceLock::<Weak<Guest>>::new());
     let cancel = config.timeout.map_or_else(Cancel::new, Cancel::after);
     let requests = signals::listen({
@@ -89,13 +141,7 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
             }
         }
     })?;
-    if machine.accelerator == Accelerator::Auto {
-        let choice = probe::choose(&qemu::program(None))?;
-        if let (Some(reason), true) = (&choice.reason, choice.is_news) {
-            ui::note(format!("using TCG, which is slower than KVM: {}", reason.message()), reason.cure());
-        }
-        machine.accelerator = choice.accelerator;
-    }
+    machine.accelerator = choose_accelerator(machine.accelerator)?;
     if args.gdb {
         let symbols = machine.image.symbols.display();
         let commands = format!("-ex 'symbol-file {symbols} -o {FIXED_BASE:#x}' -ex 'target remote :{GDB_PORT}'");
@@ -105,6 +151,9 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
     machine.sinks =
         Sinks { stdout: sink(std::io::stdout())?, stderr: sink(std::io::stderr())?, log: sink(std::io::stderr())? };
     let (forwards_stdin, symbols) = (machine.stdin, machine.image.symbols.clone());
+    if let Some(background) = background {
+        background.starts(&machine);
+    }
     let guest = match machine.start_unless(&cancel) {
         Ok(guest) => Arc::new(guest),
         Err(_) if requests.count() > 0 => return Ok(Report::unfinished(requests.status(), "killed")),
@@ -117,20 +166,30 @@ fn watch(mut machine: Machine, config: &Config, args: &RunArgs) -> Result<Report
     if let Some(text) = guest.vmm_news() {
         ui::note(text, None);
     }
+    if let Some(background) = background {
+        background.started(&guest, args.gdb);
+    }
     // A signal from before is still counted, and seen by the first wait.
     started.set(Arc::downgrade(&guest)).unwrap_or_default();
     if forwards_stdin {
         forward_stdin(&guest)?;
     }
 
-    let mut news = News::default();
+    let mut news = News { background, ..News::default() };
     let gdb = args.gdb.then_some(&*symbols);
-    let exit = stay(&guest, config, &requests, |controls| news.tell(controls, &guest, &config.network, gdb));
+    let tell = |controls: &[_]| news.tell(controls, &guest, &config.network, gdb);
+    let exit = stay(&guest, config, &requests, background, tell);
     report(&guest, exit, config, &requests, news.ready_after)
 }
 
 /// Passes on what is heard of the guest, until it ends or has to.
-fn stay(guest: &Guest, config: &Config, requests: &Requests, mut tell: impl FnMut(&[(Duration, Control)])) -> Exit {
+fn stay(
+    guest: &Guest,
+    config: &Config,
+    requests: &Requests,
+    background: Option<&Background>,
+    mut tell: impl FnMut(&[(Duration, Control)]),
+) -> Exit {
     let deadline = config.timeout.and_then(|timeout| guest.started().checked_add(timeout));
     if let Some(deadline) = deadline {
         ui::hurry_at(deadline);
@@ -150,10 +209,18 @@ fn stay(guest: &Guest, config: &Config, requests: &Requests, mut tell: impl FnMu
                 said.sink_failure.is_some().then_some(Step::OutputLost)
             }
         });
+        if let (Some(background), Err(_) | Ok(Step::Signal { .. } | Step::OutputLost | Step::End)) = (background, &step)
+        {
+            background.ending();
+        }
         match step {
             Ok(Step::Said(controls)) => {
                 told += controls.len();
                 tell(&controls);
+            }
+            Ok(Step::Signal { .. }) if requests.is_kill() => {
+                guest.kill();
+                return guest.finish();
             }
             Ok(Step::Signal { hears: true }) if handled == 0 => {
                 handled = 1;
@@ -244,14 +311,15 @@ fn milliseconds(duration: Duration) -> f64 {
 
 /// What the guest has told of itself, and what of it the user has been told.
 #[derive(Default)]
-struct News {
+struct News<'a> {
+    background: Option<&'a Background>,
     ready_after: Option<Duration>,
     address: Option<Ipv4>,
     /// Ports that wait for an address, on a network where the guest is reached by its own.
     unannounced: Vec<(Protocol, u16)>,
 }
 
-impl News {
+impl News<'_> {
     fn tell(&mut self, controls: &[(Duration, Control)], guest: &Guest, network: &Network, gdb: Option<&Path>) {
         for (after, control) in controls {
             match *control {
@@ -286,10 +354,17 @@ impl News {
                 }
             }
         }
+        if let Some(background) = self.background {
+            background.heard(controls.iter().map(|(_, control)| control));
+        }
     }
 
     fn ready(&mut self, after: Duration, what: impl std::fmt::Display) {
-        ui::ready(format_args!("{what} ({} ms)", after.as_millis()));
+        let line = format!("{what} ({} ms)", after.as_millis());
+        ui::ready(&line);
+        if let Some(background) = self.background {
+            background.ready(&line);
+        }
         self.ready_after.get_or_insert(after);
     }
 }

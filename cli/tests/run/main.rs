@@ -2,8 +2,10 @@
 //!
 //! That program is this one: started with `$SCRIPT`, it plays a guest; otherwise it runs the tests.
 
+mod background;
 mod scripted_qemu;
 
+use background::*;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitCode, Output, Stdio};
@@ -35,6 +37,13 @@ fn main() -> ExitCode {
         trial!(another_version_of_the_interface_is_refused),
         trial!(input_that_cannot_be_read_is_told),
         trial!(nothing_is_left_behind_by_a_tool_that_is_killed),
+        trial!(a_guest_in_the_background_is_listed_inspected_and_stopped),
+        trial!(names_are_taken_while_a_guest_runs_and_made_up_otherwise),
+        trial!(a_guest_that_dies_at_its_start_is_a_failure_of_the_command),
+        trial!(streams_of_the_log_are_told_apart),
+        trial!(a_guest_that_does_not_stop_is_killed),
+        trial!(what_a_crash_leaves_behind_is_cleaned),
+        trial!(a_start_that_is_interrupted_leaves_no_guest),
     ];
     libtest_mimic::run(&libtest_mimic::Arguments::from_args(), tests.into()).exit_code()
 }

@@ -128,6 +128,13 @@ impl Guest {
                 signal_caller();
                 wait_for_ever();
             }
+            // Says a word on each stream.
+            "talk" => {
+                self.say(Stream::Log, b"[0.001] test: log\n");
+                self.say(Stream::Stdout, b"output \0\xff");
+                self.say(Stream::Stderr, b"error stream");
+                self.say(Stream::Outcome, b"kind=exit status=0\n");
+            }
             "panic" => {
                 self.say(Stream::Log, b"panicked at main.rs:1: why\n");
                 self.say(Stream::Outcome, b"kind=panic message=panicked%20at%20main.rs:1:%20why\n");

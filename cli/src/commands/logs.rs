@@ -1,0 +1,36 @@
+//! `toro logs`: what a guest in the background printed, each stream to where it belongs.
+
+use crate::args::LogsArgs;
+use crate::background::log::{self, Changes, Stream};
+use crate::background::store::Store;
+use std::io::{ErrorKind, Write};
+use toro_vmm::Error;
+
+/// Prints the log; with `-f` until the guest has ended.
+pub(crate) fn logs(args: &LogsArgs) -> Result<u8, Error> {
+    let store = Store::open()?;
+    let (entry, _) = store.find(&args.name)?;
+    let failed = |error: std::io::Error| Error::new(format!("cannot read the log of {}: {error}", args.name));
+    let changes = args.follow.then(|| Changes::of(entry.folder())).transpose().map_err(failed)?;
+    let wait = || {
+        let Some(changes) = &changes else { return false };
+        // The guest's process holds its lock until all is written.
+        let is_alive = store.is_alive(&entry).unwrap_or(false);
+        if is_alive {
+            changes.wait();
+        }
+        is_alive
+    };
+    let out = |stream, bytes: &[u8]| match stream {
+        Stream::Stdout => {
+            let mut stdout = std::io::stdout();
+            stdout.write_all(bytes).and_then(|()| stdout.flush())
+        }
+        Stream::Stderr => std::io::stderr().write_all(bytes),
+    };
+    match log::read(entry.folder(), wait, out) {
+        // A reader who has seen enough, as `head`, is no failure.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
+        result => result.map(|()| 0).map_err(failed),
+    }
+}

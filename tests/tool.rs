@@ -1,0 +1,31 @@
+//! What the program `toro` decides, with real guests that show that it was right.
+
+use toro_tests::{Client, Tool, example, guest};
+
+#[test]
+fn an_address_that_was_the_hosts_own_is_the_guests() {
+    let tool = Tool::new();
+    for (name, ip) in [("second", "10.0.0.2/24"), ("third", "10.0.0.3/24")] {
+        tool.start(&example("http_server"), name, &["-p", "0:80", "--ip", ip]).expect_status(0);
+        assert_eq!(Client::connect(tool.address(name)).get("/").0, 200, "{ip}");
+    }
+}
+
+#[test]
+fn the_longest_command_line_that_is_let_through_arrives() {
+    let tool = Tool::new();
+    let image = guest("exit_code").image_path();
+    for machine in ["q35", "microvm", "microvm-minimal"] {
+        let run = |bytes: usize| {
+            let value = format!("BIG={}", "x".repeat(bytes));
+            tool.run(&["run", "--accel", "tcg", "--machine", machine, "-e", &value, &image])
+        };
+        let refused = run(8192).expect_status(125);
+        // "... its command line has 8310 bytes and q35 takes 4095; ..."
+        let mut numbers =
+            refused.stderr.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse::<usize>().ok());
+        let numbers: Vec<usize> = numbers.by_ref().filter(|number| *number > 4000).collect();
+        let (length, limit) = (numbers[0], numbers[1]);
+        run(8192 - (length - limit)).expect_status(42);
+    }
+}
