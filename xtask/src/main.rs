@@ -1,10 +1,13 @@
 //! The project's own commands: `cargo xtask COMMAND`. One file for each.
 
 mod bench;
+mod debian;
 mod demo;
+mod machines;
 mod packages;
 mod run;
 mod soak;
+mod soft_float;
 mod test;
 mod tidy;
 
@@ -13,12 +16,14 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-demo    builds an HTTP server, boots it in a microVM, fetches a page from it
-test    everything that CI checks
-setup   installs what demo and test need with the system's package manager
-bench   quick | linux: measures; `cargo xtask bench` says how
-soak    10 million requests over a million connections; long
-tidy    checks documents and sources against the rules of CONTRIBUTING.md";
+demo        builds an HTTP server, boots it in a microVM, fetches a page from it
+test        everything that CI checks
+setup       installs what demo and test need with the system's package manager
+bench       quick | linux: measures; `cargo xtask bench` says how
+machines    boots on every machine, by QEMU as installed and by QEMU 10, which it fetches
+soak        every machine, then 10 million requests over a million connections; long
+soft-float  boots an image without SSE by KVM, where KVM emulates ring 0
+tidy        checks documents and sources against the rules of CONTRIBUTING.md";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +34,8 @@ fn main() -> ExitCode {
         ["setup"] => packages::setup(),
         ["bench", options @ ..] => bench::bench(options),
         ["soak", options @ ..] => soak::soak(options),
+        ["machines", options @ ..] => machines::machines(options),
+        ["soft-float"] => soft_float::soft_float(),
         ["tidy"] => tidy::tidy(),
         _ => {
             eprintln!("{USAGE}");

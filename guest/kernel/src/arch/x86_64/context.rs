@@ -78,12 +78,16 @@ pub unsafe extern "C" fn switch(from: *mut Context, to: *const Context) {
         "push r14",
         "push r15",
         "sub rsp, 8",
+        ".if {sse}",
         "stmxcsr [rsp]",
         "fnstcw [rsp + 4]",
+        ".endif",
         "mov [rdi], rsp",
         "mov rsp, [rsi]",
+        ".if {sse}",
         "ldmxcsr [rsp]",
         "fldcw [rsp + 4]",
+        ".endif",
         "add rsp, 8",
         "pop r15",
         "pop r14",
@@ -92,5 +96,6 @@ pub unsafe extern "C" fn switch(from: *mut Context, to: *const Context) {
         "pop rbx",
         "pop rbp",
         "ret",
+        sse = const super::SSE,
     )
 }

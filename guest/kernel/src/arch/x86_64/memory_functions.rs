@@ -1,4 +1,5 @@
-//! `memcpy` and its family, which the compiler calls by name and nobody else provides here.
+//! `memcpy` and its family, which the compiler calls by name and nobody else provides here (a library without SSE
+//! brings its own).
 //!
 //! Wide moves, not `rep movsb`: an emulated processor executes a repeated instruction byte by byte.
 //! Lengths up to 32 take two overlapping moves; longer ones loops of 128 and 32 bytes and an overlapping tail,
@@ -10,6 +11,7 @@ use core::arch::global_asm;
 
 global_asm!(
     r#"
+    .if {sse}
     .section .text.memory_functions, "ax", @progbits
     .global memcpy, memmove, memset, memcmp, bcmp, strlen
     .balign 16
@@ -195,5 +197,7 @@ strlen:
 2:  cmp byte ptr [rdi + rax], 0
     jne 1b
     ret
-    "#
+    .endif
+    "#,
+    sse = const super::SSE,
 );

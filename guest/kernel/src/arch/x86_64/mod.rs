@@ -21,3 +21,7 @@ pub mod time;
 mod traps;
 
 pub use traps::{Frame, guard_stacks};
+
+/// 1 when compiled code uses SSE, as it does for the target of images; 0 for one that computes without, which is built
+/// to boot where KVM emulates ring 0 (`cargo xtask soft-float`). Nothing else depends on the target.
+const SSE: u32 = cfg!(target_feature = "sse2") as u32;
