@@ -3,6 +3,7 @@
 mod background;
 mod boot;
 mod console;
+mod cores;
 mod devices;
 mod examples;
 mod hostile;

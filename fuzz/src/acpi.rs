@@ -2,11 +2,11 @@
 //! behind them are reached.
 
 use crate::Input;
-use toro_acpi::{Fadt, Madt, Mcfg, Rsdp, Table, Tables, sleep_type_s5};
+use toro_acpi::{Fadt, Madt, Mcfg, MpTable, Rsdp, Table, Tables, sleep_type_s5};
 
 pub(crate) fn run(data: &[u8]) {
     let mut input = Input::new(data);
-    match input.byte() % 3 {
+    match input.byte() % 4 {
         0 => memory(input.rest()),
         1 => {
             let table = sound(*b"FACP", input.rest());
@@ -16,10 +16,33 @@ pub(crate) fn run(data: &[u8]) {
             let table = sound(Mcfg::SIGNATURE, input.rest());
             mcfg(Table::parse(&table, Mcfg::SIGNATURE).expect("made sound"));
         }
-        _ => {
+        2 => {
             let _ = sleep_type_s5(input.rest());
         }
+        _ => mp(input.rest()),
     }
+}
+
+/// The MP table: the pointer wherever it is found, and a table with a right length and checksum.
+fn mp(bytes: &[u8]) {
+    let read = |address: u64, length: usize| {
+        let start = usize::try_from(address).ok()?;
+        bytes.get(start..start.checked_add(length)?)
+    };
+    if let Some(address) = MpTable::find(bytes)
+        && let Ok(table) = MpTable::open(address, read)
+    {
+        assert!(table.processors().count() <= bytes.len() / 20);
+    }
+    let mut table = b"PCMP".to_vec();
+    let body = &bytes[..bytes.len().min(0xffff - 44)];
+    table.extend((44 + body.len() as u16).to_le_bytes());
+    table.resize(44, 0);
+    table.extend(body);
+    table[7] = table.iter().fold(0_u8, |sum, byte| sum.wrapping_sub(*byte));
+    let read = |address: u64, length: usize| table.get(address as usize..address as usize + length);
+    let table = MpTable::open(0, read).expect("made sound");
+    assert!(table.processors().count() <= body.len() / 20);
 }
 
 /// All of it as physical memory from address 0, the root pointer wherever it is found.

@@ -21,7 +21,7 @@ pub use images::{example, guest};
 pub use linux_loader::{LINUX_COMMAND_LINE, ZERO_PAGE};
 pub use network::{Client, on_private_network, run, skip};
 pub use run::{Run, Running, Spec};
-pub use tamper::Change;
+pub use tamper::{Change, STUB_ADDRESS};
 pub use tool::{Told, Tool};
 pub use toro_vmm::{ConsoleDevice, MachineType, Network, Port};
 

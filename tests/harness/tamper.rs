@@ -7,7 +7,7 @@ use crate::{Spec, linux_loader};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Where the stub is loaded: RAM that no firmware uses (SeaBIOS clears what lies below 1 MiB), behind every image.
-pub(crate) const STUB_ADDRESS: u32 = 0x200_0000;
+pub const STUB_ADDRESS: u32 = 0x200_0000;
 const PROGRAM_HEADER_BYTES: usize = 56;
 const NOTE_DESCRIPTOR_AT: usize = 16;
 
@@ -25,6 +25,9 @@ pub enum Change {
     Pointer(u32),
     /// Replaces the memory map: start, length in bytes and type of each entry.
     MemoryMap(Vec<(u64, u64, u32)>),
+    /// Replaces ACPI's tables by one that names processors by the numbers of their APICs. They lie at [`STUB_ADDRESS`],
+    /// which the memory map must not call RAM.
+    Processors(Vec<u8>),
     /// Replaces the command line, which may hold any bytes and need not end in a zero.
     CommandLine(Vec<u8>),
 }
@@ -84,6 +87,17 @@ fn stub(changes: &[Change], entry: u32) -> Vec<u8> {
                 store(&mut code, 44, 0);
                 store(&mut code, 48, entries.len() as u32);
             }
+            Change::Processors(apic_ids) => {
+                let entries = apic_ids.iter().flat_map(|id| [0, 8, 0, *id, 1, 0, 0, 0]);
+                let madt = add_data(&table(b"APIC", &[0; 8].into_iter().chain(entries).collect::<Vec<u8>>()));
+                let rsdt = add_data(&table(b"RSDT", &madt.to_le_bytes()));
+                let mut root = b"RSD PTR \0TORO  \0".to_vec();
+                root.extend(rsdt.to_le_bytes());
+                sum_to_zero(&mut root, 8);
+                root.resize(36, 0); // as much is read
+                store(&mut code, 32, add_data(&root));
+                store(&mut code, 36, 0);
+            }
             Change::CommandLine(bytes) => {
                 store(&mut code, 24, add_data(bytes));
                 store(&mut code, 28, 0);
@@ -97,6 +111,20 @@ fn stub(changes: &[Change], entry: u32) -> Vec<u8> {
     code.resize(CODE_BYTES, 0);
     code.extend(data);
     code
+}
+
+/// An ACPI table.
+fn table(signature: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    let mut bytes = signature.to_vec();
+    bytes.extend((36 + body.len() as u32).to_le_bytes());
+    bytes.resize(36, 0);
+    bytes.extend(body);
+    sum_to_zero(&mut bytes, 9);
+    bytes
+}
+
+fn sum_to_zero(bytes: &mut [u8], at: usize) {
+    bytes[at] = bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_sub(*byte));
 }
 
 /// `mov dword [ebx + offset], value`

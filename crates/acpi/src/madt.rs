@@ -4,12 +4,12 @@ use crate::bytes::{u8_at, u16_at, u32_at, u64_at};
 use crate::{Error, Table};
 
 const FLAG_ENABLED: u32 = 1;
-const FLAG_ONLINE_CAPABLE: u32 = 2;
 
 /// One entry that matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// A processor that can be started (types 0 and 9).
+    /// A processor that is there (types 0 and 9, enabled). One that is only online-capable may be plugged in later: it
+    /// would not answer now.
     Processor {
         /// Its local APIC.
         apic_id: u32,
@@ -81,7 +81,7 @@ impl<'m> Madt<'m> {
 
 impl Entry {
     fn parse(bytes: &[u8]) -> Option<Entry> {
-        let usable = |flags: u32| flags & (FLAG_ENABLED | FLAG_ONLINE_CAPABLE) != 0;
+        let usable = |flags: u32| flags & FLAG_ENABLED != 0;
         match bytes[0] {
             0 if usable(u32_at(bytes, 4)?) => Some(Entry::Processor { apic_id: u8_at(bytes, 3)?.into() }),
             9 if usable(u32_at(bytes, 8)?) => Some(Entry::Processor { apic_id: u32_at(bytes, 4)? }),

@@ -229,6 +229,7 @@ fn the_madt_lists_processors_and_io_apics() {
     body.extend([1, 12, 1, 0, 0, 0, 0xc1, 0xfe, 24, 0, 0, 0]);
     body.extend([0, 8, 0, 0, 1, 0, 0, 0]);
     body.extend([0, 8, 1, 3, 0, 0, 0, 0]); // disabled
+    body.extend([0, 8, 2, 4, 2, 0, 0, 0]); // online-capable: may be plugged in later
     body.extend([9, 16, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0]);
     body.extend([2, 10, 0, 0, 2, 0, 0, 0, 5, 0]);
     body.extend([4, 6, 0xff, 0, 0, 1]); // NMI line
@@ -271,4 +272,67 @@ fn the_mcfg_lists_segments() {
     assert_eq!(mcfg.segments().collect::<Vec<_>>(), [expected]);
     let empty = table(b"MCFG", &[]);
     assert_eq!(Mcfg::new(Table::parse(&empty, *b"MCFG").unwrap()).segments().count(), 0);
+}
+
+/// An MP table with these entries, and the pointer to it at an odd place.
+fn mp(entries: &[&[u8]]) -> Memory {
+    let mut machine = Memory::default();
+    let mut bytes = b"PCMP".to_vec();
+    bytes.resize(44, 0);
+    bytes.extend(entries.concat());
+    let length = bytes.len() as u16;
+    bytes[4..6].copy_from_slice(&length.to_le_bytes());
+    sum_to_zero(&mut bytes, 7);
+    machine.put(0x9_8000, bytes);
+    let mut area = vec![0; 0x400];
+    area[0x20..0x24].copy_from_slice(b"_MP_"); // no pointer: the length is wrong
+    area[0x80..0x89].copy_from_slice(&[b'_', b'M', b'P', b'_', 0, 0x80, 9, 0, 1]);
+    sum_to_zero(&mut area[0x80..0x90], 10);
+    machine.put(MP_AREAS[0].0, area);
+    machine
+}
+
+fn mp_processors(machine: &Memory) -> Result<Vec<u32>, Error> {
+    let area = machine.read(MP_AREAS[0].0, MP_AREAS[0].1).unwrap();
+    let address = MpTable::find(area).ok_or(Error::Absent)?;
+    let table = MpTable::open(address, |address, length| machine.read(address, length))?;
+    Ok(table.processors().collect())
+}
+
+const fn mp_processor(apic_id: u8, flags: u8) -> [u8; 20] {
+    let mut entry = [0; 20];
+    entry[1] = apic_id;
+    entry[3] = flags;
+    entry
+}
+
+#[test]
+fn the_mp_table_lists_processors() {
+    let (boot, second, disabled) = (mp_processor(0, 3), mp_processor(7, 1), mp_processor(9, 0));
+    let machine = mp(&[&boot, &second, &disabled, &[1, 0, b'I', b'S', b'A', 0, 0, 0]]);
+    assert_eq!(mp_processors(&machine), Ok(vec![0, 7]));
+}
+
+#[test]
+fn an_mp_entry_that_cannot_be_ends_the_list() {
+    let second = mp_processor(7, 1);
+    assert_eq!(mp_processors(&mp(&[&second, &[200; 20], &second])), Ok(vec![7]));
+    assert_eq!(mp_processors(&mp(&[&second, &second[..12]])), Ok(vec![7]));
+    assert_eq!(mp_processors(&mp(&[])), Ok(vec![]));
+}
+
+#[test]
+fn an_mp_table_that_is_not_sound_is_an_error() {
+    let spoilt = |at: usize, value: u8| {
+        let mut machine = mp(&[&mp_processor(0, 3)]);
+        machine.0[0].1[at] = value;
+        mp_processors(&machine)
+    };
+    assert_eq!(spoilt(0, 0), Err(Error::Signature));
+    assert_eq!(spoilt(4, 43), Err(Error::Short));
+    assert_eq!(spoilt(4, 65), Err(Error::Unreadable(0x9_8000)), "longer than the memory there");
+    assert_eq!(spoilt(50, 1), Err(Error::Checksum));
+    let mut machine = mp(&[]);
+    machine.0[1].1[0x81] = 0;
+    assert_eq!(mp_processors(&machine), Err(Error::Absent));
 }

@@ -135,6 +135,13 @@ impl Usable {
         Ok(())
     }
 
+    /// Takes the highest whole page below `end` out of what is usable.
+    pub fn take_page_below(&mut self, end: u64) -> Option<u64> {
+        let below = self.ranges().iter().rev().find(|range| range.start < end & !(PAGE_BYTES - 1))?;
+        let page = (below.end.min(end) & !(PAGE_BYTES - 1)) - PAGE_BYTES;
+        self.reserve(page, PAGE_BYTES).ok().map(|()| page)
+    }
+
     fn insert(&mut self, new: Range) -> Result<(), MapError> {
         if self.count == RANGES_MAX {
             return Err(MapError::TooManyRanges);
@@ -226,6 +233,16 @@ mod tests {
         map.reserve(0xf_f000, 0x10_0000).unwrap();
         assert_eq!(map.ranges(), [Range { start: 0, end: 0x4000 }, Range { start: 0x5000, end: 0xf_f000 }]);
         assert_eq!(map.bytes(), 0xf_e000);
+    }
+
+    #[test]
+    fn a_page_below_a_limit_is_taken() {
+        let mut map = clean([(0x1000, 0x4000, true), (0x10_0000, 0x10_0000, true)].into_iter()).unwrap();
+        assert_eq!(map.take_page_below(0xa_0000), Some(0x4000));
+        assert_eq!(map.take_page_below(0x3_800), Some(0x2000), "a part of a page is none");
+        assert_eq!(map.ranges()[..2], [Range { start: 0x1000, end: 0x2000 }, Range { start: 0x3000, end: 0x4000 }]);
+        assert_eq!(map.take_page_below(0x1800), None);
+        assert_eq!(map.take_page_below(0), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! What ACPI says about the machine: its tables, and how to switch it off.
+//! What ACPI says about the machine: its tables, its processors, and how to switch it off.
 
 #![expect(unsafe_code, reason = "a register named by ACPI is written")]
 
-use crate::arch::port;
+use crate::arch::{SpinLock, port};
 use crate::boot::BootInfo;
 use crate::mm::{self, Caching, PhysAddr};
 use toro_acpi as acpi;
@@ -10,12 +10,54 @@ use toro_acpi as acpi;
 /// Maps bytes of physical memory for reading.
 pub(crate) type Read = fn(u64, usize) -> Option<&'static [u8]>;
 
+/// The firmware's pages that were mapped last: tables lie together.
+static LAST: SpinLock<(u64, &'static [u8])> = SpinLock::new((0, &[]));
+
+fn read(address: u64, bytes: usize) -> Option<&'static [u8]> {
+    let within = |(base, pages): (u64, &'static [u8])| {
+        let offset = usize::try_from(address.checked_sub(base)?).ok()?;
+        pages.get(offset..offset.checked_add(bytes)?)
+    };
+    let last = LAST.with(|last| *last);
+    within(last).or_else(|| {
+        let page = mm::PAGE_BYTES as u64;
+        let first = address & !(page - 1);
+        let span = address.checked_add(bytes as u64)?.checked_next_multiple_of(page)? - first;
+        let mapped = (first, mm::map_firmware(PhysAddr(first), span as usize).ok()?);
+        LAST.with(|last| *last = mapped);
+        within(mapped)
+    })
+}
+
 /// The tables whose root pointer is at `rsdp`.
 ///
 /// # Errors
 /// What is wrong with them.
 pub(crate) fn tables(rsdp: PhysAddr) -> Result<acpi::Tables<'static, Read>, acpi::Error> {
-    acpi::Tables::open(rsdp.0, |address, bytes| mm::map_firmware(PhysAddr(address), bytes).ok())
+    acpi::Tables::open(rsdp.0, read)
+}
+
+/// Shows `found` the local APIC of each processor: by ACPI, else by the MP table, else none.
+#[cold]
+pub(crate) fn processors(boot: &BootInfo, found: &mut dyn FnMut(u32)) {
+    let madt = boot.rsdp.map(|rsdp| tables(rsdp)?.find(acpi::Madt::SIGNATURE).and_then(acpi::Madt::new));
+    match madt {
+        Some(Ok(madt)) => {
+            let processors = madt.entries().filter_map(|entry| match entry {
+                acpi::Entry::Processor { apic_id } => Some(apic_id),
+                _ => None,
+            });
+            return processors.for_each(found);
+        }
+        Some(Err(error)) => log::warn!("processors: {error}"),
+        None => {}
+    }
+    let pointer = |(area, bytes)| acpi::MpTable::find(read(area, bytes)?);
+    match acpi::MP_AREAS.into_iter().find_map(pointer).map(|table| acpi::MpTable::open(table, read)) {
+        Some(Ok(table)) => table.processors().for_each(found),
+        Some(Err(error)) => log::warn!("processors: MP table: {error}"),
+        None => {}
+    }
 }
 
 /// Asks for the state "off" the way ACPI describes, which comes in the VMM's own time; false when ACPI does not say how.

@@ -25,6 +25,7 @@ pub mod fault;
 pub mod log;
 pub mod mm;
 pub mod net;
+mod processors;
 pub mod random;
 pub mod sched;
 pub mod start;

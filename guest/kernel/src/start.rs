@@ -2,9 +2,11 @@
 
 #![expect(unsafe_code, reason = "the embedded command line, and the application's entry, are found by name")]
 
+use crate::arch::cores::CoreId;
 use crate::arch::{SpinLock, interrupt, time};
 use crate::boot::{BootError, BootInfo};
-use crate::{console, drivers, fault, log, mm, net, random, sched};
+use crate::mm::PhysAddr;
+use crate::{console, drivers, fault, log, mm, net, processors, random, sched};
 use alloc::boxed::Box;
 use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::{Acquire, Release};
@@ -26,7 +28,8 @@ unsafe extern "Rust" {
 
 /// Starts the machine. Each step says what works from there on.
 #[cold]
-pub(crate) fn start(info: BootInfo, entropy: u64) -> ! {
+pub(crate) fn start(mut info: BootInfo, entropy: u64) -> ! {
+    let low_page = info.memory.take_page_below(0xa_0000).map(PhysAddr); // where other cores begin
     let boot = keep(info);
     let command_line = boot.command_line();
     if let Err(malformed) = command_line.check() {
@@ -40,6 +43,7 @@ pub(crate) fn start(info: BootInfo, entropy: u64) -> ! {
         fault::refuse(&error);
     }
     time::init(command_line); // the clock runs
+    processors::start(boot, low_page); // other cores are on their way, and end in `core`
     for key in command_line.unknown() {
         ::log::warn!("command line: unknown key `{key}` is ignored");
     }
@@ -51,6 +55,11 @@ pub(crate) fn start(info: BootInfo, entropy: u64) -> ! {
     match sched::run(builder, Box::new(|| fault::exit(toro_main()))) {
         Err(error) => fault::refuse(&error),
     }
+}
+
+/// What a core runs that was started by [`processors`].
+pub(crate) fn core(_id: CoreId) -> ! {
+    sched::run_core()
 }
 
 /// Says why the machine cannot start.

@@ -20,5 +20,6 @@ pub use x86_64::{
     paging,           // mapping memory
     port,             // port input and output
     power,            // idle, and off
+    smp,              // starting and stopping the other cores
     time,             // the clock and its one timer
 }; // declares a `CoreLocal`

@@ -8,11 +8,13 @@ mod exception;
 
 pub use exception::{Access, Exception};
 
-use crate::arch::{backtrace, depth, paging, power};
+use crate::arch::cores;
+use crate::arch::{backtrace, depth, paging, power, smp};
 use crate::{console, sched, start};
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU8};
 use toro_abi::outcome::Kind;
 
 /// Frames of a backtrace that are printed.
@@ -31,8 +33,36 @@ enum Stage {
 }
 
 static STAGE: AtomicU8 = AtomicU8::new(Stage::Running as u8);
+/// The core that ends the machine, plus one; 0: none yet.
+static ENDING: AtomicU8 = AtomicU8::new(0);
 /// The first report was about the kernel.
 static FIRST_IS_DEFECT: AtomicBool = AtomicBool::new(false);
+
+/// Makes this core the one that ends the machine, and stops the others: what they do can no longer be told. Does not
+/// return on a core that comes second.
+fn take_over() {
+    let me = cores::current().index() as u8 + 1;
+    match ENDING.compare_exchange(0, me, SeqCst, Acquire) {
+        Ok(_) => smp::stop_others(),
+        Err(first) if first == me => {}
+        Err(_) => smp::stop_here(),
+    }
+}
+
+/// Does another core end the machine?
+pub(crate) fn is_ending_elsewhere() -> bool {
+    let first = ENDING.load(SeqCst);
+    first != 0 && first != cores::current().index() as u8 + 1
+}
+
+/// " on core N", where there are several.
+struct Place;
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if cores::count() == 1 { Ok(()) } else { write!(f, " on core {}", cores::current()) }
+    }
+}
 
 /// Ends the machine with the program's exit status.
 pub fn exit(status: i32) -> ! {
@@ -60,13 +90,13 @@ pub fn panic(info: &PanicInfo<'_>) -> ! {
     let thread = sched::current_name();
     let thread = thread.as_deref().unwrap_or(nameless());
     // The place first: the message is formatted by code that may fail in its turn.
-    console::kernel_line(format_args!("thread '{thread}' {whose} at {file}:{line}:{column}:"));
+    console::kernel_line(format_args!("thread '{thread}'{Place} {whose} at {file}:{line}:{column}:"));
     console::kernel_line(format_args!("{}", info.message()));
     print_backtrace(None, backtrace::frame_pointer());
     if is_out_of_memory(info) {
         finish(Kind::OutOfMemory, format_args!("out of memory at {file}:{line}: {}", info.message()));
     }
-    finish(kind, format_args!("{whose} at {file}:{line}: {}", info.message()))
+    finish(kind, format_args!("{whose}{Place} at {file}:{line}: {}", info.message()))
 }
 
 /// Ends the machine: an exception of the processor.
@@ -80,7 +110,7 @@ pub(crate) fn exception(exception: Exception, frame: &Frame) -> ! {
     // A stack that is full is its thread's doing, wherever the last straw fell.
     let (kind, whose) = if inside && !overflow { (Kind::KernelDefect, "kernel defect: ") } else { (Kind::Fault, "") };
     let guard = if overflow { " (the thread's stack is full)" } else { "" };
-    console::kernel_line(format_args!("{whose}{exception}{guard} in thread '{thread}'"));
+    console::kernel_line(format_args!("{whose}{exception}{guard} in thread '{thread}'{Place}"));
     let mut registers = frame.registers().into_iter();
     while let Some((name, value)) = registers.next() {
         let mut line = Line::new();
@@ -91,7 +121,7 @@ pub(crate) fn exception(exception: Exception, frame: &Frame) -> ! {
         console::kernel_line(format_args!("{}", line.as_str()));
     }
     print_backtrace(Some(frame.instruction()), frame.frame_pointer());
-    finish(kind, format_args!("{whose}{exception}{guard} in thread '{thread}'"))
+    finish(kind, format_args!("{whose}{exception}{guard} in thread '{thread}'{Place}"))
 }
 
 pub use crate::arch::Frame;
@@ -102,6 +132,7 @@ fn nameless() -> &'static str {
 
 /// Takes what a report needs. When this is not the first report, ends the machine as the first would have.
 fn begin_report(kind: Kind) {
+    take_over();
     if STAGE.load(Relaxed) != Stage::Running as u8 {
         let first = if FIRST_IS_DEFECT.load(Relaxed) { Kind::KernelDefect } else { Kind::Panic };
         finish(first, format_args!("failed again while reporting"));
@@ -136,6 +167,7 @@ fn print_backtrace(instruction: Option<usize>, frame_pointer: usize) {
 
 /// The one way out. Each step is tried once: what fails in one, a report's or its own doing, leads to the next.
 fn finish(kind: Kind, message: fmt::Arguments<'_>) -> ! {
+    take_over();
     let stage = STAGE.load(Relaxed);
     if stage < Stage::Ending as u8 {
         STAGE.store(Stage::Ending as u8, Relaxed);

@@ -7,7 +7,7 @@
 
 use super::{CORE, turn};
 use crate::arch::cores::{CORES_MAX, CoreId, current};
-use crate::arch::{cores, cpu, power, time};
+use crate::arch::{cores, cpu, interrupt, power, time};
 use alloc::boxed::Box;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -109,7 +109,7 @@ pub fn is_asleep(core: CoreId) -> bool {
 
 fn interrupt(core: CoreId) {
     CORES[core.index()].interrupts.fetch_add(1, Relaxed);
-    unreachable!("core {core} has not been started");
+    interrupt::wake(core);
 }
 
 /// Runs `call` on `core`, at its next look for work: `call` must be short, and must not wait.

@@ -84,7 +84,7 @@ impl core::error::Error for SpawnError {}
 pub fn spawn(builder: Builder, body: Box<dyn FnOnce() + Send>) -> Result<ThreadHandle, SpawnError> {
     let _kernel = depth::enter();
     let core = builder.core.unwrap_or_else(cores::current);
-    if core.index() >= cores::count() {
+    if core.index() >= cores::count() || cores::is_given_up(core) {
         return Err(SpawnError::NoSuchCore(core));
     }
     let thread = make(builder, body)?;

@@ -23,6 +23,10 @@ pub(super) fn read_msr(register: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
+/// Extended features: long mode and no-execute among them.
+pub(super) const EFER: u32 = 0xc000_0080;
+/// Long mode is active.
+pub(super) const EFER_LMA: u64 = 1 << 10;
 /// Base of the `gs` segment.
 pub(super) const GS_BASE: u32 = 0xc000_0101;
 
@@ -74,6 +78,16 @@ pub fn physical_end() -> u64 {
         BITS.store(if (32..=52).contains(&bits) { bits } else { 36 }, Relaxed);
     }
     1 << BITS.load(Relaxed)
+}
+
+/// The number of this core's local APIC.
+pub fn apic_id() -> u32 {
+    super::interrupt::own_apic_id()
+}
+
+/// Can local APICs have numbers above 254?
+pub fn has_x2apic() -> bool {
+    cpuid(1)[2] & 1 << 21 != 0
 }
 
 /// A short wait inside a polling loop.

@@ -5,7 +5,8 @@
 
 #![expect(unsafe_code, reason = "APIC registers are mapped")]
 
-use super::{cpu, local, time, traps};
+use super::local::{self, CoreId};
+use super::{cpu, smp, time, traps};
 use crate::arch::SpinLock;
 use crate::mm::{self, Caching, MapError, PhysAddr};
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -16,13 +17,22 @@ pub(super) const VECTOR_FIRST: usize = 32;
 pub(super) const VECTORS: usize = 32;
 const SPURIOUS: usize = VECTOR_FIRST + VECTORS - 1;
 const TIMER: usize = VECTOR_FIRST;
+/// Another core has something for this one.
+const WAKE: usize = VECTOR_FIRST + 1;
 
 const APIC_BASE_MSR: u32 = 0x1b;
+const APIC_BASE_X2: u64 = 1 << 10;
+/// First of the registers' MSRs in x2APIC mode; 16 bytes of a register are one.
+const X2APIC_MSR: u32 = 0x800;
+/// Highest number of an APIC that xAPIC mode can address: the next one is everybody.
+pub(super) const XAPIC_ID_MAX: u32 = 254;
 const APIC_TASK_PRIORITY: usize = 0x80;
 const APIC_END_OF_INTERRUPT: usize = 0xb0;
 const APIC_SPURIOUS: usize = 0xf0;
 const APIC_LINT0: usize = 0x350;
 const APIC_ID: usize = 0x20;
+const APIC_COMMAND: usize = 0x300;
+const APIC_COMMAND_TARGET: usize = 0x310;
 /// Local vector table entry of the timer.
 pub(super) const APIC_TIMER: usize = 0x320;
 /// The timer's first count.
@@ -37,8 +47,9 @@ const MASKED: u32 = 1 << 16;
 const IO_APICS: [u64; 2] = [0xfec0_0000, 0xfec1_0000];
 const IO_APIC_LINES: u32 = 24;
 
+/// The registers of the local APIC, at the same address on each core; null in x2APIC mode.
 static APIC: AtomicPtr<u32> = AtomicPtr::new(core::ptr::null_mut());
-static NAMES: SpinLock<Names> = SpinLock::new(Names { names: [""; VECTORS], count: 1 });
+static NAMES: SpinLock<Names> = SpinLock::new(Names { names: [""; VECTORS], count: 2 });
 
 struct Names {
     names: [&'static str; VECTORS],
@@ -54,17 +65,95 @@ pub struct Vector(u8);
 /// # Errors
 /// When it cannot be mapped.
 pub fn init() -> Result<(), MapError> {
-    let base = PhysAddr(cpu::read_msr(APIC_BASE_MSR) & 0x000f_ffff_ffff_f000);
-    let mapping = mm::map_device(base, 4096, Caching::Uncached)?;
-    APIC.store(mapping.as_ptr().cast(), Relaxed);
+    let base = cpu::read_msr(APIC_BASE_MSR);
+    if base & APIC_BASE_X2 == 0 {
+        let mapping = mm::map_device(PhysAddr(base & 0x000f_ffff_ffff_f000), 4096, Caching::Uncached)?;
+        APIC.store(mapping.as_ptr().cast(), Relaxed);
+    }
+    for vector in [TIMER, WAKE, SPURIOUS] {
+        traps::enable_interrupt(vector);
+    }
+    NAMES.with(|names| (names.names[0], names.names[1]) = ("timer", "wake"));
+    enable_local();
+    Ok(())
+}
+
+/// Enables this core's APIC.
+pub(super) fn enable_local() {
+    let base = cpu::read_msr(APIC_BASE_MSR);
+    if is_x2apic() && base & APIC_BASE_X2 == 0 {
+        // SAFETY: the boot core is in this mode, so there is such a mode.
+        unsafe { cpu::write_msr(APIC_BASE_MSR, base | APIC_BASE_X2) };
+    }
     apic_write(APIC_TASK_PRIORITY, 0);
     apic_write(APIC_LINT0, MASKED); // no interrupts from an old PIC
     apic_write(APIC_TIMER, MASKED | TIMER as u32);
     apic_write(APIC_SPURIOUS, 1 << 8 | SPURIOUS as u32);
-    traps::enable_interrupt(SPURIOUS);
-    traps::enable_interrupt(TIMER);
-    NAMES.with(|names| names.names[0] = "timer");
-    Ok(())
+}
+
+fn is_x2apic() -> bool {
+    APIC.load(Relaxed).is_null()
+}
+
+/// Goes over to x2APIC mode where the processor has it, for numbers that xAPIC mode cannot address. Before other cores
+/// run.
+pub(super) fn use_x2apic() {
+    if !is_x2apic() && cpu::has_x2apic() {
+        APIC.store(core::ptr::null_mut(), Relaxed);
+        enable_local();
+    }
+}
+
+/// The number of this core's APIC.
+pub(super) fn own_apic_id() -> u32 {
+    let id = apic_read(APIC_ID);
+    if is_x2apic() { id } else { id >> 24 }
+}
+
+/// Raises the wake vector on `core`, which ends its sleep.
+#[inline]
+pub fn wake(core: CoreId) {
+    send(smp::apic_id(core), WAKE as u32);
+}
+
+/// Resets a core, which then waits for its start.
+pub(super) fn send_init(apic_id: u32) {
+    send(apic_id, 0b101 << 8 | 1 << 14);
+}
+
+/// Starts a core that waits for its start, at `page`.
+pub(super) fn send_startup(apic_id: u32, page: PhysAddr) {
+    send(apic_id, 0b110 << 8 | 1 << 14 | (page.0 >> 12) as u32);
+}
+
+/// Interrupts a core whatever it does.
+pub(super) fn send_nmi(apic_id: u32) {
+    send(apic_id, 0b100 << 8 | 1 << 14);
+}
+
+/// Writes the command register. A virtual APIC has sent what it was told when the write returns, so nobody asks.
+#[inline(never)]
+fn send(apic_id: u32, command: u32) {
+    if is_x2apic() {
+        let register = X2APIC_MSR + (APIC_COMMAND >> 4) as u32;
+        // SAFETY: the register exists in this mode. The fence orders what was stored before, which a write of an MSR does
+        // not.
+        unsafe {
+            core::arch::x86_64::_mm_mfence();
+            cpu::write_msr(register, u64::from(apic_id) << 32 | u64::from(command));
+        }
+    } else {
+        apic_write(APIC_COMMAND_TARGET, apic_id << 24);
+        apic_write(APIC_COMMAND, command);
+    }
+}
+
+/// Stops this core for good.
+pub(super) fn halt() -> ! {
+    loop {
+        // SAFETY: nothing is to run here any more.
+        unsafe { core::arch::asm!("cli", "hlt", options(nomem, nostack)) };
+    }
 }
 
 /// A vector for a device, or `None` when all are given.
@@ -83,7 +172,18 @@ pub fn allocate(name: &'static str) -> Option<Vector> {
 
 /// Address and data of the message that raises `vector` on this core (PCI MSI-X).
 pub fn msi_message(vector: Vector) -> (u64, u32) {
-    (0xfee0_0000 | u64::from(apic_read(APIC_ID) >> 24) << 12, u32::from(vector.0))
+    message(own_apic_id(), vector)
+}
+
+/// Address and data of the message that raises `vector` on `core`; `None` for a core that messages do not reach, because
+/// they have eight bits for its number.
+pub fn msi_message_to(core: CoreId, vector: Vector) -> Option<(u64, u32)> {
+    let apic_id = smp::apic_id(core);
+    (apic_id <= XAPIC_ID_MAX).then(|| message(apic_id, vector))
+}
+
+fn message(apic_id: u32, vector: Vector) -> (u64, u32) {
+    (0xfee0_0000 | u64::from(apic_id & 0xff) << 12, u32::from(vector.0))
 }
 
 /// Routes line `gsi` (global system interrupt) to `vector`, as an edge.
@@ -95,7 +195,7 @@ pub fn route_gsi(gsi: u32, vector: Vector) -> Result<(), MapError> {
     let mapping = mm::map_device(PhysAddr(base), 4096, Caching::Uncached)?;
     let select = mapping.as_ptr().cast::<u32>();
     let redirection = 0x10 + (gsi % IO_APIC_LINES) * 2;
-    for (register, value) in [(redirection + 1, apic_read(APIC_ID)), (redirection, u32::from(vector.0))] {
+    for (register, value) in [(redirection + 1, own_apic_id() << 24), (redirection, u32::from(vector.0))] {
         // SAFETY: an I/O APIC has its selector at 0 and its data window at 0x10.
         unsafe {
             select.write_volatile(register);
@@ -125,15 +225,34 @@ pub(super) extern "C" fn taken(vector: usize) {
 /// Reads a register of the local APIC.
 #[inline]
 pub(super) fn apic_read(register: usize) -> u32 {
+    let apic = APIC.load(Relaxed);
+    if apic.is_null() {
+        return x2apic_read(register);
+    }
     // SAFETY: `init` mapped the registers for good.
-    unsafe { APIC.load(Relaxed).byte_add(register).read_volatile() }
+    unsafe { apic.byte_add(register).read_volatile() }
 }
 
 /// Writes a register of the local APIC.
 #[inline]
 pub(super) fn apic_write(register: usize, value: u32) {
+    let apic = APIC.load(Relaxed);
+    if apic.is_null() {
+        return x2apic_write(register, value);
+    }
     // SAFETY: as for reading; these registers cannot touch memory.
-    unsafe { APIC.load(Relaxed).byte_add(register).write_volatile(value) };
+    unsafe { apic.byte_add(register).write_volatile(value) };
+}
+
+#[cold]
+fn x2apic_read(register: usize) -> u32 {
+    cpu::read_msr(X2APIC_MSR + (register >> 4) as u32) as u32
+}
+
+#[cold]
+fn x2apic_write(register: usize, value: u32) {
+    // SAFETY: the register exists in this mode, and none of those that are written can touch memory.
+    unsafe { cpu::write_msr(X2APIC_MSR + (register >> 4) as u32, value.into()) };
 }
 
 /// Unmasks the timer's vector.

@@ -17,7 +17,9 @@ pub mod paging;
 pub mod port;
 pub mod power;
 mod pvh;
+pub mod smp;
 pub mod time;
+mod trampoline;
 mod traps;
 
 pub use traps::{Frame, guard_stacks};

@@ -159,6 +159,54 @@ pub fn boot_frames() -> impl Iterator<Item = PhysAddr> {
     frames.map(|address| PhysAddr(address - image_base()))
 }
 
+/// CR0, CR3 and CR4.
+pub(super) fn control_registers() -> [u64; 3] {
+    let (cr0, cr3, cr4): (u64, u64, u64);
+    // SAFETY: reads registers.
+    unsafe {
+        asm!("mov {}, cr0", "mov {}, cr3", "mov {}, cr4", out(reg) cr0, out(reg) cr3, out(reg) cr4,
+             options(nomem, nostack, preserves_flags));
+    }
+    [cr0, cr3, cr4]
+}
+
+/// Tables between the first and the page, for [`map_identity`].
+pub(super) const IDENTITY_TABLES: usize = 3;
+
+/// Maps the page `physical`, below 2 MiB, at its own address, for code that runs there: the only thing in the lower half,
+/// as long as cores start. `tables` is the first of [`IDENTITY_TABLES`] cleared frames.
+///
+/// # Safety
+/// The tables are for this alone until [`unmap_identity`].
+pub(super) unsafe fn map_identity(physical: PhysAddr, tables: PhysAddr) {
+    let mut entries = symbol!(boot_pml4) as *mut u64;
+    for number in 0..IDENTITY_TABLES as u64 {
+        let frame = PhysAddr(tables.0 + number * PAGE);
+        // SAFETY: the first entry of each of these tables is nobody else's.
+        unsafe { entries.write_volatile(frame.0 | PRESENT | WRITABLE) };
+        entries = table(frame.0);
+    }
+    // SAFETY: as above.
+    unsafe { entries.add(index(physical.0, 0)).write_volatile(physical.0 | Access::ReadExecute.bits()) };
+}
+
+/// Empties the lower half again.
+///
+/// # Safety
+/// No core runs there any more. Each that did has called [`flush_all`] since.
+pub(super) unsafe fn unmap_identity() {
+    let pml4 = symbol!(boot_pml4) as *mut u64;
+    // SAFETY: by this function's contract.
+    unsafe { pml4.write_volatile(0) };
+    flush_all();
+}
+
+/// Forgets all translations that this core has cached.
+pub(super) fn flush_all() {
+    // SAFETY: they are read again from the tables.
+    unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
+}
+
 /// A table that is reachable: in the image (boot tables) or in the direct map.
 fn table(physical: u64) -> *mut u64 {
     let image = image();

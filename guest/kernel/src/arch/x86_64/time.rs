@@ -3,26 +3,50 @@
 //! The counter's rate, best source first: the VMM's hint on the command line, CPUID 0x4000_0010, KVM's
 //! clock, CPUID 0x15 and 0x16, and last the APIC timer, which counts nanoseconds under QEMU and KVM: it is
 //! started at boot, compared with the counter when the clock is first read, and once more, over a longer
-//! time, when the timer is first armed. No loop waits for time to pass.
+//! time, when the timer is first armed. No loop waits for time to pass. The boot core measures for all.
+
+#![expect(unsafe_code, reason = "a pointer to one of two statics")]
 
 use super::interrupt::{self, APIC_TIMER_CURRENT, APIC_TIMER_DIVIDE, APIC_TIMER_INITIAL, apic_read, apic_write};
-use super::{cpu, kvm, local, port};
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use super::local::{self, CoreId};
+use super::{cpu, kvm, port};
+use crate::arch::SpinLock;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicPtr, AtomicU64};
 use toro_abi::cmdline::CommandLine;
 
-/// A moment in ticks, and the same in ns of the clock: what [`now_ns`] counts from.
-static BASE_TICKS: AtomicU64 = AtomicU64::new(0);
-static BASE_NS: AtomicU64 = AtomicU64::new(0);
-/// Nanoseconds a tick, as a fraction of 2^32; 0 until known.
-static NS_PER_TICK: AtomicU64 = AtomicU64::new(0);
+/// What ticks mean. Another takes its place when more is known, so that other cores never see half of it.
+struct Clock {
+    /// A moment in ticks, and the same in ns of the clock: what [`now_ns`] counts from.
+    base_ticks: AtomicU64,
+    base_ns: AtomicU64,
+    /// Nanoseconds a tick, as a fraction of 2^32; 0 until known.
+    ns_per_tick: AtomicU64,
+}
+
+static FIRST: Clock = Clock::new();
+static REFINED: Clock = Clock::new();
+static CLOCK: AtomicPtr<Clock> = AtomicPtr::new((&raw const FIRST).cast_mut());
 /// Wall clock at entry, in ns since 1970; 0: unknown.
 static WALL_AT_ENTRY_NS: AtomicU64 = AtomicU64::new(0);
 /// Ticks when the APIC timer began to count down from its maximum.
 static PAIR_TICKS: AtomicU64 = AtomicU64::new(0);
 
+impl Clock {
+    const fn new() -> Self {
+        Clock { base_ticks: AtomicU64::new(0), base_ns: AtomicU64::new(0), ns_per_tick: AtomicU64::new(0) }
+    }
+}
+
+#[inline]
+fn clock() -> &'static Clock {
+    // SAFETY: points to one of two statics.
+    unsafe { &*CLOCK.load(Acquire) }
+}
+
 /// Stores when the image was entered: the clock's zero.
 pub(super) fn start_calibration(entry_ticks: u64) {
-    BASE_TICKS.store(entry_ticks, Relaxed);
+    FIRST.base_ticks.store(entry_ticks, Relaxed);
 }
 
 /// Settles the counter's rate, or starts what will tell it.
@@ -32,15 +56,15 @@ pub fn init(command_line: CommandLine<'_>) {
         WALL_AT_ENTRY_NS.store(epoch_ns, Relaxed);
     }
     if let Some(khz) = command_line.tsc_khz().filter(|khz| *khz > 0).or_else(rate_by_hypervisor) {
-        set_rate(1_000_000, khz);
+        FIRST.ns_per_tick.store(rate(1_000_000, khz), Relaxed);
     } else if let Some(clock) = kvm::clock() {
-        NS_PER_TICK.store(clock.ns_per_tick, Relaxed);
+        FIRST.ns_per_tick.store(clock.ns_per_tick, Relaxed);
         if clock.wall_ns != 0 && WALL_AT_ENTRY_NS.load(Relaxed) == 0 {
-            let since_entry = clock.ticks.saturating_sub(BASE_TICKS.load(Relaxed));
+            let since_entry = clock.ticks.saturating_sub(FIRST.base_ticks.load(Relaxed));
             WALL_AT_ENTRY_NS.store(clock.wall_ns.saturating_sub(to_ns(since_entry, clock.ns_per_tick)), Relaxed);
         }
     } else if let Some(khz) = rate_by_processor() {
-        set_rate(1_000_000, khz);
+        FIRST.ns_per_tick.store(rate(1_000_000, khz), Relaxed);
     } else {
         apic_write(APIC_TIMER_DIVIDE, 0b1011);
         PAIR_TICKS.store(cpu::ticks(), Relaxed);
@@ -63,52 +87,57 @@ fn rate_by_processor() -> Option<u64> {
     (base_mhz != 0).then_some(u64::from(base_mhz) * 1000)
 }
 
-/// `ns` nanoseconds pass in `ticks` ticks.
-fn set_rate(ns: u64, ticks: u64) -> u64 {
-    let rate = (u128::from(ns) << 32).div_ceil(u128::from(ticks.max(1))) as u64;
-    NS_PER_TICK.store(rate, Relaxed);
-    rate
+/// `ns` nanoseconds pass in `ticks` ticks, as a fraction of 2^32.
+fn rate(ns: u64, ticks: u64) -> u64 {
+    (u128::from(ns) << 32).div_ceil(u128::from(ticks.max(1))) as u64
 }
 
-/// Compares the counter with the APIC timer, which has been counting nanoseconds since `init`.
+/// Compares the counter with the boot core's APIC timer, which has been counting nanoseconds since `init`.
 #[cold]
-fn rate_by_apic() -> u64 {
+fn rate_by_apic(clock: &Clock) -> u64 {
     let left = apic_read(APIC_TIMER_CURRENT);
-    if left == 0 {
+    let known = if left == 0 {
         // It ran out, 4.3 s after boot, and no longer tells how much time has passed; it is started anew.
-        let rate = match NS_PER_TICK.load(Relaxed) {
-            0 => set_rate(1, 1),
-            rate => rate,
-        };
         PAIR_TICKS.store(cpu::ticks(), Relaxed);
         apic_write(APIC_TIMER_INITIAL, u32::MAX);
-        return rate;
-    }
-    let elapsed_ns = u64::from(u32::MAX - left);
-    let elapsed_ticks = cpu::ticks() - PAIR_TICKS.load(Relaxed);
-    set_rate(elapsed_ns.max(1), elapsed_ticks)
+        match clock.ns_per_tick.load(Relaxed) {
+            0 => rate(1, 1),
+            known => known,
+        }
+    } else {
+        rate(u64::from(u32::MAX - left).max(1), cpu::ticks() - PAIR_TICKS.load(Relaxed))
+    };
+    clock.ns_per_tick.store(known, Relaxed);
+    known
 }
 
-/// The APIC timer is about to be needed: compares once more, over a longer time, and goes on from where
+/// The boot core's APIC timer is about to be needed: compares once more, over a longer time, and goes on from where
 /// the clock stands, so that it never goes back.
 #[cold]
 fn refine_rate() {
-    let now_ns = now_ns();
-    BASE_TICKS.store(cpu::ticks(), Relaxed);
-    BASE_NS.store(now_ns, Relaxed);
-    rate_by_apic();
+    REFINED.base_ns.store(now_ns(), Relaxed);
+    REFINED.base_ticks.store(cpu::ticks(), Relaxed);
+    REFINED.ns_per_tick.store(clock().ns_per_tick.load(Relaxed), Relaxed);
+    rate_by_apic(&REFINED);
     PAIR_TICKS.store(0, Relaxed);
+    CLOCK.store((&raw const REFINED).cast_mut(), Release);
+}
+
+/// Makes sure that there is a rate, before other cores ask.
+pub(super) fn settle() {
+    let _known = now_ns();
 }
 
 /// Nanoseconds since the image was entered; never goes back.
 #[inline]
 pub fn now_ns() -> u64 {
-    let ticks = cpu::ticks().wrapping_sub(BASE_TICKS.load(Relaxed));
-    let rate = match NS_PER_TICK.load(Relaxed) {
-        0 => rate_by_apic(),
+    let clock = clock();
+    let ticks = cpu::ticks().wrapping_sub(clock.base_ticks.load(Relaxed));
+    let rate = match clock.ns_per_tick.load(Relaxed) {
+        0 => rate_by_apic(clock),
         rate => rate,
     };
-    BASE_NS.load(Relaxed) + to_ns(ticks, rate)
+    clock.base_ns.load(Relaxed) + to_ns(ticks, rate)
 }
 
 #[inline]
@@ -119,11 +148,15 @@ fn to_ns(ticks: u64, ns_per_tick: u64) -> u64 {
 /// Nanoseconds since 1970 UTC: the VMM's hint, else KVM's clock, else the CMOS clock; `None` when nobody knows.
 pub fn wall_ns() -> Option<u64> {
     if WALL_AT_ENTRY_NS.load(Relaxed) == 0 {
-        let now_s = cmos_seconds()?;
-        WALL_AT_ENTRY_NS.store((now_s * 1_000_000_000).saturating_sub(now_ns()), Relaxed);
+        let at_entry_ns = (CMOS.with(|()| cmos_seconds())? * 1_000_000_000).saturating_sub(now_ns());
+        // Of two cores that asked at once, the first is right.
+        let _first = WALL_AT_ENTRY_NS.compare_exchange(0, at_entry_ns, Relaxed, Relaxed);
     }
     Some(WALL_AT_ENTRY_NS.load(Relaxed) + now_ns())
 }
+
+/// A register of it is read in two steps.
+static CMOS: SpinLock<()> = SpinLock::new(());
 
 /// Seconds since 1970 by the CMOS clock, read until two readings agree.
 fn cmos_seconds() -> Option<u64> {
@@ -158,7 +191,7 @@ const fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
 /// Sets the timer to wake the core at `deadline_ns`, unless it will wake earlier anyway; false when the
 /// deadline has passed.
 pub(super) fn arm(deadline_ns: u64) -> bool {
-    if PAIR_TICKS.load(Relaxed) != 0 {
+    if PAIR_TICKS.load(Relaxed) != 0 && local::current() == CoreId::BOOT {
         refine_rate();
     }
     let now_ns = now_ns();

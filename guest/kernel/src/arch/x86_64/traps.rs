@@ -7,7 +7,7 @@
 
 #![expect(unsafe_code, reason = "the processor's tables")]
 
-use super::{interrupt, paging};
+use super::{interrupt, paging, smp};
 use crate::arch::SpinLock;
 use crate::fault::{self, Exception};
 use crate::mm;
@@ -108,9 +108,25 @@ struct Tss {
     io_map: u16,
 }
 
-struct Tables {
+/// What a core has of its own: segments, and where its exceptions find a stack.
+pub(super) struct Tables {
     tss: Tss,
     gdt: [u64; 5],
+}
+
+impl Tables {
+    pub(super) const fn new() -> Self {
+        let tss = Tss {
+            reserved: 0,
+            rsp: [0; 3],
+            reserved_2: 0,
+            ist: [0; 7],
+            reserved_3: 0,
+            reserved_4: 0,
+            io_map: size_of::<Tss>() as u16,
+        };
+        Tables { tss, gdt: [0, 0x00af_9a00_0000_ffff, 0x00cf_9200_0000_ffff, 0, 0] }
+    }
 }
 
 /// A stack above a page that [`guard_stacks`] unmaps.
@@ -130,18 +146,8 @@ const NO_GATE: Gate =
     Gate { offset_low: 0, selector: 0, ist: 0, kind: 0, offset_middle: 0, offset_high: 0, reserved: 0 };
 
 static GATES: SpinLock<[Gate; VECTORS]> = SpinLock::new([NO_GATE; VECTORS]);
-static TABLES: SpinLock<Tables> = SpinLock::new(Tables {
-    tss: Tss {
-        reserved: 0,
-        rsp: [0; 3],
-        reserved_2: 0,
-        ist: [0; 7],
-        reserved_3: 0,
-        reserved_4: 0,
-        io_map: size_of::<Tss>() as u16,
-    },
-    gdt: [0, 0x00af_9a00_0000_ffff, 0x00cf_9200_0000_ffff, 0, 0],
-});
+/// The boot core's; those of others are in their blocks (`smp`).
+static TABLES: SpinLock<Tables> = SpinLock::new(Tables::new());
 static FAULT_STACK: SpinLock<Stack> = Stack::new();
 static CRITICAL_STACK: SpinLock<Stack> = Stack::new();
 
@@ -151,35 +157,38 @@ struct Pointer {
     base: u64,
 }
 
-/// Loads the tables of this core.
+/// Fills the table of gates, which all cores share, and loads the boot core's own.
 pub(super) fn init() {
-    let top = |stack: &SpinLock<Stack>| stack.with(|stack| stack.bytes.as_ptr_range().end.addr() as u64);
-    let (fault_top, critical_top) = (top(&FAULT_STACK), top(&CRITICAL_STACK));
-    TABLES.with(|tables| {
-        tables.tss.ist[usize::from(IST_FAULT) - 1] = fault_top;
-        tables.tss.ist[usize::from(IST_CRITICAL) - 1] = critical_top;
-        let tss = (&raw const tables.tss).addr() as u64;
-        tables.gdt[3] = (size_of::<Tss>() as u64 - 1)
-            | (tss & 0xff_ffff) << 16
-            | 0x89 << 40 // present, available 64-bit TSS
-            | (tss >> 24 & 0xff) << 56;
-        tables.gdt[4] = tss >> 32;
-        let gdt = Pointer { limit: size_of_val(&tables.gdt) as u16 - 1, base: tables.gdt.as_ptr().addr() as u64 };
-        let idt = GATES.with(|gates| {
-            for (vector, stub) in EXCEPTIONS.iter().enumerate() {
-                // NMI, #DF and #MC may strike inside the handler of another.
-                let ist = if matches!(vector, 2 | 8 | 18) { IST_CRITICAL } else { IST_FAULT };
-                gates[vector] = gate(*stub as usize, ist);
-            }
-            Pointer { limit: size_of_val(gates) as u16 - 1, base: gates.as_ptr().addr() as u64 }
-        });
-        // SAFETY: the tables are static and describe the segments in use: code 8, data 0x10.
-        unsafe {
-            asm!("lgdt [{}]", in(reg) &raw const gdt, options(readonly, nostack, preserves_flags));
-            asm!("lidt [{}]", in(reg) &raw const idt, options(readonly, nostack, preserves_flags));
-            asm!("ltr {:x}", in(reg) TSS_SELECTOR, options(nostack, preserves_flags));
+    GATES.with(|gates| {
+        for (vector, stub) in EXCEPTIONS.iter().enumerate() {
+            // NMI, #DF and #MC may strike inside the handler of another.
+            let ist = if matches!(vector, 2 | 8 | 18) { IST_CRITICAL } else { IST_FAULT };
+            gates[vector] = gate(*stub as usize, ist);
         }
     });
+    let top = |stack: &SpinLock<Stack>| stack.with(|stack| stack.bytes.as_ptr_range().end.addr() as u64);
+    let (fault_top, critical_top) = (top(&FAULT_STACK), top(&CRITICAL_STACK));
+    TABLES.with(|tables| load(tables, fault_top, critical_top));
+}
+
+/// Loads this core's tables, which stay its own for good, with the stacks that end at these addresses.
+pub(super) fn load(tables: &mut Tables, fault_top: u64, critical_top: u64) {
+    tables.tss.ist[usize::from(IST_FAULT) - 1] = fault_top;
+    tables.tss.ist[usize::from(IST_CRITICAL) - 1] = critical_top;
+    let tss = (&raw const tables.tss).addr() as u64;
+    tables.gdt[3] = (size_of::<Tss>() as u64 - 1)
+        | (tss & 0xff_ffff) << 16
+        | 0x89 << 40 // present, available 64-bit TSS
+        | (tss >> 24 & 0xff) << 56;
+    tables.gdt[4] = tss >> 32;
+    let gdt = Pointer { limit: size_of_val(&tables.gdt) as u16 - 1, base: tables.gdt.as_ptr().addr() as u64 };
+    let idt = GATES.with(|gates| Pointer { limit: size_of_val(gates) as u16 - 1, base: gates.as_ptr().addr() as u64 });
+    // SAFETY: the tables stay, and describe the segments in use: code 8, data 0x10.
+    unsafe {
+        asm!("lgdt [{}]", in(reg) &raw const gdt, options(readonly, nostack, preserves_flags));
+        asm!("lidt [{}]", in(reg) &raw const idt, options(readonly, nostack, preserves_flags));
+        asm!("ltr {:x}", in(reg) TSS_SELECTOR, options(nostack, preserves_flags));
+    }
 }
 
 /// Takes the pages below the stacks of exceptions away, once the image is mapped page by page.
@@ -281,6 +290,9 @@ static INTERRUPTS: [Stub; interrupt::VECTORS] = interrupts!(0 1 2 3 4 5 6 7 8 9 
     16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
 
 extern "C" fn report(frame: &Frame) -> ! {
+    if frame.vector == 2 && fault::is_ending_elsewhere() {
+        smp::stop_here();
+    }
     let address = if frame.vector == 14 { Some(fault_address()) } else { None };
     fault::exception(exception_of(frame, address), frame)
 }

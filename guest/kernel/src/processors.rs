@@ -1,0 +1,113 @@
+//! The other processors: what the machine's tables say of them, and who looks whether they come.
+
+use crate::acpi;
+use crate::arch::smp::{self, Progress};
+use crate::arch::{SpinLock, cores, cpu, time};
+use crate::boot::BootInfo;
+use crate::mm::PhysAddr;
+use crate::sched::{self, Poller};
+use crate::start;
+
+/// When a core that has not come is asked again, and when it is given up: nobody waits so long for what works.
+const ASK_AGAIN_NS: u64 = 100_000_000;
+const GIVE_UP_NS: u64 = 10_000_000_000;
+
+/// Numbers of local APICs, each once, as far as there are cores for them.
+struct Found {
+    own: u32,
+    apic_ids: [u32; cores::CORES_MAX - 1],
+    count: usize,
+    /// Named, but not used.
+    beyond: usize,
+}
+
+impl Found {
+    fn add(&mut self, apic_id: u32) {
+        if apic_id == self.own || self.apic_ids[..self.count].contains(&apic_id) {
+            return;
+        }
+        // Without x2APIC mode there are eight bits for a number, and 255 is everybody.
+        let reachable = apic_id <= if cpu::has_x2apic() { u32::MAX - 1 } else { 254 };
+        match self.apic_ids.get_mut(self.count) {
+            Some(place) if reachable => {
+                *place = apic_id;
+                self.count += 1;
+            }
+            _ => self.beyond += 1,
+        }
+    }
+}
+
+/// Starts all processors that the machine's tables name. `low_page` is where they begin.
+#[cold]
+pub(crate) fn start(boot: &BootInfo, low_page: Option<PhysAddr>) {
+    let mut found = Found { own: cpu::apic_id(), apic_ids: [0; cores::CORES_MAX - 1], count: 0, beyond: 0 };
+    acpi::processors(boot, &mut |apic_id| found.add(apic_id));
+    if found.beyond > 0 {
+        log::warn!("the machine has {} processors, {} are used", found.count + 1 + found.beyond, found.count + 1);
+    }
+    if let Err(error) = smp::start(&found.apic_ids[..found.count], low_page, start::core) {
+        log::error!("{} of {} processors are used: {error}", cores::count(), found.count + 1);
+    }
+    if cores::count() > 1 {
+        let now_ns = time::now_ns();
+        WATCH.next.with(|next| *next = Some(Next::AskAgain(now_ns + ASK_AGAIN_NS, now_ns + GIVE_UP_NS)));
+        sched::register(&WATCH);
+    }
+}
+
+/// What is to be done about those who have not come, and when.
+#[derive(Clone, Copy)]
+enum Next {
+    /// At the first moment; the second is for what follows.
+    AskAgain(u64, u64),
+    GiveUp(u64),
+}
+
+/// Looks, on the boot core, whether all have come.
+struct Watch {
+    next: SpinLock<Option<Next>>,
+}
+
+static WATCH: Watch = Watch { next: SpinLock::new(None) };
+
+impl Watch {
+    #[cold]
+    fn look(&self, next: Next) -> Option<Next> {
+        if smp::look() == Progress::Complete {
+            log::info!("{} cores", cores::count());
+            return None;
+        }
+        let now_ns = time::now_ns();
+        match next {
+            Next::AskAgain(at_ns, give_up_ns) if now_ns >= at_ns => {
+                smp::ask_again();
+                Some(Next::GiveUp(give_up_ns))
+            }
+            Next::GiveUp(at_ns) if now_ns >= at_ns => {
+                smp::give_up(|core, apic_id| {
+                    log::warn!("core {core} (APIC {apic_id}) does not start; what is meant for it never runs");
+                });
+                None
+            }
+            later => Some(later),
+        }
+    }
+}
+
+impl Poller for Watch {
+    fn poll(&self) {
+        if let Some(next) = self.next.with(|next| *next) {
+            let next = self.look(next);
+            self.next.with(|stored| *stored = next);
+        }
+    }
+
+    fn prepare_idle(&self) -> bool {
+        false
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        self.next.with(|next| *next).map(|(Next::AskAgain(at_ns, _) | Next::GiveUp(at_ns))| at_ns)
+    }
+}

@@ -1,0 +1,65 @@
+//! All cores: found by every table there is, started, used, and stopped when one of them fails.
+
+use toro_tests::{ALL_MACHINES, Change, MachineType, STUB_ADDRESS, Spec, guest};
+
+const RAM: u32 = 1;
+
+fn cores(name: &str, count: u32) -> Spec {
+    guest(name).with(|machine| machine.cpus(count))
+}
+
+#[test]
+fn every_core_of_every_machine_runs_threads() {
+    for machine in ALL_MACHINES {
+        for count in [1, 2, 4] {
+            let said = format!("{count} cores, 1 leader\n");
+            cores("cores", count).machine(machine).run().expect_status(0).expect_stdout(&said);
+        }
+    }
+}
+
+#[test]
+fn sixty_four_cores_run_threads() {
+    let said = "64 cores, 1 leader\n";
+    cores("cores", 64).run().expect_status(0).expect_stdout(said);
+    cores("cores", 64).machine(MachineType::MicrovmMinimal).run().expect_status(0).expect_stdout(said);
+    let run = cores("cores", 80).machine(MachineType::Q35).run().expect_status(0).expect_stdout(said);
+    run.expect_log("the machine has 80 processors, 64 are used");
+}
+
+#[test]
+fn processors_that_are_not_plugged_in_are_not_started() {
+    for machine in [MachineType::Microvm, MachineType::Q35] {
+        let run = guest("cores").machine(machine).qemu(&["-smp", "2,maxcpus=4"]).run();
+        run.expect_status(0).expect_stdout("2 cores, 1 leader\n");
+    }
+}
+
+/// A machine with two processors whose table names these.
+fn named(name: &str, apic_ids: &[u8]) -> Spec {
+    let (low, high) = (0x9_f000, 0x10_0000);
+    let map = vec![(0, low, RAM), (high, u64::from(STUB_ADDRESS) - high, RAM)];
+    cores(name, 2).tampered(&[Change::MemoryMap(map), Change::Processors(apic_ids.to_vec())])
+}
+
+#[test]
+fn a_table_that_repeats_itself_and_names_everybody_is_no_obstacle() {
+    let ids = [0, 1, 1, 0, 255, 1];
+    named("cores", &ids).run().expect_status(0).expect_stdout("2 cores, 1 leader\n");
+    named("cores", &[]).run().expect_status(0).expect_stdout("1 cores, 1 leader\n");
+}
+
+#[test]
+fn a_core_that_never_starts_is_told_and_the_others_go_on() {
+    let run = named("absent_core", &[0, 77, 1]).run().expect_status(0);
+    run.expect_lines(["core 2 runs", "core 1 was given up"]).expect_log("core 1 (APIC 77) does not start");
+}
+
+#[test]
+fn a_fault_on_one_core_ends_all_and_names_it() {
+    for count in [2, 4] {
+        let run = cores("core_faults", count).run().expect_kind("fault").expect_status(102);
+        let last = count - 1;
+        run.expect_message(&format!("near null in thread 'bad' on core {last}")).expect_stdout("");
+    }
+}
