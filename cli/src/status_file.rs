@@ -39,7 +39,12 @@ impl StatusFile {
     pub(crate) fn write(&self, report: &Value) -> Result<(), Error> {
         let text = format!("{report:#}\n");
         let replace = |aside: &Path| {
-            let written = create(aside).and_then(|mut file| file.write_all(text.as_bytes()));
+            let there = self.path.metadata();
+            let written = create(aside).and_then(|mut file| {
+                // Who may read it is not ours to change.
+                there.map_or(Ok(()), |there| file.set_permissions(there.permissions()))?;
+                file.write_all(text.as_bytes())
+            });
             let replaced = written.and_then(|()| std::fs::rename(aside, &self.path));
             replaced.inspect_err(|_| drop(std::fs::remove_file(aside)))
         };
