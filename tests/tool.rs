@@ -1,6 +1,6 @@
 //! What the program `toro` decides, with real guests that show that it was right.
 
-use toro_tests::{Client, Tool, example, guest};
+use toro_tests::{Client, Tool, example, guest, run};
 
 #[test]
 fn an_address_that_was_the_hosts_own_is_the_guests() {
@@ -16,16 +16,27 @@ fn the_longest_command_line_that_is_let_through_arrives() {
     let tool = Tool::new();
     let image = guest("exit_code").image_path();
     for machine in ["q35", "microvm", "microvm-minimal"] {
-        let run = |bytes: usize| {
+        let with = |bytes: usize| {
             let value = format!("BIG={}", "x".repeat(bytes));
             tool.run(&["run", "--accel", "tcg", "--machine", machine, "-e", &value, &image])
         };
-        let refused = run(8192).expect_status(125);
+        let refused = with(8192).expect_status(125);
         // "... its command line has 8310 bytes and q35 takes 4095; ..."
         let mut numbers =
             refused.stderr.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse::<usize>().ok());
         let numbers: Vec<usize> = numbers.by_ref().filter(|number| *number > 4000).collect();
         let (length, limit) = (numbers[0], numbers[1]);
-        run(8192 - (length - limit)).expect_status(42);
+        with(8192 - (length - limit)).expect_status(42);
     }
+}
+
+#[test]
+fn the_line_that_build_prints_boots_the_image() {
+    let (tool, folder) = (Tool::new(), tempfile::tempdir().expect("a folder"));
+    let file = folder.path().join("my app.elf");
+    let words = ["build", &example("hello").image_path(), "-o", &file.to_string_lossy()];
+    let told = tool.run(&words).expect_status(0);
+    let line = told.stderr.lines().last().expect("a line").trim();
+    let output = run("sh", &["-c", line]).expect("QEMU runs");
+    assert!(output.starts_with("Hello, world, from Toro") && output.contains("ended with status 0"), "{output}");
 }

@@ -7,6 +7,7 @@
 pub(crate) mod control;
 pub(crate) mod log;
 pub(crate) mod names;
+pub(crate) mod spawn;
 pub(crate) mod state;
 pub(crate) mod store;
 

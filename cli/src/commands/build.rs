@@ -49,7 +49,11 @@ pub(crate) fn build(args: &BuildArgs) -> Result<u8, Error> {
 fn write(output: &Path, bytes: &[u8]) -> Result<(), Error> {
     let failed = |error: std::io::Error| Error::new(format!("cannot write {}: {error}", output.display()));
     let there = std::fs::metadata(output).ok();
-    if there.as_ref().is_some_and(|there| !there.is_file()) {
+    // What stands for an open file, as /dev/stdout does, cannot be replaced by another.
+    let is_open_file = |path: &Path| path.starts_with("/proc");
+    let stands_for_one =
+        is_open_file(output) || std::fs::read_link(output).is_ok_and(|leads_to| is_open_file(&leads_to));
+    if stands_for_one || there.as_ref().is_some_and(|there| !there.is_file()) {
         let why = format!("cannot write {}: it is there, and no regular file", output.display());
         return Err(Error::new(why).help("-o takes the name of a file"));
     }
@@ -101,6 +105,7 @@ mod tests {
         let error = write(Path::new("/dev/null"), b"x").unwrap_err();
         assert!(error.message().contains("no regular file"), "{error}");
         let null = std::fs::metadata("/dev/null").unwrap();
+        assert!(write(Path::new("/dev/stdout"), b"x").is_err() && write(Path::new("/proc/self/fd/1"), b"x").is_err());
         assert!(null.file_type().is_char_device() && null.mode() & 0o111 == 0);
     }
 }

@@ -1,14 +1,14 @@
 //! `toro run -d`: starts this program again in the background and stays until it is known whether the guest came up.
 
 use crate::background::log::{self, Stream};
+use crate::background::spawn::spawn;
 use crate::background::store::Store;
 use crate::commands::run;
 use crate::config::{Application, Config};
 use crate::ui::{self, Page};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 use toro_abi::outcome::status;
 use toro_vmm::Error;
@@ -26,15 +26,8 @@ pub(crate) fn detach(config: &Config, application: &Application) -> Result<u8, E
     application.build()?;
     run::choose_accelerator(config.accelerator)?;
     let failed = |error: std::io::Error| Error::new(format!("cannot start the background process: {error}"));
-    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-    let mut process = Command::new("/proc/self/exe")
-        .args(["run", "--in-background"])
-        .args(std::env::args_os().skip(2))
-        .stdin(OwnedFd::from(theirs))
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(failed)?;
-    let verdict = Starter { events: BufReader::new(ours), name: None }.watch(!config.ports.is_empty());
+    let (mut process, connection) = spawn().map_err(failed)?;
+    let verdict = Starter { events: BufReader::new(connection), name: None }.watch(!config.ports.is_empty());
     verdict.map_err(failed)?.tell(&mut process).map_err(failed)
 }
 

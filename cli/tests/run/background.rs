@@ -176,6 +176,21 @@ pub(crate) fn what_a_crash_leaves_behind_is_cleaned() {
     assert_eq!(user.run("serve", &["--name", "web"]).0, 0, "the name is free");
 }
 
+pub(crate) fn nothing_of_the_users_shell_stays_open() {
+    let user = User::new();
+    let file = user.folder.path().join("held");
+    let run = user.run_command("serve", &["--name", "web"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec 9>\"$0\"; \"$@\""]).arg(&file).arg(run.get_program()).args(run.get_args());
+    shell.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    assert!(shell.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    let state = user.inspect("web");
+    for process in ["pid", "vmm_pid"] {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", state[process])).unwrap();
+        assert!(files.flatten().all(|open| std::fs::read_link(open.path()).is_ok_and(|open| open != file)));
+    }
+}
+
 pub(crate) fn a_start_that_is_interrupted_leaves_no_guest() {
     let user = User::new();
     // It never listens, so the command waits.

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         trial!(streams_of_the_log_are_told_apart),
         trial!(a_guest_that_does_not_stop_is_killed),
         trial!(what_a_crash_leaves_behind_is_cleaned),
+        trial!(nothing_of_the_users_shell_stays_open),
         trial!(a_start_that_is_interrupted_leaves_no_guest),
     ];
     libtest_mimic::run(&libtest_mimic::Arguments::from_args(), tests.into()).exit_code()
