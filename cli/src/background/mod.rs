@@ -74,11 +74,20 @@ impl Background {
 
     /// The guest said this.
     pub(crate) fn heard<'a>(&self, controls: impl Iterator<Item = &'a Control>) {
-        for control in controls {
-            self.update(|state| state.hear(control));
-            if let Control::Boot { .. } = control {
-                self.tell("boot");
+        // Room for input is told often, and is nothing that others ask about.
+        let mut controls = controls.filter(|control| !matches!(control, Control::Stdin { .. })).peekable();
+        if controls.peek().is_none() {
+            return;
+        }
+        let mut boots = false;
+        self.update(|state| {
+            for control in controls {
+                boots |= matches!(control, Control::Boot { .. });
+                state.hear(control);
             }
+        });
+        if boots {
+            self.tell("boot");
         }
         if self.state.lock().unwrap_or_else(PoisonError::into_inner).listens_on_all_ports() {
             self.tell("listening");

@@ -16,7 +16,7 @@ use toro_vmm::Error;
 /// How long a guest may take from its kernel's first words until it listens on its published ports, before its name is printed anyway.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 /// A guest without ports is watched for as long, since what fails at its start fails at once.
-const START_WATCH: Duration = Duration::from_millis(500);
+const START_WATCH: Duration = Duration::from_secs(1);
 
 /// Builds, starts the background process, and prints the guest's name once it is up.
 pub(crate) fn detach(config: &Config, application: &Application) -> Result<u8, Error> {

@@ -193,14 +193,14 @@ pub(crate) fn nothing_of_the_users_shell_stays_open() {
 
 pub(crate) fn a_start_that_is_interrupted_leaves_no_guest() {
     let user = User::new();
-    // It never listens, so the command waits.
-    let mut starter = user.run_command("deaf", &["--name", "deaf", "-p", "0:80"]).spawn().unwrap();
-    while user.toro(&["logs", "deaf"]).2 != "deaf\n" {
+    // It never comes up, so the command waits.
+    let mut starter = user.run_command("stuck", &["--name", "stuck"]).spawn().unwrap();
+    while user.toro(&["inspect", "stuck"]).0 != 0 {
         std::thread::yield_now();
     }
-    let follower = user.follow("deaf");
+    let follower = user.follow("stuck");
     kill_process(Pid::from_child(&starter), Signal::INT).unwrap();
     starter.wait().unwrap();
     follower.wait_with_output().unwrap();
-    assert_eq!(user.inspect("deaf")["outcome"]["kind"], "killed");
+    assert_eq!(user.inspect("stuck")["state"], "ended");
 }
