@@ -228,8 +228,8 @@ fn parse_memory(text: &str) -> Result<u64, Error> {
 }
 
 fn parse_cpus(text: &str) -> Result<u32, Error> {
-    let wrong = || Error::new(format!("cannot use `{text}` processors")).help("--cpus takes a number from 1 to 255");
-    text.parse().ok().filter(|cpus| (1..=255).contains(cpus)).ok_or_else(wrong)
+    let wrong = || Error::new(format!("cannot use `{text}` processors")).help("--cpus takes a number from 1 to 64");
+    text.parse().ok().filter(|cpus| (1..=64).contains(cpus)).ok_or_else(wrong)
 }
 
 fn parse_machine(text: &str) -> Result<MachineType, Error> {

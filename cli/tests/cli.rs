@@ -151,7 +151,7 @@ fn mistakes_are_one_line_with_a_cure_and_status_125() {
         (&["run", "--log", "loud", app], "`loud` is no level", "net=debug"),
         (&["run", "--accel", "tcg", "-p", "39472:80", "-p", "39472:81", app], "39472 twice", "-p 0:81"),
         (&["run", "--timeout", "soon", app], "`soon`", "seconds"),
-        (&["run", "--cpus", "0", app], "`0`", "1 to 255"),
+        (&["run", "--cpus", "0", app], "`0`", "1 to 64"),
         (&["run", "--accel", "tcg", "--net", "none", "-p", "0:80", app], "cannot publish ports", "--net user"),
         (&["run"], "APP", "toro run --help"),
         (&["fly"], "'fly'", "--help"),

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         trial!(streams_arrive_byte_for_byte_and_apart),
         trial!(the_ready_line_names_the_port_that_was_free),
         trial!(a_port_that_is_not_published_is_told),
+        trial!(a_qemu_that_nobody_tried_is_told_once),
         trial!(sigterm_stops_in_order),
         trial!(a_second_ctrl_c_says_where_a_deaf_guest_is_and_ends_it),
         trial!(the_time_limit_says_where_the_guest_is_and_ends_it),
@@ -145,6 +146,18 @@ fn a_port_that_is_not_published_is_told() {
     assert_eq!(lines.next().unwrap().unwrap(), " help: to reach it, add -p 8080:80");
     signal(&child, rustix::process::Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+fn a_qemu_that_nobody_tried_is_told_once() {
+    let mut run = toro_run("newer", &[]);
+    run.command.env("XDG_CACHE_HOME", run.folder.path().join("cache"));
+    let note = "note: QEMU 11.0 is newer than what Toro is tested with, 7.2 to 10\n";
+    let mut is_told = || {
+        let (status, output) = run.output();
+        assert_eq!(status, 0);
+        String::from_utf8_lossy(&output.stderr).contains(note)
+    };
+    assert!(is_told() && !is_told());
 }
 
 fn sigterm_stops_in_order() {

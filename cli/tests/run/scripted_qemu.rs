@@ -52,7 +52,8 @@ fn wait_for_ever() -> ! {
 /// Answers commands until the caller is gone; the guest begins with its command line.
 fn obey(mut stream: &UnixStream, begin: &Sender<String>) {
     let mut command_line = String::new();
-    let greeting = json!({"QMP": {"version": {"qemu": {"major": 9, "minor": 0, "micro": 0}}}});
+    let major = if std::env::var("SCRIPT").is_ok_and(|script| script == "newer") { 11 } else { 9 };
+    let greeting = json!({"QMP": {"version": {"qemu": {"major": major, "minor": 0, "micro": 0}}}});
     writeln!(stream, "{greeting}").unwrap();
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
         let command: Value = serde_json::from_str(&line).unwrap();
@@ -129,7 +130,7 @@ impl Guest {
                 wait_for_ever();
             }
             // Says a word on each stream.
-            "talk" => {
+            "talk" | "newer" => {
                 self.say(Stream::Log, b"[0.001] test: log\n");
                 self.say(Stream::Stdout, b"output \0\xff");
                 self.say(Stream::Stderr, b"error stream");
