@@ -11,6 +11,7 @@ mod library;
 mod linux_entry;
 mod machines;
 mod malformed;
+mod memory;
 mod net;
 mod outcome;
 mod protection;

@@ -20,6 +20,7 @@ pub use x86_64::{
     paging,           // mapping memory
     port,             // port input and output
     power,            // idle, and off
+    shootdown,        // making other cores forget what was unmapped
     smp,              // starting and stopping the other cores
     time,             // the clock and its one timer
 }; // declares a `CoreLocal`

@@ -34,7 +34,7 @@ enum Stage {
 
 static STAGE: AtomicU8 = AtomicU8::new(Stage::Running as u8);
 /// The core that ends the machine, plus one; 0: none yet.
-static ENDING: AtomicU8 = AtomicU8::new(0);
+pub(crate) static ENDING: AtomicU8 = AtomicU8::new(0);
 /// The first report was about the kernel.
 static FIRST_IS_DEFECT: AtomicBool = AtomicBool::new(false);
 

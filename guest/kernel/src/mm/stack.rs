@@ -8,7 +8,7 @@
 
 use super::frames::{self, FRAMES};
 use super::{OutOfMemory, PAGE_BYTES, mappings, reclaim};
-use crate::arch::{SpinLock, paging};
+use crate::arch::{SpinLock, cores, paging, shootdown};
 
 /// Smallest stack, in bytes.
 pub const STACK_BYTES_MIN: usize = 8 << 10;
@@ -27,30 +27,45 @@ pub struct Stack {
 }
 
 struct Kept {
-    /// Bottom and bytes.
-    stacks: [(usize, usize); KEPT_MAX],
-    stack_count: usize,
+    stacks: List<KEPT_MAX>,
     /// Of these stacks, in all.
     bytes: usize,
-    ranges: [(usize, usize); RANGES_MAX],
-    range_count: usize,
+    /// Of stacks that were unmapped.
+    ranges: List<RANGES_MAX>,
 }
 
-static KEPT: SpinLock<Kept> = SpinLock::new(Kept {
-    stacks: [(0, 0); KEPT_MAX],
-    stack_count: 0,
-    bytes: 0,
-    ranges: [(0, 0); RANGES_MAX],
-    range_count: 0,
-});
+static KEPT: SpinLock<Kept> = SpinLock::new(Kept { stacks: List::new(), bytes: 0, ranges: List::new() });
 
-/// Takes the last entry of that size out of a list.
-fn take(list: &mut [(usize, usize)], count: &mut usize, bytes: usize) -> Option<usize> {
-    let found = list[..*count].iter().rposition(|entry| entry.1 == bytes)?;
-    let bottom = list[found].0;
-    *count -= 1;
-    list[found] = list[*count];
-    Some(bottom)
+/// Bottom and bytes of each.
+struct List<const N: usize> {
+    entries: [(usize, usize); N],
+    count: usize,
+}
+
+impl<const N: usize> List<N> {
+    const fn new() -> Self {
+        Self { entries: [(0, 0); N], count: 0 }
+    }
+
+    fn entries(&self) -> &[(usize, usize)] {
+        &self.entries[..self.count]
+    }
+
+    /// Adds an entry; false when the list is full.
+    fn push(&mut self, entry: (usize, usize)) -> bool {
+        let place = self.entries.get_mut(self.count);
+        self.count += usize::from(place.is_some());
+        place.map(|place| *place = entry).is_some()
+    }
+
+    /// Takes the last entry of that size; its bottom.
+    fn take(&mut self, bytes: usize) -> Option<usize> {
+        let found = self.entries().iter().rposition(|entry| entry.1 == bytes)?;
+        let bottom = self.entries[found].0;
+        self.count -= 1;
+        self.entries[found] = self.entries[self.count];
+        Some(bottom)
+    }
 }
 
 impl Stack {
@@ -61,14 +76,14 @@ impl Stack {
     pub fn new(bytes: usize) -> Result<Self, OutOfMemory> {
         let bytes = bytes.max(STACK_BYTES_MIN).checked_next_multiple_of(PAGE_BYTES).ok_or(OutOfMemory)?;
         let kept = KEPT.with(|kept| {
-            let bottom = take(&mut kept.stacks, &mut kept.stack_count, bytes)?;
+            let bottom = kept.stacks.take(bytes)?;
             kept.bytes -= bytes;
             Some(bottom)
         });
         if let Some(bottom) = kept {
             return Ok(Self { bottom, bytes });
         }
-        let bottom = match KEPT.with(|kept| take(&mut kept.ranges, &mut kept.range_count, bytes)) {
+        let bottom = match KEPT.with(|kept| kept.ranges.take(bytes)) {
             Some(bottom) => bottom,
             // One page more, below, stays unmapped.
             None => mappings::reserve((bytes + PAGE_BYTES) as u64).map_err(|_| OutOfMemory)? as usize + PAGE_BYTES,
@@ -79,7 +94,7 @@ impl Stack {
             mapped = map(bottom, mapped, bytes);
         }
         if mapped < bytes {
-            unmap(bottom, mapped, bytes);
+            KEPT.with(|kept| unmap(&[(bottom, bytes)], &mut kept.ranges));
             return Err(OutOfMemory);
         }
         Ok(Self { bottom, bytes })
@@ -111,54 +126,65 @@ fn map(bottom: usize, mapped: usize, bytes: usize) -> usize {
     })
 }
 
-/// Unmaps the first `mapped` of a stack's `bytes`, and keeps its range.
-fn unmap(bottom: usize, mapped: usize, bytes: usize) {
+/// Unmaps stacks, as far as they are mapped, and keeps their ranges. The frames are free once no core can reach them.
+fn unmap(stacks: &[(usize, usize)], ranges: &mut List<RANGES_MAX>) {
+    if stacks.is_empty() {
+        return;
+    }
+    let pages = || stacks.iter().flat_map(|(bottom, bytes)| (*bottom..bottom + bytes).step_by(PAGE_BYTES));
+    if cores::count() > 1 {
+        // SAFETY: the stacks were given up.
+        FRAMES.with(|_tables| pages().for_each(|page| unsafe { paging::withdraw_page(page as u64) }));
+        shootdown::flush_others();
+    }
     FRAMES.with(|frames| {
-        for page in (0..mapped).step_by(PAGE_BYTES) {
-            // SAFETY: the stack was given up.
-            if let Some(frame) = unsafe { paging::unmap_page((bottom + page) as u64) } {
+        for page in pages() {
+            // SAFETY: as above.
+            if let Some(frame) = unsafe { paging::unmap_page(page as u64) } {
                 frames.free(frame, 0);
             }
         }
     });
-    KEPT.with(|kept| {
+    for stack in stacks {
         // With the list full the range is forgotten: address space, of which there is plenty, not memory.
-        if kept.range_count < RANGES_MAX {
-            kept.ranges[kept.range_count] = (bottom, bytes);
-            kept.range_count += 1;
-        }
-    });
+        let _forgotten = ranges.push(*stack);
+    }
+}
+
+impl Kept {
+    /// Gives the memory of the `count` stacks back that are kept longest.
+    fn release(&mut self, count: usize) {
+        let released = &self.stacks.entries()[..count];
+        unmap(released, &mut self.ranges);
+        self.bytes -= released.iter().map(|stack| stack.1).sum::<usize>();
+        self.stacks.entries.copy_within(count.., 0);
+        self.stacks.count -= count;
+    }
 }
 
 /// Gives the memory of all kept stacks back; false when there are none.
 pub(super) fn release_kept() -> bool {
-    let mut released = false;
-    while let Some((bottom, bytes)) = KEPT.with(|kept| {
-        kept.stack_count = kept.stack_count.checked_sub(1)?;
-        let stack = kept.stacks[kept.stack_count];
-        kept.bytes -= stack.1;
-        Some(stack)
-    }) {
-        unmap(bottom, bytes, bytes);
-        released = true;
-    }
-    released
+    KEPT.with(|kept| {
+        let count = kept.stacks.count;
+        kept.release(count);
+        count > 0
+    })
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
+        let stack = (self.bottom, self.bytes);
         let kept_bytes_max = frames::total_bytes() / KEPT_PART;
-        let kept = KEPT.with(|kept| {
-            let room = kept.stack_count < KEPT_MAX && kept.bytes + self.bytes <= kept_bytes_max;
-            if room {
-                kept.stacks[kept.stack_count] = (self.bottom, self.bytes);
-                kept.stack_count += 1;
-                kept.bytes += self.bytes;
+        KEPT.with(|kept| {
+            if kept.stacks.count == KEPT_MAX || kept.bytes + self.bytes > kept_bytes_max {
+                // Several at once: the other cores are asked but once.
+                kept.release(kept.stacks.count.div_ceil(2));
             }
-            room
+            if kept.bytes + self.bytes <= kept_bytes_max && kept.stacks.push(stack) {
+                kept.bytes += self.bytes;
+            } else {
+                unmap(&[stack], &mut kept.ranges);
+            }
         });
-        if !kept {
-            unmap(self.bottom, self.bytes, self.bytes);
-        }
     }
 }

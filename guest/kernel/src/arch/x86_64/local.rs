@@ -12,7 +12,7 @@ use super::cpu;
 use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
 use core::mem::offset_of;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU64, AtomicUsize};
 
 /// What `arch` itself knows of a core; at the beginning of `.percore`, so some of it is reached by `gs` alone.
 #[repr(C)]
@@ -27,11 +27,13 @@ pub(super) struct Header {
     pub(super) taken: [AtomicU64; super::interrupt::VECTORS],
     /// What this core's timer is set to, in ns of the clock; `u64::MAX`: nothing.
     pub(super) armed_ns: AtomicU64,
+    /// See `shootdown`.
+    pub(super) round: AtomicUsize,
 }
 
 /// Offsets of what is reached through `gs`.
 pub(super) const DEPTH: usize = offset_of!(Header, depth);
-const TAG: usize = offset_of!(Header, tag);
+pub(super) const TAG: usize = offset_of!(Header, tag);
 
 #[used]
 #[unsafe(link_section = ".percore.header")]
@@ -41,6 +43,7 @@ static HEADER: Header = Header {
     tag: 1,
     taken: [const { AtomicU64::new(0) }; super::interrupt::VECTORS],
     armed_ns: AtomicU64::new(u64::MAX),
+    round: AtomicUsize::new(0),
 };
 
 unsafe extern "C" {

@@ -17,6 +17,7 @@ pub mod paging;
 pub mod port;
 pub mod power;
 mod pvh;
+pub mod shootdown;
 pub mod smp;
 pub mod time;
 mod trampoline;

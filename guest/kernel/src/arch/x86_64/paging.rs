@@ -286,7 +286,22 @@ pub unsafe fn map_page(
     Ok(())
 }
 
-/// Unmaps the page at `address`; what it was mapped to, if it was.
+/// Makes the page at `address` unreachable, on this core at once; what it was mapped to is kept for [`unmap_page`].
+///
+/// # Safety
+/// Nothing uses the page any more.
+pub unsafe fn withdraw_page(address: u64) {
+    if let Ok(entry) = entry(address, 0, None) {
+        // SAFETY: the entry lies in a live table; the caller gave the page up.
+        unsafe {
+            entry.write_volatile(entry.read_volatile() & !PRESENT);
+            flush(address);
+        }
+    }
+}
+
+/// Unmaps the page at `address`; what it was mapped to, if it was. Other cores may have cached that: see
+/// [`shootdown`](super::shootdown).
 ///
 /// # Safety
 /// Nothing uses the page any more.
@@ -297,7 +312,7 @@ pub unsafe fn unmap_page(address: u64) -> Option<PhysAddr> {
         let value = entry.read_volatile();
         entry.write_volatile(0);
         flush(address);
-        (value & PRESENT != 0).then_some(PhysAddr(value & ADDRESS))
+        (value & ADDRESS != 0).then_some(PhysAddr(value & ADDRESS))
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "halting the processor")]
 
-use super::{port, time};
+use super::{port, shootdown, time};
 use crate::boot::BootInfo;
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,9 +19,11 @@ pub fn idle_until(deadline_ns: Option<u64>) {
         return;
     }
     stop_pit();
+    shootdown::asleep();
     // SAFETY: interrupt stubs change only what a call may change, which is given up here; they return with
     // interrupts off. The stack is used, so the compiler keeps no red zone below it.
     unsafe { asm!("sti", "hlt", "cli", clobber_abi("C")) };
+    shootdown::awake();
 }
 
 /// Silences the PIT where there is one, before the first sleep. Nobody here listens to it, but firmware leaves it

@@ -11,7 +11,7 @@
 use super::cores::CORES_MAX;
 use super::local::{self, CoreId};
 use super::trampoline::{self, Orders};
-use super::{cpu, interrupt, paging, time, traps};
+use super::{cpu, interrupt, paging, shootdown, time, traps};
 use crate::arch::SpinLock;
 use crate::fault;
 use crate::mm::dma::DmaRegion;
@@ -288,6 +288,7 @@ extern "C" fn arrive(block: usize, number: usize) -> ! {
 extern "C" fn go(number: usize) -> ! {
     paging::flush_all(); // the trampoline is forgotten
     SLOTS[number].state.store(RUNNING, Ordering::SeqCst);
+    shootdown::awake(); // from here on it is asked; what was unmapped before is forgotten
     if fault::is_ending_elsewhere() {
         stop_here(); // this core was not there yet when the others were stopped
     }

@@ -7,7 +7,7 @@
 
 #![expect(unsafe_code, reason = "the processor's tables")]
 
-use super::{interrupt, paging, smp};
+use super::{interrupt, paging, shootdown, smp};
 use crate::arch::SpinLock;
 use crate::fault::{self, Exception};
 use crate::mm;
@@ -165,6 +165,7 @@ pub(super) fn init() {
             let ist = if matches!(vector, 2 | 8 | 18) { IST_CRITICAL } else { IST_FAULT };
             gates[vector] = gate(*stub as usize, ist);
         }
+        gates[2] = gate(shootdown::nmi as *const () as usize, IST_CRITICAL);
     });
     let top = |stack: &SpinLock<Stack>| stack.with(|stack| stack.bytes.as_ptr_range().end.addr() as u64);
     let (fault_top, critical_top) = (top(&FAULT_STACK), top(&CRITICAL_STACK));
@@ -221,7 +222,7 @@ type Stub = unsafe extern "C" fn();
 
 /// Entry of an exception; the processor pushes an error code for some, 0 is pushed for the others.
 #[unsafe(naked)]
-unsafe extern "C" fn exception<const VECTOR: usize, const HAS_ERROR: usize>() {
+pub(super) unsafe extern "C" fn exception<const VECTOR: usize, const HAS_ERROR: usize>() {
     naked_asm!(
         ".if {has_error} == 0",
         "push 0",

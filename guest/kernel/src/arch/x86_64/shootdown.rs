@@ -1,0 +1,97 @@
+//! Making other cores forget what was unmapped, before its frames or addresses are used again.
+//!
+//! A core that runs is interrupted by an NMI, which nothing holds off: no thread that computes, no wait for a lock, no wait
+//! in here. So whoever waits need serve nobody meanwhile and may hold locks, and cores that unmap at each other answer each
+//! other. A core that sleeps goes on sleeping: it forgets when it wakes, before it touches anything.
+
+#![expect(unsafe_code, reason = "the handler of an interrupt")]
+
+use super::{cores, cpu, interrupt, local, paging, smp, traps};
+use crate::arch::SpinLock;
+use crate::fault;
+use core::arch::naked_asm;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::{AtomicU64, AtomicUsize};
+
+/// Cores, by bit, that are asked and have not answered.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+/// Cores, by bit, that sleep.
+static ASLEEP: AtomicU64 = AtomicU64::new(0);
+/// How often cores were asked.
+static ROUND: AtomicUsize = AtomicUsize::new(0);
+static TURN: SpinLock<()> = SpinLock::new(());
+
+fn bit() -> u64 {
+    1 << local::current().index()
+}
+
+/// When this returns, no other core reaches anything through a page that was unmapped before. The caller has flushed its
+/// own core.
+pub fn flush_others() {
+    if cores::count() == 1 {
+        return;
+    }
+    TURN.with(|()| {
+        ROUND.fetch_add(1, SeqCst); // before the look at who sleeps: see `awake`
+        let asleep = ASLEEP.load(SeqCst) | bit();
+        let awake = |core: &cores::CoreId| cores::is_running(*core) && asleep & 1 << core.index() == 0;
+        ASKED.store(cores::all().filter(awake).fold(0, |bits, core| bits | 1 << core.index()), SeqCst);
+        let asked = ASKED.load(Relaxed);
+        for core in cores::all().filter(|core| asked & 1 << core.index() != 0) {
+            interrupt::send_nmi(smp::apic_id(core));
+        }
+        // At the machine's end others have stopped, and answer no more.
+        while ASKED.load(SeqCst) != 0 && !smp::is_alone() {
+            cpu::relax();
+        }
+    });
+}
+
+/// This core is going to sleep.
+#[inline]
+pub(super) fn asleep() {
+    if cores::count() > 1 {
+        ASLEEP.fetch_or(bit(), SeqCst);
+    }
+}
+
+/// This core has slept, or has just begun. Whoever unmapped something and saw it asleep had begun its round before, so
+/// the round is seen here.
+#[inline]
+pub(super) fn awake() {
+    if cores::count() > 1 {
+        ASLEEP.fetch_and(!bit(), SeqCst);
+        let round = ROUND.load(SeqCst);
+        if local::header().round.swap(round, Relaxed) != round {
+            paging::flush_all();
+        }
+    }
+}
+
+/// Entry of an NMI: forgets all translations. If that was asked for, and no other core ends the machine, that is all; else
+/// `traps` decides. When two NMIs have become one, both senders have what they want.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn nmi() {
+    naked_asm!(
+        "push rax",
+        "mov rax, cr3",
+        "mov cr3, rax",
+        "mov eax, gs:[{tag}]",
+        "dec eax",
+        "lock btr qword ptr [rip + {asked}], rax",
+        "jnc 3f",
+        "movzx eax, byte ptr [rip + {ending}]",
+        "test eax, eax",
+        "jz 2f",
+        "cmp eax, gs:[{tag}]",
+        "jne 3f",
+        "2: pop rax",
+        "iretq",
+        "3: pop rax",
+        "jmp {report}",
+        tag = const local::TAG,
+        asked = sym ASKED,
+        ending = sym fault::ENDING,
+        report = sym traps::exception::<2, 0>,
+    )
+}
