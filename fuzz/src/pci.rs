@@ -51,7 +51,7 @@ pub(crate) fn run(data: &[u8]) {
     let count = functions.len();
     let config = Config { functions: RefCell::new(functions), reads: RefCell::new(0) };
     let mut found = Vec::new();
-    enumerate(&config, &mut |function| found.push(function));
+    let mut bridges = enumerate(&config, &mut |function| found.push(function));
     assert!(found.len() <= count, "each function is found once");
     assert!(*config.reads.borrow() <= 256 * 32 * 8 * 3);
 
@@ -61,7 +61,7 @@ pub(crate) fn run(data: &[u8]) {
         assert!(Capabilities::new(&config, function.address).count() <= 48);
         let Some(structures) = VirtioStructures::find(&config, function.address) else { continue };
         let mut bars = Bars::probe(&config, function.address, structures.bars());
-        let _ = bars.assign(&config, &mut window);
+        let _ = bars.assign(&config, bridges.window(&config, function.address.bus, &mut window));
         bars.enable(&config);
         let table = structures.msix.map(|msix| msix.table);
         for structure in [Some(structures.common), Some(structures.notify), structures.device, table] {

@@ -69,7 +69,7 @@ impl Window {
         Window(range)
     }
 
-    fn take(&mut self, bytes: u64) -> Option<u64> {
+    pub(crate) fn take(&mut self, bytes: u64) -> Option<u64> {
         let address = self.0.start.checked_next_multiple_of(bytes)?;
         let end = address.checked_add(bytes).filter(|end| *end <= self.0.end)?;
         self.0.start = end;

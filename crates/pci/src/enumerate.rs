@@ -1,6 +1,7 @@
-//! Finding the functions: bus 0, and the buses behind the bridges seen there. No bus is scanned on suspicion.
+//! Finding the functions: bus 0, and the buses behind the bridges seen there. No bus is scanned on suspicion; one
+//! without a number is given one.
 
-use crate::{Address, ConfigSpace};
+use crate::{Address, Bridges, ConfigSpace};
 
 const HEADER_MULTIFUNCTION: u8 = 0x80;
 const HEADER_BRIDGE: u8 = 1;
@@ -18,12 +19,13 @@ pub struct Function {
     pub header: u8,
 }
 
-/// Shows `found` each function, parents before what is behind them.
-pub fn enumerate(config: &dyn ConfigSpace, found: &mut dyn FnMut(Function)) {
+/// Shows `found` each function, parents before what is behind them; the bridges among them.
+pub fn enumerate(config: &dyn ConfigSpace, found: &mut dyn FnMut(Function)) -> Bridges {
+    let mut bridges = Bridges::default();
     let mut waiting = Buses::default();
     waiting.insert(0);
     let mut seen = waiting;
-    while let Some(bus) = waiting.take_first() {
+    while let Some(bus) = waiting.take_first().or_else(|| bridges.number_next(config)) {
         for device in 0..32 {
             let mut functions = 1;
             let mut function = 0;
@@ -41,17 +43,18 @@ pub fn enumerate(config: &dyn ConfigSpace, found: &mut dyn FnMut(Function)) {
                 }
                 let header = header & !HEADER_MULTIFUNCTION;
                 found(Function { address, vendor: id as u16, device: (id >> 16) as u16, header });
-                if header == HEADER_BRIDGE {
-                    let behind = (config.read(address, 0x18) >> 8) as u8;
-                    // A bus is looked at once, wherever bridges say that they lead.
-                    if !seen.contains(behind) {
-                        seen.insert(behind);
-                        waiting.insert(behind);
-                    }
+                // A bus is looked at once, wherever bridges say that they lead.
+                if header == HEADER_BRIDGE
+                    && let Some(behind) = bridges.add(config, address)
+                    && !seen.contains(behind)
+                {
+                    seen.insert(behind);
+                    waiting.insert(behind);
                 }
             }
         }
     }
+    bridges
 }
 
 /// A set of bus numbers.

@@ -82,8 +82,9 @@ impl ConfigSpace for FakeConfig {
             return;
         };
         let old = function.registers.get(&register).copied().unwrap_or(0);
+        let is_bridge = function.registers.get(&0x0c).is_some_and(|header| header >> 16 & 0x7f == 1);
         let new = match register {
-            0x10..=0x24 => {
+            0x10..=0x24 if !is_bridge => {
                 let mask = function.bar_masks[usize::from(register - 0x10) / 4];
                 value & mask | old & !mask
             }

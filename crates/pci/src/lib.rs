@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod bars;
+mod bridges;
 mod capabilities;
 mod config;
 mod enumerate;
@@ -14,6 +15,7 @@ mod msix;
 mod virtio;
 
 pub use bars::{Bar, BarKind, Bars, NoSpace, Region, Window};
+pub use bridges::Bridges;
 pub use capabilities::{Capabilities, Capability};
 pub use config::{Address, ConfigSpace};
 pub use enumerate::{Function, enumerate};

@@ -52,12 +52,81 @@ fn bridges_are_followed_once_wherever_they_lead() {
     let bridge = |bus: u32| FakeFunction::new(0x8086, 1).with(0x0c, 0x0001_0000).with(0x18, bus << 8);
     let config = FakeConfig::new([
         (at(0, 1, 0), bridge(5)),
-        (at(0, 2, 0), bridge(0)), // not set up
         (at(5, 0, 0), bridge(5)), // to itself
         (at(5, 1, 0), bridge(255)),
         (at(255, 0, 0), FakeFunction::new(0x1af4, 0x1041)),
     ]);
-    assert_eq!(found(&config), [at(0, 1, 0), at(0, 2, 0), at(5, 0, 0), at(5, 1, 0), at(255, 0, 0)]);
+    assert_eq!(found(&config), [at(0, 1, 0), at(5, 0, 0), at(5, 1, 0), at(255, 0, 0)]);
+}
+
+#[test]
+fn bridges_without_a_bus_get_one() {
+    let bridge = |buses: u32| FakeFunction::new(0x8086, 1).with(0x0c, 0x0001_0000).with(0x18, buses);
+    let config = FakeConfig::new([
+        (at(0, 1, 0), bridge(0)),
+        (at(0, 2, 0), bridge(0x4003_0300)), // 3, with a timer
+        (at(0, 3, 0), bridge(0)),
+        (at(3, 0, 0), FakeFunction::new(0x1af4, 0x1041)),
+        (at(4, 0, 0), bridge(0)), // behind the third
+        (at(5, 0, 0), FakeFunction::new(0x1af4, 0x1042)),
+        (at(6, 0, 0), FakeFunction::new(0x1af4, 0x1043)),
+    ]);
+    let wanted = [(0, 1), (0, 2), (0, 3), (3, 0), (4, 0), (5, 0), (6, 0)].map(|(bus, device)| at(bus, device, 0));
+    assert_eq!(found(&config), wanted);
+    assert_eq!(config.register(at(0, 2, 0), 0x18), 0x4003_0300);
+    let buses = [at(0, 1, 0), at(0, 3, 0), at(4, 0, 0)].map(|bridge| config.register(bridge, 0x18));
+    assert_eq!(buses, [0x0006_0600, 0x0005_0400, 0x0005_0504], "no number is behind two bridges of a bus");
+}
+
+#[test]
+fn a_bridge_without_a_bus_behind_one_that_has_one_is_left_alone() {
+    let bridge = |buses: u32| FakeFunction::new(0x8086, 1).with(0x0c, 0x0001_0000).with(0x18, buses);
+    let config = FakeConfig::new([
+        (at(0, 1, 0), bridge(0x0001_0100)),
+        (at(0, 2, 0), bridge(0x0002_0200)),
+        (at(1, 0, 0), bridge(0)),
+    ]);
+    assert_eq!(found(&config), [at(0, 1, 0), at(0, 2, 0), at(1, 0, 0)]);
+    assert_eq!(config.register(at(1, 0, 0), 0x18), 0);
+}
+
+#[test]
+fn no_bus_number_is_given_twice() {
+    let bridge = |buses: u32| FakeFunction::new(0x8086, 1).with(0x0c, 0x0001_0000).with(0x18, buses);
+    let config = FakeConfig::new([
+        (at(0, 1, 0), bridge(0x00ff_fe00)),
+        (at(0, 2, 0), bridge(0)),
+        (at(0, 3, 0), FakeFunction::new(0x1af4, 0x1041)),
+    ]);
+    assert_eq!(found(&config), [at(0, 1, 0), at(0, 2, 0), at(0, 3, 0)]);
+    assert_eq!(config.register(at(0, 2, 0), 0x18), 0);
+}
+
+#[test]
+fn a_closed_bridge_is_opened_for_the_bars_behind_it() {
+    let bridge = |memory: u32| {
+        let function = FakeFunction::new(0x8086, 1).with(0x0c, 0x0001_0000).with(0x18, 0);
+        function.with(0x20, memory).with(4, 0)
+    };
+    let config = FakeConfig::new([
+        (at(0, 1, 0), bridge(0xc080_c070)),
+        (at(0, 2, 0), bridge(0x0000_fff0)),
+        (at(1, 0, 0), virtio(0x1041, 0)),
+    ]);
+    let mut bridges = enumerate(&config, &mut |_| {});
+    let mut beside = Window::new(0xc000_1000..0xe000_0000);
+    let window = bridges.window(&config, 1, &mut beside);
+    let mut bars = Bars::probe(&config, at(1, 0, 0), 0b1_0010);
+    bars.assign(&config, window).unwrap();
+    assert_eq!(bars.get(1).unwrap().address, 0xc040_0000);
+    assert_eq!(config.register(at(0, 2, 0), 0x20), 0xc070_c040, "base and limit");
+    assert_eq!(config.register(at(0, 2, 0), 4), 0b110);
+    // It goes on where it was, and beside it there is room after it.
+    assert_eq!(*bridges.window(&config, 1, &mut beside), Window::new(0xc040_8000..0xc080_0000));
+    assert_eq!(*bridges.window(&config, 0, &mut beside), Window::new(0xc080_0000..0xe000_0000));
+    // What the firmware has set up is left alone.
+    assert_eq!(*bridges.window(&config, 2, &mut beside), Window::new(0..0));
+    assert_eq!(config.register(at(0, 1, 0), 0x20), 0xc080_c070);
 }
 
 #[test]

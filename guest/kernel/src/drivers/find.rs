@@ -106,7 +106,7 @@ fn mmio(address: u64, gsi: u32, found: Found<'_>) {
 fn pci(config: &dyn ConfigSpace, mut window: Window, found: Found<'_>) {
     let mut functions = [None; FUNCTIONS_MAX];
     let mut count = 0;
-    enumerate(config, &mut |function| {
+    let mut bridges = enumerate(config, &mut |function| {
         if let Some(device_type) = virtio_device_type(config, &function) {
             if let Some(slot) = functions.get_mut(count) {
                 *slot = Some((function.address, device_type));
@@ -118,7 +118,7 @@ fn pci(config: &dyn ConfigSpace, mut window: Window, found: Found<'_>) {
         log::warn!("{count} virtio functions on PCI, {FUNCTIONS_MAX} are looked at");
     }
     for (address, device_type) in functions.into_iter().flatten() {
-        match Pci::open(config, address, &mut window) {
+        match Pci::open(config, address, bridges.window(config, address.bus, &mut window)) {
             Ok(device) => found(device_type.into(), Transport::Pci(device)),
             Err(error) => unusable(address, error),
         }
