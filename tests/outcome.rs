@@ -1,6 +1,6 @@
 //! How a machine ends, and what its host hears of it.
 
-use toro_tests::{ConsoleDevice, MACHINES, guest};
+use toro_tests::{ConsoleDevice, LIMIT, MACHINES, MachineType, guest};
 
 #[test]
 fn the_status_is_the_programs_own() {
@@ -62,6 +62,17 @@ fn the_host_can_stop_it_behind_input_that_nobody_reads() {
 fn a_malformed_command_line_is_refused() {
     for line in ["ip=300.1.2.3/24", "arg=%zz", "=x", "tsc_khz=fast"] {
         guest("exit_code").command_line(line).run().expect_kind("boot").expect_status(125);
+    }
+}
+
+#[test]
+fn a_refused_machine_is_switched_off_and_does_not_boot_again() {
+    for machine in [MachineType::Microvm, MachineType::Q35, MachineType::Pc] {
+        let running = guest("exit_code").machine(machine).command_line("ip=300.1.2.3/24").start();
+        let end = running.guest.wait_until(Some(LIMIT), |said| said.shutdown_reason.clone());
+        running.finish().expect_kind("boot");
+        // QEMU may be gone before its last event is out.
+        assert!(!matches!(end.as_deref(), Ok("guest-reset")), "it would boot for ever");
     }
 }
 

@@ -51,9 +51,10 @@ pub fn boot_counts(guest: &Guest, machine: MachineType, plugin: &Path, watches: 
     })
 }
 
-/// Instructions from the image's entry to `main`, without a network device.
+/// Instructions of the first processor from the image's entry to `main`, without a network device.
 pub fn entry_to_main(guest: &Guest, machine: MachineType, plugin: &Path, watches: [u64; 2]) -> Result<u64> {
-    let counting = Counting { watches: watches.to_vec(), ..Counting::default() };
+    let processors = (guest.cpus > 1).then_some("0");
+    let counting = Counting { watches: watches.to_vec(), processors, ..Counting::default() };
     let vm = Vm::start(guest, machine, Some((plugin, &counting)))?;
     vm.ready()?;
     let counters = vm.counters()?;

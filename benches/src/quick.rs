@@ -51,7 +51,7 @@ impl Subjects {
 
 fn toro_guest(image: &Image, serves: bool) -> Guest {
     let name = image.bootable.name.clone();
-    Guest { name, image: image.bootable.clone(), kind: Kind::Toro, memory_mib: 64, serves }
+    Guest { name, image: image.bootable.clone(), kind: Kind::Toro, memory_mib: 64, cpus: 1, serves }
 }
 
 /// The measured server, as a guest.
@@ -99,21 +99,25 @@ fn counts(report: &mut Report, subjects: &Subjects, server: &Guest) {
     report.add(steady("first_200", "reset to first 200, microvm", "instructions", 1e6), all);
     report.add(timed("first_200_norep", "the same, a rep counted as one", "instructions", Target::None), without_rep);
     let hello = toro_guest(&subjects.hello, false);
-    for (machine, memory_mib, key, what) in [
-        (MachineType::Microvm, hello.memory_mib, "main_microvm", "entry to main, hello, microvm"),
-        (MachineType::Microvm, 16 << 10, "main_microvm_16g", "entry to main, hello, microvm of 16 GiB"),
-        (MachineType::Q35, hello.memory_mib, "main_q35", "entry to main, hello, q35"),
-        (MachineType::Pc, hello.memory_mib, "main_pc", "entry to main, hello, pc"),
+    for (machine, memory_mib, cpus, key, what) in [
+        (MachineType::Microvm, hello.memory_mib, 1, "main_microvm", "entry to main, hello, microvm"),
+        (MachineType::Microvm, hello.memory_mib, 4, "main_4_cores", "the same, the first of 4 cores"),
+        (MachineType::Microvm, 16 << 10, 1, "main_microvm_16g", "entry to main, hello, microvm of 16 GiB"),
+        (MachineType::Q35, hello.memory_mib, 1, "main_q35", "entry to main, hello, q35"),
+        (MachineType::Pc, hello.memory_mib, 1, "main_pc", "entry to main, hello, pc"),
     ] {
-        let hello = Guest { memory_mib, ..hello.clone() };
+        let hello = Guest { memory_mib, cpus, ..hello.clone() };
         let value = subjects
             .hello
             .entry_and_main()
             .and_then(|watches| measure::entry_to_main(&hello, machine, plugin, watches));
         report.add(steady(key, what, "instructions", 150e3), value.map(|count| count as f64));
     }
-    let idle = measure::idle(server, MachineType::Microvm, plugin, Duration::from_secs(5));
-    report.add(steady("idle_wakeups", "wake-ups when idle", "a second", 0.0), idle.map(|idle| idle.wakeups_per_s));
+    for (cpus, key, what) in [(1, "idle_wakeups", "wake-ups when idle"), (4, "idle_4_cores", "the same, of 4 cores")] {
+        let server = Guest { cpus, ..server.clone() };
+        let idle = measure::idle(&server, MachineType::Microvm, plugin, Duration::from_secs(5));
+        report.add(steady(key, what, "a second", 0.0), idle.map(|idle| idle.wakeups_per_s));
+    }
     let on_microvm = |style| measure::request_cost(server, MachineType::Microvm, plugin, false, style, REQUESTS);
     let what = ["a keep-alive request for 665 bytes, microvm", "the cheapest tenth of them"];
     add_cost(report, ["keepalive", "keepalive_tenth"], what, 4e3, on_microvm(Style::KeepAlive));

@@ -20,6 +20,8 @@ pub struct Guest {
     pub kind: Kind,
     /// Memory, MiB.
     pub memory_mib: u64,
+    /// Virtual processors.
+    pub cpus: u32,
     /// True for a guest with a network card and an HTTP server on port 80.
     pub serves: bool,
 }
@@ -56,6 +58,8 @@ pub struct Counting {
     pub watches: Vec<u64>,
     /// How often each address is executed.
     pub profile: bool,
+    /// Of several processors, whose instructions are counted: a number, or `all`.
+    pub processors: Option<&'static str>,
 }
 
 /// The guest's port of HTTP.
@@ -83,6 +87,7 @@ impl Vm {
             .machine_type(machine_type)
             .accelerator(Accelerator::Tcg)
             .memory(guest.memory_mib << 20)
+            .cpus(guest.cpus)
             // So that the virtual processor's thread is told apart.
             .vmm_arguments(["-name", "bench,debug-threads=on"]);
         machine =
@@ -176,6 +181,9 @@ fn plugin_option(plugin: &Path, out: &Path, counting: &Counting) -> String {
     }
     if counting.profile {
         option.push_str(&format!(",profile={}", profile_file(out).display()));
+    }
+    if let Some(processors) = counting.processors {
+        option.push_str(&format!(",processors={processors}"));
     }
     for address in &counting.watches {
         option.push_str(&format!(",watch={address:#x}"));

@@ -44,6 +44,8 @@ struct Options {
     devices: bool,
     /// Count whole blocks: faster, but a block that a fault leaves early counts in full.
     blocks: bool,
+    /// Whose instructions count, where there are several processors.
+    processors: Processors,
     marker_port: u8,
     /// Addresses whose first execution is recorded, as `is_watched` compares them.
     watches: Vec<u64>,
@@ -51,13 +53,31 @@ struct Options {
     profile: Option<String>,
 }
 
+/// Which virtual processors' instructions are counted. QEMU adds to a counter without a lock, which loses some when
+/// several run at once: all but `One` are counted by calls, whole blocks at a time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Processors {
+    /// The machine has one.
+    One,
+    /// This one alone.
+    Only(u32),
+    /// All of several.
+    All,
+}
+
 /// The step in which the kernel chooses its virtual base.
 const BASE_STEP_BYTES: u64 = 2 << 20;
 
 impl Options {
     fn parse(arguments: &[&str]) -> Result<(Options, String), String> {
-        let mut options =
-            Options { devices: false, blocks: false, marker_port: 0xf4, watches: Vec::new(), profile: None };
+        let mut options = Options {
+            devices: false,
+            blocks: false,
+            processors: Processors::One,
+            marker_port: 0xf4,
+            watches: Vec::new(),
+            profile: None,
+        };
         let mut out = None;
         for argument in arguments {
             match argument.split_once('=') {
@@ -65,6 +85,11 @@ impl Options {
                 Some(("profile", path)) => options.profile = Some(path.to_owned()),
                 Some(("devices", value)) => options.devices = is_on(value),
                 Some(("blocks", value)) => options.blocks = is_on(value),
+                Some(("processors", "all")) => options.processors = Processors::All,
+                Some(("processors", value)) => {
+                    let number = value.parse().map_err(|_| format!("processors={value}: not a number, or all"))?;
+                    options.processors = Processors::Only(number);
+                }
                 Some(("marker", value)) => {
                     let port = hexadecimal(value).and_then(|port| u8::try_from(port).ok());
                     options.marker_port = port.ok_or(format!("marker={value}: not a port 0x00..0xff"))?;
@@ -74,7 +99,7 @@ impl Options {
                 }
                 _ => {
                     return Err(format!(
-                        "unknown option {argument}: out=FILE, devices=, blocks=, marker=0xPORT, watch=0xADDRESS, profile=FILE"
+                        "unknown option {argument}: out=FILE, devices=, blocks=, processors=, marker=0xPORT, watch=0xADDRESS, profile=FILE"
                     ));
                 }
             }
@@ -157,7 +182,7 @@ extern "C" fn block_translated(_id: PluginId, block: *mut c_void) {
         length += 1;
         let (bytes, size) = api.bytes(instruction);
         let class = classify(&bytes[..size]);
-        if !plugin.options.blocks {
+        if !plugin.options.blocks && plugin.options.processors == Processors::One {
             api.count(instruction, shared.counter(Counter::Instructions));
         }
         if let Some(counter) = class.counter {
@@ -179,13 +204,17 @@ extern "C" fn block_translated(_id: PluginId, block: *mut c_void) {
             api.call_on_memory(instruction, memory_accessed);
         }
     }
-    if plugin.options.blocks {
+    if plugin.options.processors != Processors::One {
+        api.call_block(block, block_executed, length);
+    } else if plugin.options.blocks {
         api.count_block(block, shared.counter(Counter::Instructions), length, block_executed);
     }
 }
 
-extern "C" fn block_executed(_cpu: c_uint, length: *mut c_void) {
-    if let Some(plugin) = PLUGIN.get() {
+extern "C" fn block_executed(cpu: c_uint, length: *mut c_void) {
+    if let Some(plugin) = PLUGIN.get()
+        && !matches!(plugin.options.processors, Processors::Only(number) if number != cpu)
+    {
         plugin.shared.counter(Counter::Instructions).fetch_add(length.addr() as u64, Ordering::Relaxed);
     }
 }

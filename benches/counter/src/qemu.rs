@@ -184,16 +184,15 @@ impl Api {
         match self.add_on_block {
             // SAFETY: as for `count`.
             Some(add) => unsafe { add(block, INLINE_ADD_U64, word.as_ptr().cast(), length) },
-            // SAFETY: the length travels as the user data and is never followed as a pointer.
-            None => unsafe {
-                (self.call_on_block)(
-                    block,
-                    add_length,
-                    NO_REGISTERS,
-                    std::ptr::without_provenance_mut(length as usize),
-                );
-            },
+            None => self.call_block(block, add_length, length),
         }
+    }
+
+    /// Calls `callback` with `length` each time the block is entered.
+    pub(crate) fn call_block(&self, block: Block, callback: ExecCallback, length: u64) {
+        let length = std::ptr::without_provenance_mut(length as usize);
+        // SAFETY: the length travels as the user data and is never followed as a pointer.
+        unsafe { (self.call_on_block)(block, callback, NO_REGISTERS, length) }
     }
 
     /// Calls `callback` each time the instruction runs.

@@ -54,7 +54,7 @@ pub fn guest(source: &Source, machine: MachineType, memory_mib: u64) -> Result<G
     let name = format!("linux-{}", machine.name());
     let image = Image { name: name.clone(), boot: image.clone(), symbols: image };
     let kind = Kind::Foreign { ready: READY.to_owned(), command_line, initrd: Some(initrd) };
-    Ok(Guest { name, image, kind, memory_mib, serves: true })
+    Ok(Guest { name, image, kind, memory_mib, cpus: 1, serves: true })
 }
 
 /// Downloads Debian's cloud kernel and packs the initial RAM disk.

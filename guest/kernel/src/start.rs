@@ -32,11 +32,11 @@ pub(crate) fn start(mut info: BootInfo, entropy: u64) -> ! {
     let low_page = info.memory.take_page_below(0xa_0000).map(PhysAddr); // where other cores begin
     let boot = keep(info);
     let command_line = boot.command_line();
+    if let Err(error) = mm::init(boot, entropy) {
+        fault::refuse(&error); // the heap works, and memory is protected; the machine can be switched off
+    }
     if let Err(malformed) = command_line.check() {
         fault::refuse(&malformed);
-    }
-    if let Err(error) = mm::init(boot, entropy) {
-        fault::refuse(&error); // the heap works, and memory is protected
     }
     log::init(command_line);
     if let Err(error) = interrupt::init() {

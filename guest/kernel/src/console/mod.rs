@@ -17,6 +17,8 @@ use toro_abi::control::Control;
 use toro_abi::outcome::Kind;
 
 const EARLY_BYTES_MAX: usize = 2048;
+/// Most of a line that goes out in one piece. A record for the host is shorter.
+const LINE_BYTES: usize = 256;
 
 /// Where the bytes go.
 #[derive(Clone, Copy)]
@@ -130,12 +132,51 @@ impl Console {
     }
 }
 
-/// Writes of the format machinery to one stream.
-struct Writer(Stream);
+/// What is formatted goes out in pieces as large as a line, so that lines of several cores do not mix.
+struct Writer {
+    stream: Stream,
+    bytes: [u8; LINE_BYTES],
+    count: usize,
+    /// A line of the kernel begins a line, in plain output too.
+    begins: bool,
+}
+
+impl Writer {
+    fn new(stream: Stream) -> Self {
+        Writer { stream, bytes: [0; LINE_BYTES], count: 0, begins: stream == Stream::Log }
+    }
+
+    #[inline(never)]
+    fn flush(&mut self) {
+        CONSOLE.with(|console| {
+            if self.begins && console.token.is_none() && console.middle_of_line {
+                console.raw(b"\n");
+            }
+            console.write(self.stream, &self.bytes[..self.count]);
+            if self.stream == Stream::Control {
+                console.stream = Stream::Log; // a record is one line
+            }
+        });
+        (self.begins, self.count) = (false, 0);
+    }
+
+    /// Writes a line.
+    #[inline(never)]
+    fn line(mut self, line: fmt::Arguments<'_>) {
+        let _infallible = self.write_fmt(line).and_then(|()| self.write_str("\n"));
+        self.flush();
+    }
+}
 
 impl Write for Writer {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        CONSOLE.with(|console| console.write(self.0, text.as_bytes()));
+        for piece in text.as_bytes().chunks(LINE_BYTES) {
+            if piece.len() > LINE_BYTES - self.count {
+                self.flush();
+            }
+            self.bytes[self.count..][..piece.len()].copy_from_slice(piece);
+            self.count += piece.len();
+        }
         Ok(())
     }
 }
@@ -152,29 +193,22 @@ pub fn stderr(bytes: &[u8]) {
 
 /// Writes a line of the kernel's log or of a report.
 pub fn kernel_line(line: fmt::Arguments<'_>) {
-    let plain_in_line = CONSOLE.with(|console| console.token.is_none() && console.middle_of_line);
-    let mut writer = Writer(Stream::Log);
-    if plain_in_line {
-        let _infallible = writer.write_str("\n");
-    }
-    let _infallible = writer.write_fmt(line).and_then(|()| writer.write_str("\n"));
+    Writer::new(Stream::Log).line(line);
 }
 
 /// Tells the host something; nothing without a host that listens.
 pub fn control(record: &Control) {
     if has_streams() {
-        let mut writer = Writer(Stream::Control);
-        let _infallible = writeln!(writer, "{record}");
-        CONSOLE.with(|console| console.stream = Stream::Log); // a record is one line
+        Writer::new(Stream::Control).line(format_args!("{record}"));
     }
 }
 
 /// Writes the outcome; the last thing a guest says.
 pub fn outcome(kind: Kind, message: fmt::Arguments<'_>) {
     if has_streams() {
-        let mut writer = Writer(Stream::Outcome);
+        let mut writer = Writer::new(Stream::Outcome);
         let _infallible = toro_abi::outcome::write(&mut writer, kind, message).and_then(|()| writer.write_str("\n"));
-        return;
+        return writer.flush();
     }
     let separator = if message.as_str() == Some("") { "" } else { ": " };
     match kind {

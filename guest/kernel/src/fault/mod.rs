@@ -40,6 +40,7 @@ static FIRST_IS_DEFECT: AtomicBool = AtomicBool::new(false);
 
 /// Makes this core the one that ends the machine, and stops the others: what they do can no longer be told. Does not
 /// return on a core that comes second.
+#[inline(never)]
 fn take_over() {
     let me = cores::current().index() as u8 + 1;
     match ENDING.compare_exchange(0, me, SeqCst, Acquire) {
@@ -131,6 +132,7 @@ fn nameless() -> &'static str {
 }
 
 /// Takes what a report needs. When this is not the first report, ends the machine as the first would have.
+#[inline(never)]
 fn begin_report(kind: Kind) {
     take_over();
     if STAGE.load(Relaxed) != Stage::Running as u8 {

@@ -36,6 +36,7 @@ impl DmaRegion {
     ///
     /// # Errors
     /// As [`new`](Self::new).
+    #[inline(never)] // as is the drop: called while the machine starts, from many places
     pub fn with_old_contents(bytes: usize) -> Result<Self, OutOfMemory> {
         let order = order_for(bytes);
         if order > ORDER_MAX {
@@ -64,6 +65,7 @@ impl DmaRegion {
 }
 
 impl Drop for DmaRegion {
+    #[inline(never)]
     fn drop(&mut self) {
         FRAMES.with(|frames| frames.free(self.phys(), order_for(self.bytes)));
     }

@@ -112,6 +112,7 @@ fn map(physical: PhysAddr, bytes: usize, access: Access) -> Result<usize, MapErr
 ///
 /// # Errors
 /// [`MapError`].
+#[cold]
 pub fn map_device(physical: PhysAddr, bytes: usize, caching: Caching) -> Result<DeviceMapping, MapError> {
     let access = match caching {
         Caching::Uncached => Access::Device,

@@ -148,14 +148,6 @@ fn send(apic_id: u32, command: u32) {
     }
 }
 
-/// Stops this core for good.
-pub(super) fn halt() -> ! {
-    loop {
-        // SAFETY: nothing is to run here any more.
-        unsafe { core::arch::asm!("cli", "hlt", options(nomem, nostack)) };
-    }
-}
-
 /// A vector for a device, or `None` when all are given.
 pub fn allocate(name: &'static str) -> Option<Vector> {
     let number = NAMES.with(|names| {

@@ -49,8 +49,8 @@ pub fn off(boot: Option<&BootInfo>) -> ! {
     reset()
 }
 
-/// Does nothing for good.
-fn halt() -> ! {
+/// This core does nothing any more.
+pub(super) fn halt() -> ! {
     loop {
         // SAFETY: touches nothing.
         unsafe { asm!("cli", "hlt", options(nomem, nostack)) };

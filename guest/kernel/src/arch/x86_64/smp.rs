@@ -11,7 +11,7 @@
 use super::cores::CORES_MAX;
 use super::local::{self, CoreId};
 use super::trampoline::{self, Orders};
-use super::{cpu, interrupt, paging, shootdown, time, traps};
+use super::{cpu, interrupt, paging, power, shootdown, time, traps};
 use crate::arch::SpinLock;
 use crate::fault;
 use crate::mm::dma::DmaRegion;
@@ -263,7 +263,7 @@ extern "C" fn arrive(block: usize, number: usize) -> ! {
         log::error!("core {id}: {OutOfMemory}: it has no stacks, and does not run");
         SLOTS[number].state.store(GIVEN_UP, Ordering::Release);
         UP.fetch_add(1, Ordering::AcqRel);
-        interrupt::halt()
+        power::halt()
     };
     let [stack, fault, critical] = stacks.each_ref().map(|stack| stack.top().expose_provenance());
     core::mem::forget(stacks); // the core's for good
@@ -300,6 +300,7 @@ extern "C" fn go(number: usize) -> ! {
 }
 
 /// Stops all other cores for good, wherever they are, and waits until they have stopped, though not for ever.
+#[inline(never)]
 pub fn stop_others() {
     const TICKS_MAX: u64 = 1 << 32;
     if count() == 1 {
@@ -319,5 +320,5 @@ pub fn stop_others() {
 /// Stops this core for good.
 pub fn stop_here() -> ! {
     SLOTS[local::current().index()].state.store(STOPPED, Ordering::Release);
-    interrupt::halt()
+    power::halt()
 }
