@@ -3,6 +3,8 @@
 /// The most slots a queue can have; a device that offers more is given this many.
 pub const SIZE_MAX: u16 = 256;
 
+/// Flag of a descriptor: another one of the same chain follows.
+pub(crate) const DESCRIPTOR_NEXT: u16 = 1;
 /// Flag of a descriptor: the device writes into this buffer.
 pub(crate) const DESCRIPTOR_WRITE: u16 = 2;
 /// Flag of the avail ring, without `EVENT_IDX`: the device need not interrupt.
@@ -124,6 +126,7 @@ mod tests {
             assert_eq!(layout.bytes(), offsets.avail_event + 2);
             assert_eq!(layout.used() % 4, 0);
         }
+        assert_eq!(DESCRIPTOR_NEXT, virtq::DescF::NEXT.bits().to_ne());
         assert_eq!(DESCRIPTOR_WRITE, virtq::DescF::WRITE.bits().to_ne());
         assert_eq!(AVAIL_NO_INTERRUPT, virtq::AvailF::NO_INTERRUPT.bits().to_ne());
         assert_eq!(USED_NO_NOTIFY, virtq::UsedF::NO_NOTIFY.bits().to_ne());

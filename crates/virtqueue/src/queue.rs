@@ -3,7 +3,7 @@
 use core::fmt;
 use core::sync::atomic::{Ordering, fence};
 
-use crate::layout::{AVAIL_NO_INTERRUPT, DESCRIPTOR_WRITE, Offsets, USED_NO_NOTIFY};
+use crate::layout::{AVAIL_NO_INTERRUPT, DESCRIPTOR_NEXT, DESCRIPTOR_WRITE, Offsets, USED_NO_NOTIFY};
 use crate::slots::Slots;
 use crate::{Buffers, Layout, RingMemory};
 
@@ -145,6 +145,21 @@ impl<M: RingMemory> Queue<M> {
         }
         queue.disable_interrupts();
         queue
+    }
+
+    /// Makes `second`, of which the device may write the first `bytes`, the end of a chain that begins with `first`. Only
+    /// `first` is posted from then on, and comes back for both.
+    ///
+    /// # Panics
+    /// When one is no slot of this queue: a defect of the driver.
+    pub fn link(&mut self, first: u16, second: u16, bytes: u32) {
+        let size = self.layout.size();
+        assert!(first < size && second < size, "slots {first} and {second} of {size}");
+        let [first, end] = [first, second].map(|slot| self.layout.descriptor(slot));
+        self.memory.store_u16(first + 12, DESCRIPTOR_NEXT);
+        self.memory.store_u16(first + 14, second);
+        self.memory.store_u32(end + 8, bytes);
+        self.memory.store_u16(end + 12, DESCRIPTOR_WRITE);
     }
 
     /// Where the parts of the ring are.

@@ -47,6 +47,20 @@ pub mod net_feature {
     pub const MRG_RXBUF: u64 = 1 << 15;
     /// It says whether the link is up.
     pub const STATUS: u64 = 1 << 16;
+    /// It has a control queue.
+    pub const CTRL_VQ: u64 = 1 << 17;
+    /// It has several pairs of queues.
+    pub const MQ: u64 = 1 << 22;
+}
+
+/// Words of a network card's control queue.
+pub mod net_control {
+    /// Class of the commands about pairs of queues.
+    pub const CLASS_MQ: u8 = 4;
+    /// Use so many of them.
+    pub const MQ_VQ_PAIRS_SET: u8 = 0;
+    /// The answer to a command that was carried out.
+    pub const OK: u8 = 0;
 }
 
 #[cfg(test)]
@@ -74,6 +88,8 @@ mod tests {
             (net_feature::MAC, net::F::MAC),
             (net_feature::MRG_RXBUF, net::F::MRG_RXBUF),
             (net_feature::STATUS, net::F::STATUS),
+            (net_feature::CTRL_VQ, net::F::CTRL_VQ),
+            (net_feature::MQ, net::F::MQ),
         ] {
             assert_eq!(ours, bits(theirs.into()));
         }

@@ -2,11 +2,13 @@
 //!
 //! [`Receive`] hands out each frame where the device wrote it, [`Transmit`] lets the caller write a frame where the
 //! device reads it: no copy on either way. One frame is one buffer ([`BUFFER_BYTES`]); frames of the Ethernet
-//! size always fit.
+//! size always fit. A device with several pairs of queues is told over [`Control`] how many to use.
 
+mod control;
 mod receive;
 mod transmit;
 
+pub use control::{Answer, Control};
 pub use receive::{Receive, ReceiveCounters};
 pub use transmit::{Full, Transmit};
 

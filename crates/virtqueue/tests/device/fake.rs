@@ -95,12 +95,29 @@ impl Device {
         self.taken = self.taken.wrapping_add(1);
         let descriptor = 16 * usize::from(slot);
         let flags = memory.load_u16(descriptor + 12);
-        assert_eq!(flags & !2, 0, "chains are not used");
+        assert_eq!(flags & !3, 0, "no indirect descriptors");
         Some(Offered {
             slot,
             address: memory.load_u64(descriptor),
             bytes: memory.load_u32_pair(descriptor + 8).0,
             writable: flags & 2 != 0,
+        })
+    }
+
+    /// The buffer behind `slot` in its chain.
+    pub(crate) fn next(&mut self, queue: &mut Queue<Memory>, slot: u16) -> Option<Offered> {
+        let memory = queue.memory_mut();
+        let descriptor = 16 * usize::from(slot);
+        if memory.load_u16(descriptor + 12) & 1 == 0 {
+            return None;
+        }
+        let slot = memory.load_u16(descriptor + 14);
+        let descriptor = 16 * usize::from(slot);
+        Some(Offered {
+            slot,
+            address: memory.load_u64(descriptor),
+            bytes: memory.load_u32_pair(descriptor + 8).0,
+            writable: memory.load_u16(descriptor + 12) & 2 != 0,
         })
     }
 

@@ -2,7 +2,8 @@
 
 use crate::fake::{Device, Memory, Slabs, queue};
 use toro_virtqueue::net::{
-    BUFFER_BYTES, Checksum, FRAME_BYTES_MAX, Full, HEADER_BYTES, Offloads, Receive, Transmit, Verification,
+    Answer, BUFFER_BYTES, Checksum, Control, FRAME_BYTES_MAX, Full, HEADER_BYTES, Offloads, Receive, Transmit,
+    Verification,
 };
 use toro_virtqueue::{Broken, Buffers, Direction, Interrupts};
 
@@ -168,5 +169,60 @@ fn completions_of_frames_sent_wake_nobody() {
         let slot = device.take(queue).unwrap().slot;
         device.complete(queue, slot.into(), 0);
         assert!(!device.interrupts(queue));
+    }
+}
+
+fn control() -> Control<Memory, Slabs> {
+    let slabs = Slabs::new(2, 16);
+    Control::new(queue(2, Direction::ToDevice, true, &slabs), slabs)
+}
+
+/// The device reads the command and answers.
+fn obey(control: &mut Control<Memory, Slabs>, device: &mut Device, answer: u8) -> Vec<u8> {
+    let (queue, slabs) = control.parts_mut();
+    let command = device.take(queue).expect("a command");
+    let place = device.next(queue, command.slot).expect("a place for the answer");
+    assert!(!command.writable && place.writable && device.next(queue, place.slot).is_none());
+    assert_eq!((place.bytes, command.bytes), (1, 4));
+    let words = slabs.bytes(command.slot)[..4].to_vec();
+    slabs.bytes(place.slot)[0] = answer;
+    device.complete(queue, command.slot.into(), 1);
+    words
+}
+
+#[test]
+fn pairs_are_asked_for_one_command_at_a_time() {
+    let mut control = control();
+    let mut device = Device::default();
+    assert_eq!(control.answer(), Ok(Answer::Nothing));
+    for (pairs, answer, told) in [(4, 0, Answer::Done), (300, 1, Answer::Refused), (2, 0, Answer::Done)] {
+        assert!(control.set_pairs(pairs).is_some());
+        assert!(control.is_asked() && control.set_pairs(9).is_none(), "one at a time");
+        assert_eq!(control.answer(), Ok(Answer::Nothing));
+        let [low, high] = pairs.to_le_bytes();
+        assert_eq!(obey(&mut control, &mut device, answer), [4, 0, low, high]);
+        assert_eq!(control.answer(), Ok(told));
+    }
+}
+
+#[test]
+fn a_control_queue_that_lies_is_used_no_more() {
+    // The end of the chain, a slot twice, one that there is not, more completions than commands.
+    let lies: [fn(&mut Device, &mut toro_virtqueue::Queue<Memory>); 4] = [
+        |device, queue| device.complete(queue, 1, 1),
+        |device, queue| (0..2).for_each(|_| device.complete(queue, 0, 1)),
+        |device, queue| device.complete(queue, 77, 1),
+        |device, queue| device.jump(queue, 3),
+    ];
+    for lie in lies {
+        let mut control = control();
+        let mut device = Device::default();
+        assert!(control.set_pairs(2).is_some());
+        let (queue, _) = control.parts_mut();
+        device.take(queue).expect("a command");
+        lie(&mut device, queue);
+        let mut answers = (0..3).map(|_| control.answer());
+        assert!(answers.any(|answer| answer.is_err()), "the lie is found");
+        assert_eq!(control.set_pairs(2), None);
     }
 }
