@@ -13,6 +13,7 @@ mod machines;
 mod malformed;
 mod memory;
 mod net;
+mod net_cores;
 mod outcome;
 mod protection;
 mod soak;

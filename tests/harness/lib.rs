@@ -19,7 +19,7 @@ mod tool;
 
 pub use images::{example, guest};
 pub use linux_loader::{LINUX_COMMAND_LINE, ZERO_PAGE};
-pub use network::{Client, on_private_network, run, skip};
+pub use network::{Client, on_private_network, on_private_network_with_queues, run, skip};
 pub use run::{Run, Running, Spec};
 pub use tamper::{Change, STUB_ADDRESS};
 pub use tool::{Told, Tool};

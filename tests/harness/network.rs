@@ -92,8 +92,17 @@ impl Client {
 /// The thread, and so the machine and every program that it starts, leave the host's network for an empty one that
 /// ends with them: nothing of the host is touched. It needs root and /dev/net/tun; without, the test is skipped aloud.
 pub fn on_private_network(name: &str, test: impl FnOnce() + Send) {
+    on_network(name, &[], test);
+}
+
+/// As [`on_private_network`], with an interface that has as many queues as a machine wants.
+pub fn on_private_network_with_queues(name: &str, test: impl FnOnce() + Send) {
+    on_network(name, &["multi_queue"], test);
+}
+
+fn on_network(name: &str, tap: &[&str], test: impl FnOnce() + Send) {
     let result = std::thread::scope(|scope| {
-        let body = || match enter_private_network() {
+        let body = || match enter_private_network(tap) {
             Ok(()) => test(),
             Err(why) => skip(name, &why),
         };
@@ -104,7 +113,7 @@ pub fn on_private_network(name: &str, test: impl FnOnce() + Send) {
     }
 }
 
-fn enter_private_network() -> Result<(), String> {
+fn enter_private_network(tap: &[&str]) -> Result<(), String> {
     if !std::path::Path::new("/dev/net/tun").exists() {
         return Err("no /dev/net/tun".to_owned());
     }
@@ -112,7 +121,7 @@ fn enter_private_network() -> Result<(), String> {
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
         .map_err(|error| format!("cannot leave the host's network: {error}"))?;
     run("ip", &["link", "set", "lo", "up"])?;
-    run("ip", &["tuntap", "add", "tap0", "mode", "tap"])?;
+    run("ip", &[&["tuntap", "add", "tap0", "mode", "tap"], tap].concat())?;
     run("ip", &["address", "add", "10.77.0.1/24", "dev", "tap0"])?;
     run("ip", &["link", "set", "tap0", "up"])?;
     Ok(())

@@ -75,16 +75,22 @@ pub fn arguments(machine: &Machine, accelerator: Accelerator, control: Control<'
     if machine.rng {
         push(&["-device", &format!("virtio-rng-{bus}")]);
     }
+    let queues = queue_pairs(machine);
     match &machine.network {
         Network::None => {}
         Network::User => push(&["-netdev", &user_network(machine)]),
         Network::Tap(name) => {
-            push(&["-netdev", &format!("tap,id=net0,ifname={},script=no,downscript=no", escape(name))]);
+            let queues = queues.map_or(String::new(), |pairs| format!(",queues={pairs}"));
+            push(&["-netdev", &format!("tap,id=net0,ifname={},script=no,downscript=no{queues}", escape(name))]);
         }
     }
     if machine.network != Network::None {
         let rom = if machine.machine_type.has_pci() { ",romfile=" } else { "" };
-        push(&["-device", &format!("virtio-net-{bus},netdev=net0{rom}{}", mac(&machine.network))]);
+        // The guest uses several where they can interrupt different cores: an interrupt for each queue, one for the control
+        // queue and one for changes of the configuration.
+        let queues = queues.filter(|_| machine.cpus > 1 && machine.machine_type.has_pci());
+        let queues = queues.map_or(String::new(), |pairs| format!(",mq=on,vectors={}", 2 * pairs + 2));
+        push(&["-device", &format!("virtio-net-{bus},netdev=net0{rom}{}{queues}", mac(&machine.network))]);
     }
     if let Some(file) = &machine.pcap {
         push(&["-object", &format!("filter-dump,id=pcap,netdev=net0,file={}", escape_path(file))]);
@@ -132,6 +138,23 @@ fn user_network(machine: &Machine) -> String {
         text.push_str(&format!(",hostfwd={}:{}-{guest}:{}", port.protocol, port.host, port.guest));
     }
     text
+}
+
+/// Pairs of queues to open a TAP interface with that was made for several: one for each core. Such an interface cannot be
+/// opened with one.
+fn queue_pairs(machine: &Machine) -> Option<u32> {
+    match &machine.network {
+        Network::Tap(name) if has_queues(name) => Some(machine.cpus.max(2)),
+        _ => None,
+    }
+}
+
+/// Whether a TAP interface was made for several queues (`ip tuntap add .. multi_queue`). `ip` looks in the network namespace
+/// of this thread, which `/sys` may not show.
+fn has_queues(name: &str) -> bool {
+    let output =
+        Command::new("ip").args(["-json", "-details", "link", "show", "dev", name]).stdin(Stdio::null()).output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("\"multi_queue\":true"))
 }
 
 /// Machines on one bridge need addresses of their own: derived from the interface's name, so it is the same each time.

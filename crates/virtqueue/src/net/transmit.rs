@@ -42,6 +42,21 @@ impl<M: RingMemory, B: Buffers> Transmit<M, B> {
         self.queue.free_slot().is_some() || self.reclaim().is_ok()
     }
 
+    /// As [`ready`](Self::ready), beside `others` frames for which room was promised before.
+    pub fn ready_beside(&mut self, others: u16) -> bool {
+        if self.room() <= others {
+            let _first_free = self.reclaim();
+        }
+        let ready = self.room() > others;
+        self.refused |= !ready;
+        ready
+    }
+
+    /// Buffers that are not with the device.
+    fn room(&self) -> u16 {
+        if self.queue.broken().is_some() { 0 } else { self.queue.layout().size() - self.queue.in_flight() }
+    }
+
     /// Lets `write` fill a buffer of at most `bytes_max` and return the length of the frame, 0 for none. The frame
     /// leaves at the next [`publish`](Self::publish).
     ///

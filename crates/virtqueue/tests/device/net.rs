@@ -226,3 +226,22 @@ fn a_control_queue_that_lies_is_used_no_more() {
         assert_eq!(control.set_pairs(2), None);
     }
 }
+
+#[test]
+fn room_that_was_promised_is_not_given_twice() {
+    let mut transmit = transmitter(4, CHECKSUMS);
+    let mut device = Device::default();
+    for promised in 0..4 {
+        assert!(transmit.ready_beside(promised));
+    }
+    assert!(!transmit.ready_beside(4));
+    transmit.transmit(60, Checksum::Complete, fill).unwrap();
+    assert!(transmit.ready_beside(2) && !transmit.ready_beside(3));
+    let _ = transmit.publish();
+    assert_eq!(transmit.enable_interrupts(), Interrupts::Armed, "whoever was refused wants to hear");
+    let (queue, _) = transmit.parts_mut();
+    let sent = device.take(queue).unwrap();
+    device.complete(queue, sent.slot.into(), 0);
+    assert!(device.interrupts(queue));
+    assert!(transmit.ready_beside(3), "what was sent makes room");
+}

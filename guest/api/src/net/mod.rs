@@ -40,6 +40,8 @@ pub use udp::UdpSocket;
 use crate::io::{self, ErrorKind};
 use toro_kernel::net;
 
+pub use toro_kernel::net::Statistics;
+
 /// Which half of a connection to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
@@ -55,6 +57,12 @@ pub enum Shutdown {
 #[must_use]
 pub fn local_address() -> Option<Ipv4Addr> {
     net::address().map(|address| address.ip)
+}
+
+/// What the network of this core has done since the start, and what there is now.
+#[must_use]
+pub fn statistics() -> Statistics {
+    net::statistics()
 }
 
 /// The kernel's reason in the words of `io`.

@@ -3,7 +3,7 @@
 use super::DeviceError;
 use super::registers::Doorbell;
 use super::shared::{SharedBuffers, SharedRing};
-use super::transport::Transport;
+use super::transport::{Line, Transport};
 use crate::arch::interrupt::{self, Vector};
 use crate::arch::{SpinLock, cpu};
 use crate::console::{self, Port};
@@ -44,12 +44,12 @@ pub(super) fn start(transport: Transport) -> Result<(), (Transport, DeviceError)
     let setup = || -> Result<_, DeviceError> {
         transport.negotiate(0)?;
         let vector = interrupt::allocate("virtio-console");
-        let vector = vector.filter(|vector| transport.route_interrupts(*vector).is_ok());
-        let half = |index, direction, vector| -> Result<Half, DeviceError> {
+        let vector = vector.filter(|vector| transport.route_interrupts(Line::FIRST, *vector).is_ok());
+        let half = |index, direction, vector: Option<Vector>| -> Result<Half, DeviceError> {
             let layout = transport.layout(index, SLOTS)?;
             let ring = SharedRing::new(layout.bytes())?;
             let buffers = SharedBuffers::new(layout.size())?;
-            let doorbell = transport.start_queue(index, layout, &ring, vector)?;
+            let doorbell = transport.start_queue(index, layout, &ring, vector.map(|_| Line::FIRST))?;
             let options = Options { direction, event_index: false };
             Ok(Half { queue: Queue::new(ring, layout, options, &buffers), buffers, doorbell })
         };

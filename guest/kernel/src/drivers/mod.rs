@@ -17,7 +17,7 @@ mod rng;
 mod shared;
 mod transport;
 
-pub use net::NetDevice;
+pub use net::{ControlQueue, NetDevice, Pair, Receiver, Transmitter};
 pub use rng::RngDevice;
 pub use toro_virtqueue::net::{Checksum, Full, Offloads, Verification};
 

@@ -16,6 +16,8 @@ pub(super) struct Registers {
 
 // SAFETY: registers belong to the machine, not to a core.
 unsafe impl Send for Registers {}
+// SAFETY: each access is one volatile load or store, of nothing that Rust keeps values in.
+unsafe impl Sync for Registers {}
 
 macro_rules! access {
     ($read:ident, $write:ident, $type:ty) => {

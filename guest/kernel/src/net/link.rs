@@ -1,25 +1,15 @@
 //! The poller: takes what has arrived, wakes whom it concerns, sends what threads have written.
 
+use super::exchange::{self, Letter};
 use super::{Network, announce, with};
 use crate::arch::time;
-use crate::drivers::{Checksum, NetDevice, Verification};
+use crate::drivers::Verification;
 use crate::sched::Poller;
-use toro_netstack::{self as netstack, Event, Full, Received};
-
-/// The card, if there is one, and what it was last told.
-pub(super) struct Card {
-    device: Option<NetDevice>,
-    interrupts: bool,
-}
+use alloc::vec::Vec;
+use toro_netstack::{Event, Received};
 
 /// The network, as the scheduler sees it.
 pub(super) struct Link;
-
-impl Card {
-    pub(super) fn new(device: Option<NetDevice>) -> Self {
-        Card { device, interrupts: false }
-    }
-}
 
 impl Poller for Link {
     fn poll(&self) {
@@ -33,11 +23,8 @@ impl Poller for Link {
 
     fn prepare_idle(&self) -> bool {
         with(|network| {
-            let Some(device) = &mut network.card.device else {
-                return network.stack.has_work();
-            };
-            network.card.interrupts = true;
-            device.enable_interrupts() || network.stack.has_work() && device.ready()
+            let has_work = network.stack.has_work();
+            network.card.enable_interrupts(has_work) || network.several && exchange::is_waiting()
         })
     }
 
@@ -49,26 +36,67 @@ impl Poller for Link {
 impl Network {
     /// Receives and sends; returns the first change of address, if there was one.
     fn poll(&mut self, now_ns: u64) -> Option<Option<super::Address>> {
-        let Network { stack, card, .. } = self;
-        let Some(device) = &mut card.device else {
-            // What is left is what this machine has still to say to itself: `prepare_idle` sees it.
-            stack.flush(&mut netstack::NoDevice, now_ns);
-            return self.tell();
-        };
-        if core::mem::take(&mut card.interrupts) {
-            device.disable_interrupts();
+        self.card.disable_interrupts();
+        if self.several {
+            self.listen_to_cores(now_ns);
         }
-        // A ring full at most; what comes meanwhile is seen before the core sleeps.
-        device.receive(|frame, verification| {
-            let checksum = match verification {
-                Verification::Verified => Received::Verified,
-                Verification::Unverified => Received::Unverified,
-            };
-            stack.receive(frame, checksum, now_ns);
-        });
-        stack.flush(device, now_ns);
-        device.flush();
+        let Network { stack, card, .. } = self;
+        if let Some(receiver) = &mut card.receiver {
+            // A ring full at most; what comes meanwhile is seen before the core sleeps.
+            receiver.receive(|frame, verification| {
+                let checksum = match verification {
+                    Verification::Verified => Received::Verified,
+                    Verification::Unverified => Received::Unverified,
+                };
+                stack.receive(frame, checksum, now_ns);
+            });
+        }
+        stack.flush(&mut card.sender, now_ns);
+        card.sender.finish();
+        if self.several && self.stack.has_messages() {
+            self.tell_cores();
+        }
         self.tell()
+    }
+
+    /// What other cores have to say, and the card about its queues.
+    #[inline]
+    fn listen_to_cores(&mut self, now_ns: u64) {
+        if exchange::is_waiting() {
+            self.read_letters(now_ns);
+        }
+        self.card.sender.tell_refused();
+        if self.card.hear() {
+            self.stack.set_own_queue(true);
+        }
+    }
+
+    #[inline(never)]
+    fn read_letters(&mut self, now_ns: u64) {
+        let mut letters: Vec<Letter> = core::mem::take(&mut self.letters);
+        exchange::take(&mut letters);
+        for letter in letters.drain(..) {
+            match letter {
+                Letter::Stack(message) => self.stack.deliver(message, now_ns),
+                Letter::Join { core, pair } => self.card.join(core, pair),
+                Letter::Active => {
+                    self.card.sender.own();
+                    self.stack.set_own_queue(true);
+                }
+                Letter::Shared => self.card.sender.use_shared(),
+            }
+        }
+        self.letters = letters;
+    }
+
+    #[inline(never)]
+    fn tell_cores(&mut self) {
+        let mut cores = 0;
+        while let Some((core, message)) = self.stack.next_message() {
+            exchange::put(core, Letter::Stack(message));
+            cores |= 1 << core;
+        }
+        exchange::ring(cores);
     }
 
     /// Wakes those whom events concern, up to a change of address, which is returned.
@@ -84,37 +112,13 @@ impl Network {
                 Event::Writable(id) => self.sockets.connections.wake_writers(id.index()),
                 Event::Acceptable(id) => self.sockets.listeners.wake_readers(id.index()),
                 Event::Datagram(id) => self.sockets.datagrams.wake_readers(id.index()),
-                Event::Address(address) => return Some(address),
+                Event::Address(address) => {
+                    self.sockets.address.wake_all();
+                    return Some(address);
+                }
                 Event::Anything => self.sockets.wake_all(),
             }
         }
         None
-    }
-}
-
-impl netstack::Device for NetDevice {
-    #[inline]
-    fn ready(&mut self) -> bool {
-        NetDevice::ready(self)
-    }
-
-    #[inline]
-    fn transmit(
-        &mut self,
-        len_bytes: usize,
-        checksum: netstack::Checksum,
-        fill: impl FnOnce(&mut [u8]),
-    ) -> Result<(), Full> {
-        let checksum = match checksum {
-            netstack::Checksum::Complete => Checksum::Complete,
-            netstack::Checksum::Partial { start_bytes, offset_bytes } => {
-                Checksum::Partial { start_bytes, offset_bytes }
-            }
-        };
-        let write = |buffer: &mut [u8]| {
-            fill(&mut buffer[..len_bytes]);
-            len_bytes
-        };
-        NetDevice::transmit(self, len_bytes, checksum, write).map_err(|_| Full)
     }
 }

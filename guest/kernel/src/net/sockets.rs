@@ -6,12 +6,15 @@
 use crate::sched::WaitQueue;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicBool;
 
 /// The queues of one socket.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     pub(super) readers: WaitQueue,
     pub(super) writers: WaitQueue,
+    /// The program has read enough of this connection.
+    pub(super) read_closed: AtomicBool,
 }
 
 /// The queues of all sockets of a kind.
@@ -23,11 +26,18 @@ pub(super) struct Sockets {
     pub(super) connections: Kind,
     pub(super) listeners: Kind,
     pub(super) datagrams: Kind,
+    /// Those who cannot go on without an address.
+    pub(super) address: Arc<WaitQueue>,
 }
 
 impl Sockets {
     pub(super) fn new() -> Self {
-        Sockets { connections: Kind::default(), listeners: Kind::default(), datagrams: Kind::default() }
+        Sockets {
+            connections: Kind::default(),
+            listeners: Kind::default(),
+            datagrams: Kind::default(),
+            address: Arc::default(),
+        }
     }
 }
 
@@ -41,6 +51,7 @@ impl Sockets {
                 queues.writers.wake_all();
             }
         }
+        self.address.wake_all();
     }
 }
 

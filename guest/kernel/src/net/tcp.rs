@@ -1,5 +1,6 @@
 //! TCP for threads: each call waits until the stack has an answer, or until its time is over.
 
+use super::carry::Handle;
 use super::sockets::Queues;
 use super::{wait_for_address, with};
 use crate::arch::{depth, time};
@@ -7,7 +8,7 @@ use crate::console;
 use crate::sched::{WaitOutcome, WaitQueue};
 use alloc::sync::Arc;
 use core::net::SocketAddrV4;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 use toro_abi::control::{Control, Protocol};
 use toro_netstack::{ConnectionId, Ending, Error, ListenerId, Stack};
 
@@ -16,19 +17,11 @@ const ADDRESS_WAIT_NS: u64 = 15_000_000_000;
 
 /// A listener; dropped, it listens no more.
 #[derive(Debug)]
-pub struct Listener {
-    id: ListenerId,
-    queues: Arc<Queues>,
-}
+pub struct Listener(Handle<ListenerId>);
 
 /// A connection; dropped, it is brought to its end in the background.
 #[derive(Debug)]
-pub struct Connection {
-    id: ConnectionId,
-    queues: Arc<Queues>,
-    /// The program has read enough.
-    read_closed: AtomicBool,
-}
+pub struct Connection(Handle<ConnectionId>);
 
 /// For ever, as a time-out in nanoseconds.
 pub const NO_TIMEOUT: u64 = u64::MAX;
@@ -56,8 +49,25 @@ fn wait<R>(
     }
 }
 
+#[inline]
+fn read(id: ConnectionId, queues: &Queues, buffer: &mut [u8], timeout_ns: u64) -> Result<usize, Error> {
+    wait(&queues.readers, timeout_ns, |stack| {
+        if queues.read_closed.load(Relaxed) {
+            return Ok(0);
+        }
+        stack.tcp_read(id, buffer)
+    })
+}
+
+#[inline]
+fn write(id: ConnectionId, queues: &Queues, data: &[u8], timeout_ns: u64) -> Result<usize, Error> {
+    wait(&queues.writers, timeout_ns, |stack| stack.tcp_write(id, data))
+}
+
 impl Listener {
     /// Listens on an address of ours, or on all; port 0 picks a free one. Waits for nothing, not even an address.
+    ///
+    /// It belongs to this core, and so do the connections it accepts. Other cores may listen on the same port.
     ///
     /// # Errors
     /// The port is taken, the address is not ours, or there is no memory.
@@ -65,7 +75,7 @@ impl Listener {
         let _kernel = depth::enter();
         let listener = with(|network| {
             let id = network.stack.tcp_listen(address, backlog)?;
-            Ok(Listener { id, queues: network.sockets.listeners.queues(id.index()) })
+            Ok(Listener(Handle::new(id, network.sockets.listeners.queues(id.index()))))
         })?;
         console::control(&Control::Listen { protocol: Protocol::Tcp, port: listener.address()?.port() });
         Ok(listener)
@@ -77,8 +87,10 @@ impl Listener {
     /// [`Error::TimedOut`].
     pub fn accept(&self, timeout_ns: u64) -> Result<(Connection, SocketAddrV4), Error> {
         let _kernel = depth::enter();
-        let (id, peer) = wait(&self.queues.readers, timeout_ns, |stack| stack.tcp_accept(self.id))?;
-        Ok((Connection::new(id), peer))
+        self.0.call(|id, queues| {
+            let (id, peer) = wait(&queues.readers, timeout_ns, |stack| stack.tcp_accept(id))?;
+            Ok((Connection::new(id), peer))
+        })
     }
 
     /// Where it listens.
@@ -87,21 +99,22 @@ impl Listener {
     /// None, while it exists.
     pub fn address(&self) -> Result<SocketAddrV4, Error> {
         let _kernel = depth::enter();
-        with(|network| network.stack.tcp_listener_address(self.id))
+        self.0.call(|id, _| with(|network| network.stack.tcp_listener_address(id)))
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
         let _kernel = depth::enter();
-        with(|network| network.stack.tcp_close_listener(self.id));
+        self.0.end(|id| with(|network| network.stack.tcp_close_listener(id)));
     }
 }
 
 impl Connection {
     fn new(id: ConnectionId) -> Self {
         let queues = with(|network| network.sockets.connections.queues(id.index()));
-        Connection { id, queues, read_closed: AtomicBool::new(false) }
+        queues.read_closed.store(false, Relaxed);
+        Connection(Handle::new(id, queues))
     }
 
     /// Connects, waiting first for an address of our own if one may still come.
@@ -117,7 +130,7 @@ impl Connection {
         let waited_ns = if timeout_ns == NO_TIMEOUT { 0 } else { time::now_ns() - start_ns };
         let id = with(|network| network.stack.tcp_connect(remote, time::now_ns()))?;
         let connection = Connection::new(id);
-        wait(&connection.queues.writers, timeout_ns.saturating_sub(waited_ns), |stack| stack.tcp_connected(id))?;
+        wait(&connection.0.queues.writers, timeout_ns.saturating_sub(waited_ns), |stack| stack.tcp_connected(id))?;
         Ok(connection)
     }
 
@@ -128,12 +141,7 @@ impl Connection {
     #[inline]
     pub fn read(&self, buffer: &mut [u8], timeout_ns: u64) -> Result<usize, Error> {
         let _kernel = depth::enter();
-        wait(&self.queues.readers, timeout_ns, |stack| {
-            if self.read_closed.load(Relaxed) {
-                return Ok(0);
-            }
-            stack.tcp_read(self.id, buffer)
-        })
+        self.0.call(|id, queues| read(id, queues, buffer, timeout_ns))
     }
 
     /// Takes as much of `data` as there is room for, waiting until there is some. It is sent when the thread next waits
@@ -144,7 +152,7 @@ impl Connection {
     #[inline]
     pub fn write(&self, data: &[u8], timeout_ns: u64) -> Result<usize, Error> {
         let _kernel = depth::enter();
-        wait(&self.queues.writers, timeout_ns, |stack| stack.tcp_write(self.id, data))
+        self.0.call(|id, queues| write(id, queues, data, timeout_ns))
     }
 
     /// Ends the sending half after what was written; reading goes on.
@@ -153,14 +161,15 @@ impl Connection {
     /// None, while the connection exists.
     pub fn shutdown_write(&self) -> Result<(), Error> {
         let _kernel = depth::enter();
-        with(|network| network.stack.tcp_shutdown_write(self.id))
+        self.0.call(|id, _| with(|network| network.stack.tcp_shutdown_write(id)))
     }
 
     /// Ends the receiving half, for this side: whoever reads, now or later, finds the end.
     pub fn shutdown_read(&self) {
         let _kernel = depth::enter();
-        self.read_closed.store(true, Relaxed);
-        self.queues.readers.wake_all();
+        self.0.queues.read_closed.store(true, Relaxed);
+        let queues = Arc::clone(&self.0.queues);
+        self.0.end(move |_| queues.readers.wake_all());
     }
 
     /// Our end, and the peer's.
@@ -169,7 +178,7 @@ impl Connection {
     /// None, while the connection exists.
     pub fn ends(&self) -> Result<(SocketAddrV4, SocketAddrV4), Error> {
         let _kernel = depth::enter();
-        with(|network| network.stack.tcp_ends(self.id))
+        self.0.call(|id, _| with(|network| network.stack.tcp_ends(id)))
     }
 
     /// Sends small writes at once instead of gathering them while others are under way.
@@ -178,7 +187,7 @@ impl Connection {
     /// None, while the connection exists.
     pub fn set_no_delay(&self, on: bool) -> Result<(), Error> {
         let _kernel = depth::enter();
-        with(|network| network.stack.tcp_set_no_delay(self.id, on))
+        self.0.call(|id, _| with(|network| network.stack.tcp_set_no_delay(id, on)))
     }
 
     /// Probes a silent peer at that interval, and gives it up after four; `None` switches it off.
@@ -187,13 +196,13 @@ impl Connection {
     /// None, while the connection exists.
     pub fn set_keep_alive(&self, interval_ns: Option<u64>) -> Result<(), Error> {
         let _kernel = depth::enter();
-        with(|network| network.stack.tcp_set_keep_alive(self.id, interval_ns, time::now_ns()))
+        self.0.call(|id, _| with(|network| network.stack.tcp_set_keep_alive(id, interval_ns, time::now_ns())))
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         let _kernel = depth::enter();
-        with(|network| network.stack.tcp_close(self.id, Ending::Orderly, time::now_ns()));
+        self.0.end(|id| with(|network| network.stack.tcp_close(id, Ending::Orderly, time::now_ns())));
     }
 }

@@ -1,11 +1,11 @@
 //! UDP for threads.
 
+use super::carry::Handle;
 use super::sockets::Queues;
 use super::{wait_for_address, with};
 use crate::arch::{depth, time};
 use crate::console;
 use crate::sched::{self, WaitOutcome};
-use alloc::sync::Arc;
 use core::net::SocketAddrV4;
 use toro_abi::control::{Control, Protocol};
 use toro_netstack::{Error, UdpId};
@@ -20,10 +20,7 @@ const ROOM_AGAIN_NS: u64 = 1_000_000;
 
 /// A socket; dropped, its port is free.
 #[derive(Debug)]
-pub struct Socket {
-    id: UdpId,
-    queues: Arc<Queues>,
-}
+pub struct Socket(Handle<UdpId>);
 
 impl Socket {
     /// Takes a port of an address of ours, or of all; port 0 picks a free one.
@@ -34,7 +31,7 @@ impl Socket {
         let _kernel = depth::enter();
         let socket = with(|network| {
             let id = network.stack.udp_bind(address)?;
-            Ok(Socket { id, queues: network.sockets.datagrams.queues(id.index()) })
+            Ok(Socket(Handle::new(id, network.sockets.datagrams.queues(id.index()))))
         })?;
         if address.port() != 0 {
             console::control(&Control::Listen { protocol: Protocol::Udp, port: address.port() });
@@ -48,7 +45,7 @@ impl Socket {
     /// None, while it exists.
     pub fn address(&self) -> Result<SocketAddrV4, Error> {
         let _kernel = depth::enter();
-        with(|network| network.stack.udp_address(self.id))
+        self.0.call(|id, _| with(|network| network.stack.udp_address(id)))
     }
 
     /// The peer that was named.
@@ -57,7 +54,7 @@ impl Socket {
     /// [`Error::NotConnected`] when none was.
     pub fn peer(&self) -> Result<SocketAddrV4, Error> {
         let _kernel = depth::enter();
-        with(|network| network.stack.udp_peer(self.id))
+        self.0.call(|id, _| with(|network| network.stack.udp_peer(id)))
     }
 
     /// Names the one peer to speak with.
@@ -66,7 +63,7 @@ impl Socket {
     /// [`Error::InvalidInput`] for one that cannot be.
     pub fn connect(&self, peer: SocketAddrV4) -> Result<(), Error> {
         let _kernel = depth::enter();
-        with(|network| network.stack.udp_connect(self.id, peer))
+        self.0.call(|id, _| with(|network| network.stack.udp_connect(id, peer)))
     }
 
     /// Sends a datagram, in one packet or not at all; waits for room, and for an address of our own if one may still come.
@@ -75,42 +72,7 @@ impl Socket {
     /// It is too long, or there is no way to the destination; [`Error::WouldBlock`] when the card takes nothing.
     pub fn send_to(&self, data: &[u8], destination: SocketAddrV4) -> Result<(), Error> {
         let _kernel = depth::enter();
-        let mut sent = self.send_when_room(data, destination);
-        if sent == Err(Error::NetworkUnreachable) && wait_for_address(Some(time::now_ns() + ADDRESS_WAIT_NS)) {
-            sent = self.send_when_room(data, destination);
-        }
-        sent
-    }
-
-    #[inline]
-    fn send_when_room(&self, data: &[u8], destination: SocketAddrV4) -> Result<(), Error> {
-        match self.send_now(data, destination) {
-            Err(Error::WouldBlock) => self.send_later(data, destination),
-            answer => answer,
-        }
-    }
-
-    fn send_now(&self, data: &[u8], destination: SocketAddrV4) -> Result<(), Error> {
-        with(|network| network.stack.udp_send(self.id, data, destination))
-    }
-
-    /// Tries again after others had the core, who bring the card what waits.
-    #[cold]
-    fn send_later(&self, data: &[u8], destination: SocketAddrV4) -> Result<(), Error> {
-        let until_ns = time::now_ns() + ROOM_WAIT_NS;
-        let mut yields = 0;
-        loop {
-            if yields < YIELDS_MAX {
-                yields += 1;
-                sched::yield_now();
-            } else {
-                sched::sleep_until(time::now_ns() + ROOM_AGAIN_NS);
-            }
-            match self.send_now(data, destination) {
-                Err(Error::WouldBlock) if time::now_ns() < until_ns => {}
-                answer => return answer,
-            }
-        }
+        self.0.call(|id, _| send(id, data, destination))
     }
 
     /// Waits for the next datagram: how much of it fitted, and its source. With `keep` it stays the next one.
@@ -124,14 +86,63 @@ impl Socket {
         deadline_ns: Option<u64>,
     ) -> Result<(usize, SocketAddrV4), Error> {
         let _kernel = depth::enter();
-        loop {
-            match with(|network| network.stack.udp_receive(self.id, buffer, keep)) {
-                Err(Error::WouldBlock) => {}
-                answer => return answer,
-            }
-            if self.queues.readers.wait(deadline_ns) == WaitOutcome::TimedOut {
-                return Err(Error::TimedOut);
-            }
+        self.0.call(|id, queues| receive(id, queues, buffer, keep, deadline_ns))
+    }
+}
+
+fn send(id: UdpId, data: &[u8], destination: SocketAddrV4) -> Result<(), Error> {
+    let mut sent = send_when_room(id, data, destination);
+    if sent == Err(Error::NetworkUnreachable) && wait_for_address(Some(time::now_ns() + ADDRESS_WAIT_NS)) {
+        sent = send_when_room(id, data, destination);
+    }
+    sent
+}
+
+#[inline]
+fn send_when_room(id: UdpId, data: &[u8], destination: SocketAddrV4) -> Result<(), Error> {
+    match send_now(id, data, destination) {
+        Err(Error::WouldBlock) => send_later(id, data, destination),
+        answer => answer,
+    }
+}
+
+fn send_now(id: UdpId, data: &[u8], destination: SocketAddrV4) -> Result<(), Error> {
+    with(|network| network.stack.udp_send(id, data, destination))
+}
+
+/// Tries again after others had the core, who bring the card what waits.
+#[cold]
+fn send_later(id: UdpId, data: &[u8], destination: SocketAddrV4) -> Result<(), Error> {
+    let until_ns = time::now_ns() + ROOM_WAIT_NS;
+    let mut yields = 0;
+    loop {
+        if yields < YIELDS_MAX {
+            yields += 1;
+            sched::yield_now();
+        } else {
+            sched::sleep_until(time::now_ns() + ROOM_AGAIN_NS);
+        }
+        match send_now(id, data, destination) {
+            Err(Error::WouldBlock) if time::now_ns() < until_ns => {}
+            answer => return answer,
+        }
+    }
+}
+
+fn receive(
+    id: UdpId,
+    queues: &Queues,
+    buffer: &mut [u8],
+    keep: bool,
+    deadline_ns: Option<u64>,
+) -> Result<(usize, SocketAddrV4), Error> {
+    loop {
+        match with(|network| network.stack.udp_receive(id, buffer, keep)) {
+            Err(Error::WouldBlock) => {}
+            answer => return answer,
+        }
+        if queues.readers.wait(deadline_ns) == WaitOutcome::TimedOut {
+            return Err(Error::TimedOut);
         }
     }
 }
@@ -139,6 +150,6 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         let _kernel = depth::enter();
-        with(|network| network.stack.udp_close(self.id));
+        self.0.end(|id| with(|network| network.stack.udp_close(id)));
     }
 }

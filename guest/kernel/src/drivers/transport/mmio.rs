@@ -2,6 +2,7 @@
 
 use super::super::DeviceError;
 use super::super::registers::{Doorbell, DoorbellWidth, Registers};
+use super::Line;
 use crate::arch::interrupt::{self, Vector};
 use core::fmt;
 
@@ -81,7 +82,7 @@ impl Mmio {
         index: u16,
         size: u16,
         parts: [u64; 3],
-        _interrupt: bool,
+        _interrupt: Option<Line>,
     ) -> Result<Doorbell, DeviceError> {
         self.registers.write_u32(QUEUE_SELECT, index.into());
         self.registers.write_u32(QUEUE_SIZE, size.into());

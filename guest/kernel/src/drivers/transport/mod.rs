@@ -17,6 +17,15 @@ use toro_virtqueue::{Layout, SIZE_MAX};
 /// Looks at the status before a reset is given up.
 const RESET_LOOKS_MAX: u32 = 100_000;
 
+/// One of a device's interrupts: an entry of its MSI-X table, or its only line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line(pub(super) u16);
+
+impl Line {
+    /// The one that every device has.
+    pub(super) const FIRST: Line = Line(0);
+}
+
 /// The registers of one device.
 #[derive(Debug)]
 pub(super) enum Transport {
@@ -70,22 +79,33 @@ impl Transport {
         Layout::fitting(offered, wanted.min(SIZE_MAX)).ok_or(DeviceError::Queue(index))
     }
 
-    /// Lets the device use `ring` as its queue `index`. Completions interrupt only when `interrupt` is set.
+    /// Lets the device use `ring` as its queue `index`. Completions interrupt only when `interrupt` names a [`Line`].
     pub(super) fn start_queue(
         &self,
         index: u16,
         layout: Layout,
         ring: &SharedRing,
-        interrupt: Option<Vector>,
+        interrupt: Option<Line>,
     ) -> Result<Doorbell, DeviceError> {
         let base = ring.device_address();
         let parts = [layout.descriptors(), layout.avail(), layout.used()].map(|offset| base + offset as u64);
-        forward!(self, inner => inner.start_queue(index, layout.size(), parts, interrupt.is_some()))
+        forward!(self, inner => inner.start_queue(index, layout.size(), parts, interrupt))
     }
 
-    /// Lets the device raise `vector`.
-    pub(super) fn route_interrupts(&self, vector: Vector) -> Result<(), DeviceError> {
-        forward!(self, inner => inner.route_interrupts(vector))
+    /// How many interrupts it has that can go to different cores.
+    pub(super) fn lines(&self) -> u16 {
+        match self {
+            Transport::Mmio(_) => 1,
+            Transport::Pci(pci) => pci.lines(),
+        }
+    }
+
+    /// Lets the device raise `vector` on this core by `line`.
+    pub(super) fn route_interrupts(&self, line: Line, vector: Vector) -> Result<(), DeviceError> {
+        match self {
+            Transport::Mmio(mmio) => mmio.route_interrupts(vector),
+            Transport::Pci(pci) => pci.route_interrupts(line, vector),
+        }
     }
 
     /// The device may work from now on.

@@ -2,6 +2,8 @@
 
 use super::super::DeviceError;
 use super::super::registers::{Doorbell, DoorbellWidth, Registers};
+use super::Line;
+use crate::arch::cores;
 use crate::arch::interrupt::{self, Vector};
 use core::fmt;
 use toro_pci::{Address, Bars, ConfigSpace, Msix, Structure, VirtioStructures, Window};
@@ -22,6 +24,9 @@ const QUEUE_DEVICE: usize = 0x30;
 const COMMON_BYTES: u64 = 0x38;
 /// More of a structure is never looked at.
 const STRUCTURE_BYTES_MAX: u64 = 0x1000;
+const ENTRY_BYTES: usize = Msix::ENTRY_BYTES as usize;
+/// More entries of the MSI-X table are never used: one for each core.
+const LINES_MAX: u16 = 64;
 
 /// A device on PCI.
 #[derive(Debug)]
@@ -31,8 +36,8 @@ pub(in super::super) struct Pci {
     notify: Registers,
     notify_multiplier: u32,
     config: Option<Registers>,
-    /// The first entry of the MSI-X table.
-    vector: Option<Registers>,
+    /// The MSI-X table.
+    vectors: Option<Registers>,
 }
 
 impl Pci {
@@ -51,7 +56,7 @@ impl Pci {
             let region = region.ok_or(DeviceError::Structures)?;
             Registers::map(region.address, region.bytes.min(STRUCTURE_BYTES_MAX))
         };
-        let vector = match structures.msix {
+        let vectors = match structures.msix {
             Some(msix) => {
                 let table = map(msix.table, Msix::ENTRY_BYTES.into())?;
                 msix.enable(config);
@@ -65,7 +70,7 @@ impl Pci {
             notify: map(structures.notify, 2)?,
             notify_multiplier: structures.notify_multiplier,
             config: structures.device.map(|device| map(device, 1)).transpose()?,
-            vector,
+            vectors,
         })
     }
 
@@ -94,13 +99,13 @@ impl Pci {
         index: u16,
         size: u16,
         parts: [u64; 3],
-        interrupt: bool,
+        interrupt: Option<Line>,
     ) -> Result<Doorbell, DeviceError> {
         self.common.write_u16(QUEUE_SELECT, index);
         self.common.write_u16(QUEUE_SIZE, size);
-        if interrupt {
-            self.common.write_u16(QUEUE_VECTOR, 0);
-            if self.common.read_u16(QUEUE_VECTOR) != 0 {
+        if let Some(Line(entry)) = interrupt {
+            self.common.write_u16(QUEUE_VECTOR, entry);
+            if self.common.read_u16(QUEUE_VECTOR) != entry {
                 return Err(DeviceError::Interrupt);
             }
         }
@@ -115,12 +120,22 @@ impl Pci {
         Ok(doorbell)
     }
 
-    pub(super) fn route_interrupts(&self, vector: Vector) -> Result<(), DeviceError> {
-        let entry = self.vector.as_ref().ok_or(DeviceError::Interrupt)?;
-        let (address, data) = interrupt::msi_message(vector);
-        entry.write_u64(0, address);
-        entry.write_u32(8, data);
-        entry.write_u32(12, 0); // not masked
+    /// Entries of the MSI-X table that can be reached.
+    pub(super) fn lines(&self) -> u16 {
+        let Some(table) = &self.vectors else { return 0 };
+        let reached = |entries: &u16| !table.holds(0, usize::from(*entries) * ENTRY_BYTES);
+        (1..=LINES_MAX).find(reached).map_or(LINES_MAX, |entries| entries - 1)
+    }
+
+    pub(super) fn route_interrupts(&self, Line(entry): Line, vector: Vector) -> Result<(), DeviceError> {
+        let offset = usize::from(entry) * ENTRY_BYTES;
+        let table = self.vectors.as_ref().filter(|table| table.holds(offset, ENTRY_BYTES));
+        let table = table.ok_or(DeviceError::Interrupt)?;
+        let message = interrupt::msi_message_to(cores::current(), vector);
+        let (address, data) = message.ok_or(DeviceError::Interrupt)?;
+        table.write_u64(offset, address);
+        table.write_u32(offset + 8, data);
+        table.write_u32(offset + 12, 0); // not masked
         Ok(())
     }
 

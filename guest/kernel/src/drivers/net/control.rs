@@ -1,0 +1,69 @@
+//! How many pairs of queues the card uses: a command over its control queue, answered in its own time.
+
+use super::{Doorbell, SharedBuffers, SharedRing, Transport};
+use crate::drivers::DeviceError;
+use crate::drivers::transport::Line;
+use toro_virtqueue::net::{Answer, Control};
+use toro_virtqueue::{Direction, Interrupts, Notify, Options, Queue};
+
+const BUFFER_BYTES: usize = 16;
+
+type Queues = Control<SharedRing, SharedBuffers<BUFFER_BYTES>>;
+
+/// The card's control queue. Its answer interrupts the core that has the first pair.
+#[derive(Debug)]
+pub struct ControlQueue {
+    control: Queues,
+    doorbell: Doorbell,
+}
+
+/// Starts queue `index` as the control queue.
+#[cold]
+pub(super) fn start(transport: &Transport, index: u16, event_index: bool) -> Result<(Queues, Doorbell), DeviceError> {
+    let layout = transport.layout(index, Queues::SLOTS)?;
+    if layout.size() < Queues::SLOTS {
+        return Err(DeviceError::Queue(index));
+    }
+    let ring = SharedRing::new(layout.bytes())?;
+    let buffers = SharedBuffers::new(layout.size())?;
+    let doorbell = transport.start_queue(index, layout, &ring, Some(Line::FIRST))?;
+    let options = Options { direction: Direction::ToDevice, event_index };
+    Ok((Control::new(Queue::new(ring, layout, options, &buffers), buffers), doorbell))
+}
+
+impl ControlQueue {
+    pub(super) fn new(control: Queues, doorbell: Doorbell) -> Self {
+        ControlQueue { control, doorbell }
+    }
+
+    /// Tells the card to use `pairs` pairs; `false` while it has not answered the last command.
+    pub fn set_pairs(&mut self, pairs: u16) -> bool {
+        let told = self.control.set_pairs(pairs);
+        if told == Some(Notify::Needed) {
+            self.doorbell.ring();
+        }
+        told.is_some()
+    }
+
+    /// Whether the card owes an answer.
+    pub fn is_asked(&self) -> bool {
+        self.control.is_asked()
+    }
+
+    /// The card's answer, once it is there: whether it does as it was told.
+    pub fn answer(&mut self) -> Option<bool> {
+        match self.control.answer() {
+            Ok(Answer::Nothing) => None,
+            Ok(answer) => Some(answer == Answer::Done),
+            Err(broken) => {
+                log::error!("virtio-net: {broken}; its control queue is not used any more");
+                Some(false)
+            }
+        }
+    }
+
+    /// Asks for an interrupt at the answer; true when it is there already.
+    pub fn enable_interrupts(&mut self) -> bool {
+        self.control.enable_interrupts() == Interrupts::Pending
+    }
+}

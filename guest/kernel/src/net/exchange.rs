@@ -1,0 +1,109 @@
+//! What the cores' networks tell each other: an inbox for each, with room for so many letters and no more.
+//!
+//! Whoever puts letters into one rings afterwards, once for all of them; the core looks when it polls, and before it sleeps.
+
+use crate::arch::SpinLock;
+use crate::arch::cores::{self, CORES_MAX, CoreId};
+use crate::sched;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use toro_netstack::Message;
+
+/// Messages of stacks that may wait for a core; past it they are lost, as packets may be.
+const MESSAGES_MAX: usize = 256;
+/// With room for the few letters, once in a core's life, that are not lost.
+const LETTERS_MAX: usize = MESSAGES_MAX + 2 * CORES_MAX;
+
+/// What a core tells another.
+pub(super) enum Letter {
+    /// From stack to stack.
+    Stack(Message),
+    /// To core 0: this core begins, with that pair of queues or without.
+    Join { core: u8, pair: Option<u16> },
+    /// From core 0: the card uses the core's own pair.
+    Active,
+    /// From core 0: the core is to use the shared queue.
+    Shared,
+}
+
+struct Inbox {
+    letters: SpinLock<Vec<Letter>>,
+    /// There are some.
+    waiting: AtomicBool,
+    dropped: AtomicU64,
+}
+
+static INBOXES: [Inbox; CORES_MAX] = [const {
+    Inbox { letters: SpinLock::new(Vec::new()), waiting: AtomicBool::new(false), dropped: AtomicU64::new(0) }
+}; CORES_MAX];
+
+/// Makes room for this core's letters. Before that all are lost.
+#[cold]
+pub(super) fn open() {
+    let mut letters = Vec::new();
+    if letters.try_reserve_exact(LETTERS_MAX).is_err() {
+        log::error!("no memory for what other cores have to say to core {}", cores::current());
+    }
+    here().letters.with(|place| core::mem::swap(place, &mut letters));
+}
+
+fn here() -> &'static Inbox {
+    &INBOXES[cores::current().index()]
+}
+
+/// Puts a letter into a core's inbox; whoever put all that are to come says so with [`ring`].
+#[inline(never)]
+pub(super) fn put(core: usize, letter: Letter) {
+    let inbox = &INBOXES[core];
+    let refused = inbox.letters.with(|letters| {
+        let room = if matches!(letter, Letter::Stack(_)) { MESSAGES_MAX } else { LETTERS_MAX };
+        if letters.len() >= room.min(letters.capacity()) {
+            return Some(letter);
+        }
+        letters.push(letter);
+        inbox.waiting.store(true, Relaxed);
+        None
+    });
+    if refused.is_some() {
+        inbox.dropped.fetch_add(1, Relaxed);
+    }
+}
+
+/// Tells the cores of a set that there are letters.
+#[inline(never)]
+pub(super) fn ring(mut set: u64) {
+    while set != 0 {
+        if let Some(core) = CoreId::new(set.trailing_zeros() as usize) {
+            sched::ring(core);
+        }
+        set &= set - 1;
+    }
+}
+
+/// One letter.
+#[inline(never)]
+pub(super) fn send(core: usize, letter: Letter) {
+    put(core, letter);
+    ring(1 << core);
+}
+
+/// Whether letters wait for this core.
+#[inline]
+pub(super) fn is_waiting() -> bool {
+    here().waiting.load(Relaxed)
+}
+
+/// Exchanges this core's letters for an empty list with as much room.
+pub(super) fn take(empty: &mut Vec<Letter>) {
+    if empty.try_reserve_exact(LETTERS_MAX).is_ok() {
+        here().letters.with(|letters| {
+            core::mem::swap(letters, empty);
+            here().waiting.store(false, Relaxed);
+        });
+    }
+}
+
+/// Letters for this core that found no room.
+pub(super) fn dropped() -> u64 {
+    here().dropped.load(Relaxed)
+}

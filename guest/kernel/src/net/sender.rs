@@ -1,0 +1,219 @@
+//! Where a core's frames go: a queue of its own, or one that several cores use by turns.
+
+use super::exchange;
+use crate::arch::{SpinLock, cores};
+use crate::drivers::{self, Transmitter};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use toro_netstack::{Checksum, Device, Full};
+
+/// Where this core's frames go.
+pub(super) enum Sender {
+    /// There is no card: what was meant for it is gone.
+    Nowhere,
+    /// Into a queue of this core alone.
+    Own(Transmitter),
+    /// Into core 0's, with others.
+    Shared(Share),
+    /// Core 0 has been asked for one or the other.
+    Awaited(Option<Transmitter>),
+}
+
+/// A core's use of the shared queue.
+#[derive(Default)]
+pub(super) struct Share {
+    /// There is room for the next frame.
+    promised: bool,
+    /// There was none.
+    refused: bool,
+    /// Frames were written since the last flush.
+    wrote: bool,
+}
+
+/// The shared queue, and for how many frames there is room that was promised.
+struct Queue {
+    transmitter: Transmitter,
+    promised: u16,
+}
+
+static QUEUE: SpinLock<Option<Queue>> = SpinLock::new(None);
+/// Cores that found no room, and are to hear when there is some.
+static REFUSED: AtomicU64 = AtomicU64::new(0);
+
+/// Runs `f` on the shared queue. Short: one frame at most is written meanwhile.
+fn with<R>(f: impl FnOnce(&mut Queue) -> R) -> Option<R> {
+    QUEUE.with(|queue| queue.as_mut().map(f))
+}
+
+impl Sender {
+    /// Shares this core's own queue from now on.
+    #[cold]
+    pub(super) fn share(&mut self) {
+        match core::mem::replace(self, Sender::Shared(Share::default())) {
+            Sender::Own(transmitter) => QUEUE.with(|queue| *queue = Some(Queue { transmitter, promised: 0 })),
+            before => *self = before,
+        }
+    }
+
+    /// This core's frames go by the shared queue from now on.
+    #[cold]
+    pub(super) fn use_shared(&mut self) {
+        if matches!(self, Sender::Awaited(_)) {
+            *self = Sender::Shared(Share::default());
+        }
+    }
+
+    /// What was awaited has come about: this core's own queue is used.
+    #[cold]
+    pub(super) fn own(&mut self) {
+        if let Sender::Awaited(transmitter) = self
+            && let Some(transmitter) = transmitter.take()
+        {
+            *self = Sender::Own(transmitter);
+        }
+    }
+
+    /// Whether the next frame will find room.
+    #[inline]
+    pub(super) fn is_ready(&mut self) -> bool {
+        match self {
+            Sender::Own(transmitter) => transmitter.ready(),
+            Sender::Nowhere => true,
+            Sender::Shared(share) => share.is_ready(),
+            Sender::Awaited(_) => false,
+        }
+    }
+
+    /// Shows the card what was written since the last call: one notification for all, if it wants one.
+    #[inline]
+    pub(super) fn finish(&mut self) {
+        match self {
+            Sender::Own(transmitter) => transmitter.flush(),
+            Sender::Shared(share) => share.finish(),
+            Sender::Nowhere | Sender::Awaited(_) => {}
+        }
+    }
+
+    /// Asks for an interrupt when there is room again, if there was none; `true` when there is already.
+    pub(super) fn enable_interrupts(&mut self) -> bool {
+        match self {
+            Sender::Own(transmitter) => transmitter.enable_interrupts(),
+            Sender::Shared(share) => share.refused && share.await_room(),
+            Sender::Nowhere | Sender::Awaited(_) => false,
+        }
+    }
+
+    #[inline]
+    pub(super) fn disable_interrupts(&mut self) {
+        if let Sender::Own(transmitter) = self {
+            transmitter.disable_interrupts();
+        }
+    }
+
+    /// Tells those who found no room that there is some. On the core that the queue interrupts.
+    #[inline]
+    pub(super) fn tell_refused(&self) {
+        if matches!(self, Sender::Shared(_)) && REFUSED.load(Relaxed) != 0 {
+            tell_refused();
+        }
+    }
+}
+
+#[cold]
+fn tell_refused() {
+    let cores = with(|queue| {
+        let room = queue.transmitter.ready_beside(queue.promised);
+        if room { REFUSED.swap(0, Relaxed) } else { 0 }
+    });
+    exchange::ring(cores.unwrap_or(0));
+}
+
+impl Share {
+    #[cold]
+    fn is_ready(&mut self) -> bool {
+        if !self.promised {
+            self.promised = with(|queue| {
+                let room = queue.transmitter.ready_beside(queue.promised);
+                queue.promised += u16::from(room);
+                room
+            })
+            .unwrap_or(false);
+            self.refused = !self.promised;
+        }
+        self.promised
+    }
+
+    #[cold]
+    fn finish(&mut self) {
+        if self.promised || self.wrote {
+            with(|queue| {
+                queue.promised -= u16::from(self.promised);
+                queue.transmitter.flush();
+            });
+            (self.promised, self.wrote) = (false, false);
+        }
+    }
+
+    #[cold]
+    fn await_room(&mut self) -> bool {
+        with(|queue| {
+            // First the name on the list, then the look: whoever makes room sees one or the other.
+            REFUSED.fetch_or(1 << cores::current().index(), Relaxed);
+            queue.transmitter.ready_beside(queue.promised) || queue.transmitter.enable_interrupts()
+        })
+        .unwrap_or(false)
+    }
+}
+
+impl Device for Sender {
+    #[inline]
+    fn ready(&mut self) -> bool {
+        self.is_ready()
+    }
+
+    #[inline]
+    fn transmit(&mut self, len_bytes: usize, checksum: Checksum, fill: impl FnOnce(&mut [u8])) -> Result<(), Full> {
+        let mut fill = Some(fill);
+        self.put(len_bytes, checksum, &mut |buffer| {
+            if let Some(fill) = fill.take() {
+                fill(buffer);
+            }
+        })
+    }
+}
+
+impl Sender {
+    /// One copy for all that writes frames.
+    fn put(&mut self, len_bytes: usize, checksum: Checksum, fill: &mut dyn FnMut(&mut [u8])) -> Result<(), Full> {
+        match self {
+            Sender::Own(transmitter) => put(transmitter, len_bytes, checksum, fill),
+            Sender::Nowhere => Ok(()),
+            Sender::Awaited(_) => Err(Full),
+            Sender::Shared(share) => {
+                let promised = core::mem::take(&mut share.promised);
+                share.wrote = true;
+                let sent = with(|queue| {
+                    queue.promised -= u16::from(promised);
+                    put(&mut queue.transmitter, len_bytes, checksum, fill)
+                });
+                sent.unwrap_or(Err(Full))
+            }
+        }
+    }
+}
+
+fn put(
+    transmitter: &mut Transmitter,
+    len_bytes: usize,
+    checksum: Checksum,
+    fill: &mut dyn FnMut(&mut [u8]),
+) -> Result<(), Full> {
+    let checksum = match checksum {
+        Checksum::Complete => drivers::Checksum::Complete,
+        Checksum::Partial { start_bytes, offset_bytes } => drivers::Checksum::Partial { start_bytes, offset_bytes },
+    };
+    let sent = transmitter.transmit(len_bytes, checksum, |buffer| {
+        fill(&mut buffer[..len_bytes]);
+        len_bytes
+    });
+    sent.map_err(|_| Full)
+}

@@ -1,0 +1,56 @@
+//! Listens on port 7 on the cores that its arguments name, and answers lines: `who` is told the core, `carry N` is answered
+//! by a thread of core N, `counts` with what the core's network has done; everything else comes back.
+#![no_std]
+#![no_main]
+
+use toro::io::{self, BufRead, BufReader, Write};
+use toro::net::{self, Ipv4Addr, TcpListener, TcpStream};
+use toro::prelude::*;
+use toro::thread::{self, CoreId};
+
+toro::main!(main);
+
+fn main() -> io::Result<()> {
+    let named: Vec<CoreId> = toro::env::args().skip(1).filter_map(|text| CoreId::new(text.parse().ok()?)).collect();
+    let servers: Vec<_> = named.into_iter().map(|core| thread::spawn_on(core, serve)).collect();
+    for server in servers {
+        server.join().expect("a server does not fault")?;
+    }
+    Ok(())
+}
+
+fn serve() -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 7))?;
+    println!("core {} listens", thread::current_core());
+    for stream in listener.incoming() {
+        let stream = stream?;
+        // What ends one connection does not concern the others.
+        thread::spawn(move || drop(talk(stream)));
+    }
+    Ok(())
+}
+
+fn talk(stream: TcpStream) -> io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?);
+    let mut output = stream.try_clone()?;
+    loop {
+        let mut line = String::new();
+        if lines.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        match line.trim().split_once(' ').unwrap_or((line.trim(), "")) {
+            ("who", _) => writeln!(output, "core {}", thread::current_core())?,
+            ("carry", number) => {
+                let Some(core) = number.parse().ok().and_then(CoreId::new) else { continue };
+                let mut stream = stream.try_clone()?;
+                let answer = move || {
+                    let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
+                    writeln!(stream, "core {} at {} for {}", thread::current_core(), local.port(), peer.ip())
+                };
+                thread::spawn_on(core, answer).join().expect("the carrier does not fault")?;
+            }
+            ("counts", _) => writeln!(output, "{:?}", net::statistics())?,
+            _ => output.write_all(line.as_bytes())?,
+        }
+    }
+}

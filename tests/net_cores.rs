@@ -1,0 +1,137 @@
+//! The network on several cores: listeners on one and on all of them, one queue and several, and calls from elsewhere.
+
+use std::collections::BTreeMap;
+
+use toro_tests::{
+    Client, MachineType, Network, Running, Spec, guest, on_private_network, on_private_network_with_queues,
+};
+use toro_vmm::abi::network::Address;
+
+const PORT: u16 = 7;
+const ALL: [&str; 4] = ["0", "1", "2", "3"];
+
+/// Four cores, of which these listen.
+fn listening(cores: &[&str]) -> Spec {
+    guest("net_cores").arguments(cores).with(|machine| machine.cpus(4))
+}
+
+fn on_user_network(cores: &[&str]) -> Running {
+    let running = listening(cores).ports(&[PORT]).start();
+    wait(&running, cores);
+    running
+}
+
+fn on_tap(cores: &[&str], machine: MachineType) -> Running {
+    let spec = listening(cores).machine(machine).with(|mut machine| {
+        machine.address = Address::parse("10.77.0.2/24");
+        machine.network(Network::Tap("tap0".to_owned()))
+    });
+    let running = spec.start();
+    wait(&running, cores);
+    running
+}
+
+fn wait(running: &Running, cores: &[&str]) {
+    for core in cores {
+        running.wait_for(&format!("core {core} listens"));
+    }
+}
+
+/// One line there and one back.
+fn ask(client: &mut Client, line: &str) -> String {
+    client.send(format!("{line}\n").as_bytes());
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\n") {
+        answer.extend(client.receive(1));
+    }
+    String::from_utf8_lossy(&answer).trim().to_owned()
+}
+
+/// Opens connections one after the other, and says how many each core served.
+fn spread(connect: impl Fn() -> Client, connections: usize) -> BTreeMap<String, usize> {
+    let mut served = BTreeMap::new();
+    for number in 0..connections {
+        let mut client = connect();
+        *served.entry(ask(&mut client, "who")).or_default() += 1;
+        let text = "x".repeat(1 + number * 37 % 4000);
+        assert_eq!(ask(&mut client, &text), text);
+        if number % 2 == 0 {
+            client.end_of_stream();
+            assert_eq!(client.receive_all(), b"");
+        }
+    }
+    served
+}
+
+/// A figure of the core that serves `client`.
+fn count(client: &mut Client, name: &str) -> u64 {
+    let counts = ask(client, "counts");
+    let text = counts.split_once(&format!("{name}: ")).unwrap_or_else(|| panic!("no {name} in {counts}")).1;
+    text.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).expect("a number")
+}
+
+fn on_lan() -> Client {
+    Client::connect(([10, 77, 0, 2], PORT).into())
+}
+
+#[test]
+fn one_queue_feeds_whoever_listens() {
+    for cores in [&ALL[..1], &ALL[3..], &ALL] {
+        let running = on_user_network(cores);
+        let served = spread(|| running.connect(PORT), 100);
+        let names: Vec<String> = cores.iter().map(|core| format!("core {core}")).collect();
+        assert!(served.keys().eq(names.iter()), "{cores:?}: {served:?}");
+        running.stop().expect_kind("stopped");
+    }
+}
+
+#[test]
+fn queues_of_their_own_feed_the_cores() {
+    on_private_network_with_queues("queues_of_their_own_feed_the_cores", || {
+        for machine in [MachineType::Q35, MachineType::MicrovmPci] {
+            for cores in [&ALL[..1], &ALL[1..3], &ALL] {
+                let running = on_tap(cores, machine);
+                let served = spread(on_lan, 100);
+                let names: Vec<String> = cores.iter().map(|core| format!("core {core}")).collect();
+                assert!(served.keys().eq(names.iter()), "{machine:?} {cores:?}: {served:?}");
+                // By now each core that listens has its own queue, and what comes there stays there.
+                for _ in 0..8 {
+                    let mut client = on_lan();
+                    let before = [count(&mut client, "taken_over"), count(&mut client, "frames_received")];
+                    for _ in 0..20 {
+                        ask(&mut client, "who");
+                    }
+                    let after = [count(&mut client, "taken_over"), count(&mut client, "frames_received")];
+                    assert!(after[0] <= before[0] + 1 && after[1] >= before[1] + 20, "{cores:?} {before:?} {after:?}");
+                }
+                running.stop().expect_kind("stopped");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_connection_is_used_from_another_core() {
+    let running = on_user_network(&["1"]);
+    let mut client = running.connect(PORT);
+    for core in [0, 1, 2, 3, 0] {
+        assert!(ask(&mut client, &format!("carry {core}")).starts_with(&format!("core {core} at 7 for ")));
+        assert_eq!(ask(&mut client, "who"), "core 1");
+    }
+    running.stop().expect_kind("stopped");
+}
+
+#[test]
+fn many_connections_at_once_on_four_cores() {
+    on_private_network("many_connections_at_once_on_four_cores", || {
+        let running = on_tap(&ALL, MachineType::Microvm);
+        let mut clients: Vec<Client> = (0..200).map(|_| on_lan()).collect();
+        for round in 0..5 {
+            for (number, client) in clients.iter_mut().enumerate() {
+                let text = format!("{round} {number}");
+                assert_eq!(ask(client, &text), text);
+            }
+        }
+        running.stop().expect_kind("stopped");
+    });
+}
