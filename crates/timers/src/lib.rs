@@ -64,7 +64,7 @@ impl<T> TimerQueue<T> {
     /// Adds a timer. Allocates only beyond what [`reserve`](Self::reserve) promised.
     pub fn insert(&mut self, deadline_ns: u64, value: T) -> TimerKey {
         let slot = self.take_slot(value);
-        let entry = Entry { deadline_ns, sequence: self.inserted, slot };
+        let entry = Entry::new(deadline_ns, self.inserted, slot);
         self.inserted += 1;
         self.heap.push(entry);
         TimerKey { slot, generation: self.slots[slot as usize].generation }
@@ -83,15 +83,13 @@ impl<T> TimerQueue<T> {
     /// The earliest deadline, in the unit and from the origin that the caller uses (nanoseconds, by convention).
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        self.heap.first().map(|entry| entry.deadline_ns)
+        self.heap.first().map(|entry| entry.deadline_ns())
     }
 
     /// Takes the earliest timer whose deadline is at or before `now_ns`, with that deadline.
     pub fn pop_due(&mut self, now_ns: u64) -> Option<(u64, T)> {
-        let first = self.heap.first().filter(|entry| entry.deadline_ns <= now_ns)?;
-        let (deadline_ns, slot) = (first.deadline_ns, first.slot);
-        self.heap.remove(slot);
-        self.release_slot(slot).map(|value| (deadline_ns, value))
+        let first = self.heap.pop_if(|first| first.deadline_ns() <= now_ns)?;
+        self.release_slot(first.slot()).map(|value| (first.deadline_ns(), value))
     }
 
     /// How many timers are pending.
