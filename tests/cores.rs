@@ -56,6 +56,22 @@ fn a_core_that_never_starts_is_told_and_the_others_go_on() {
 }
 
 #[test]
+fn what_threads_wait_for_reaches_them_on_any_core() {
+    let scores = [800, 19900, 800, 5100, 400, 121, 100, 30];
+    let said = format!("scores {:?}\n", [scores, scores].concat());
+    for seed in 1..=8 {
+        let cores = cores("cross_core", 4).arguments(&[&seed.to_string()]);
+        cores.run().expect_status(0).expect_stdout(&said);
+    }
+}
+
+#[test]
+fn a_sleeping_core_is_woken_by_one_interrupt() {
+    let run = cores("core_wakes", 3).run();
+    run.expect_status(0).expect_stdout("one interrupt for each of 50 sleeps\n");
+}
+
+#[test]
 fn a_fault_on_one_core_ends_all_and_names_it() {
     for count in [2, 4] {
         let run = cores("core_faults", count).run().expect_kind("fault").expect_status(102);

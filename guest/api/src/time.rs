@@ -5,6 +5,7 @@ use core::ops::{Add, AddAssign, Sub, SubAssign};
 use toro_kernel::time;
 
 pub use core::time::Duration;
+pub use toro_kernel::time::cycles;
 
 /// A moment on the machine's own clock, which starts at boot, never goes back and goes on while the machine idles.
 ///

@@ -9,6 +9,13 @@ pub fn since_boot() -> Duration {
     Duration::from_nanos(arch::time::now_ns())
 }
 
+/// The processor's cycle counter: finer and cheaper than [`since_boot`], in a unit that only it knows.
+#[inline]
+#[must_use]
+pub fn cycles() -> u64 {
+    arch::cpu::ticks()
+}
+
 /// Time since 1970-01-01 00:00 UTC; `None` when neither the machine nor the command line told it.
 #[must_use]
 pub fn since_epoch() -> Option<Duration> {

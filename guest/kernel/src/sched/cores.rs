@@ -36,6 +36,8 @@ static CORES: [Public; CORES_MAX] = [const {
 /// What a core has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CoreStatistics {
+    /// Whether it sleeps now, or is about to.
+    pub asleep: bool,
     /// How often it went to sleep because nothing was to be done.
     pub sleeps: u64,
     /// How often another core's interrupt ended its sleep.
@@ -49,6 +51,7 @@ pub struct CoreStatistics {
 pub fn statistics(core: CoreId) -> CoreStatistics {
     let public = &CORES[core.index()];
     CoreStatistics {
+        asleep: public.mailbox.is_asleep(),
         sleeps: public.sleeps.load(Relaxed),
         interrupts: public.interrupts.load(Relaxed),
         letters: public.letters.load(Relaxed),
