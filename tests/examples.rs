@@ -20,6 +20,13 @@ fn threads_sleep_at_the_same_time() {
 }
 
 #[test]
+fn a_ball_goes_to_another_core_and_back() {
+    let run = example("two_cores").with(|machine| machine.cpus(2)).run().expect_status(0);
+    run.expect_lines(["core 0 and core 1: 10000 rounds"]);
+    example("two_cores").run().expect_status(0);
+}
+
+#[test]
 fn the_store_keeps_values() {
     let running = example("key_value").ports(&[80]).start();
     let mut client = running.connect(80);

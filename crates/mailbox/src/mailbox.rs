@@ -33,7 +33,6 @@ impl Node {
 /// The word is null (awake, no letters), `ASLEEP` (no letters), or the newest letter, in which case the core is awake or
 /// about to be: whoever posted the oldest of them has interrupted it if it was asleep.
 #[derive(Debug)]
-#[repr(align(64))] // a cache line of its own: others write here
 pub struct Mailbox {
     word: AtomicPtr<Node>,
 }

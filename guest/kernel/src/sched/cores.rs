@@ -13,7 +13,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use toro_mailbox::{Mailbox, Node, Waiter, Wakes};
 
-/// What others may touch of a core; a cache line each.
+/// What others may touch of a core, in a cache line of its own.
 #[repr(align(64))]
 struct Public {
     mailbox: Mailbox,
