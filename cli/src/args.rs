@@ -214,7 +214,10 @@ fn explain(error: &clap::Error) -> Error {
             _ => None,
         }
     });
-    let command = std::env::args().nth(1).filter(|word| Line::command().find_subcommand(word).is_some());
+    let command = std::env::args_os()
+        .nth(1)
+        .and_then(|word| word.into_string().ok())
+        .filter(|word| Line::command().find_subcommand(word).is_some());
     Error::new(message).help(match suggestion {
         Some(suggestion) => format!("did you mean `{suggestion}`?"),
         None => format!("toro {}--help", command.map(|command| command + " ").unwrap_or_default()),

@@ -194,8 +194,13 @@ pub(crate) fn set_variable(setting: &str, environment: &mut Vec<(String, String)
             }
         },
     };
+    let wrong = |why: &str| Error::new(format!("cannot set variable {why}")).help("-e NAME=VALUE");
     if name.is_empty() {
-        return Err(Error::new(format!("cannot set variable `{setting}`: it has no name")).help("-e NAME=VALUE"));
+        return Err(wrong(&format!("`{setting}`: it has no name")));
+    }
+    // Nobody means `export A=1` or `A = 1` as it would be taken.
+    if name.contains(char::is_whitespace) {
+        return Err(wrong(&format!("`{name}`: there is a space in its name")));
     }
     environment.retain(|(known, _)| known != name);
     environment.extend(value.map(|value| (name.to_owned(), value)));
@@ -203,8 +208,10 @@ pub(crate) fn set_variable(setting: &str, environment: &mut Vec<(String, String)
 }
 
 fn read_env_file(file: &Path, environment: &mut Vec<(String, String)>) -> Result<(), Error> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Error::new(format!("cannot read {}: {error}", file.display())))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Error::new(format!("cannot read {}: {error}", file.display()))
+            .help("--env-file takes a file of UTF-8 text, one NAME=VALUE or NAME a line")
+    })?;
     let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.into_iter().try_for_each(|line| set_variable(line, environment))
 }
@@ -289,7 +296,7 @@ fn parse_log(text: String) -> Result<String, Error> {
 
 fn parse_timeout(text: &str) -> Result<Duration, Error> {
     let wrong = || Error::new(format!("cannot use timeout `{text}`")).help("--timeout takes seconds, for example 2.5");
-    let seconds = text.trim_end_matches('s').parse::<f64>().map_err(|_| wrong())?;
+    let seconds = text.strip_suffix('s').unwrap_or(text).parse::<f64>().map_err(|_| wrong())?;
     Duration::try_from_secs_f64(seconds).ok().filter(|timeout| !timeout.is_zero()).ok_or_else(wrong)
 }
 

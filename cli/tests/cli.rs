@@ -151,6 +151,9 @@ fn mistakes_are_one_line_with_a_cure_and_status_125() {
         (&["run", "--log", "loud", app], "`loud` is no level", "net=debug"),
         (&["run", "--accel", "tcg", "-p", "39472:80", "-p", "39472:81", app], "39472 twice", "-p 0:81"),
         (&["run", "--timeout", "soon", app], "`soon`", "seconds"),
+        (&["run", "--timeout", "5ss", app], "`5ss`", "seconds"),
+        (&["run", "-e", "export A=1", app], "`export A`: there is a space in its name", "-e NAME=VALUE"),
+        (&["run", "--env-file", "/nonexistent/env", app], "/nonexistent/env: No such file", "NAME=VALUE"),
         (&["run", "--cpus", "0", app], "`0`", "1 to 64"),
         (&["run", "--accel", "tcg", "--net", "none", "-p", "0:80", app], "cannot publish ports", "--net user"),
         (&["run"], "APP", "toro run --help"),
@@ -161,6 +164,16 @@ fn mistakes_are_one_line_with_a_cure_and_status_125() {
         assert_eq!(status, 125, "{words:?}");
         assert!(error.contains(message), "{words:?}: {error}");
         assert!(help.contains(cure), "{words:?}: {help}");
+    }
+}
+
+#[test]
+fn words_that_are_no_utf8_are_a_mistake_like_others() {
+    use std::os::unix::ffi::OsStrExt;
+    let word = std::ffi::OsStr::from_bytes(b"a\xff");
+    for before in [&[][..], &["run"], &["new"], &["run", "-m"]] {
+        let (status, error, help) = failure(&toro(before).arg(word).output().unwrap());
+        assert!(status == 125 && !help.is_empty(), "{before:?}: {status}, {error}");
     }
 }
 
@@ -239,6 +252,7 @@ fn a_qemu_that_dies_at_start_is_told_with_its_last_words() {
         ("Parameter 'type' expects a netdev backend type", "slirp"),
         ("could not load PC BIOS 'qboot.rom'", "firmware"),
         ("cannot set up guest memory 'pc.ram': Cannot allocate memory", "less memory"),
+        ("net dump: can't open /x: Permission denied", "--pcap"),
         ("something new", "toro doctor"),
     ] {
         let script = format!(

@@ -294,6 +294,8 @@ pub(crate) fn explain_death(program: &Path, machine: &Machine, status: &str, mes
         "this QEMU has no user network (slirp): install one that has, or use --net tap:NAME or --net none".into()
     } else if has("qboot.rom") || has("PC BIOS") || has("firmware") {
         format!("QEMU's firmware files are missing: {}", install_command())
+    } else if has("net dump: ") {
+        "--pcap takes the name of a file that can be written".into()
     } else if has("unsupported machine type") {
         format!("this QEMU lacks the machine: choose another with --machine, or {}", install_command())
     } else if has("cannot set up guest memory") || has("Cannot allocate memory") {

@@ -14,6 +14,7 @@ use crate::transcript::Shared;
 use crate::{check, probe, qemu, random};
 use serde_json::json;
 use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -165,20 +166,29 @@ fn learn_free_ports(qmp: &Qmp, ports: &mut [Port]) -> Result<(), Error> {
     if ports.iter().all(|port| port.host.port() != 0) {
         return Ok(());
     }
-    let mut forwards = parse_forwards(&qmp.monitor("info usernet")?);
+    fill_free_ports(ports, parse_forwards(&qmp.monitor("info usernet")?))
+}
+
+/// Gives each port that may be any its own of the forwards that QEMU lists.
+fn fill_free_ports(ports: &mut [Port], mut forwards: Vec<Port>) -> Result<(), Error> {
+    // One with a port of its own, which may lead to the same port of the guest, is nobody else's.
+    forwards.retain(|forward| !ports.contains(forward));
     for port in ports.iter_mut().filter(|port| port.host.port() == 0) {
-        let at = forwards.iter().position(|(protocol, _, guest)| (*protocol, *guest) == (port.protocol, port.guest));
-        let Some(at) = at else {
+        let is_its_own = |forward: &Port| {
+            let address = SocketAddrV4::new(*forward.host.ip(), 0);
+            Port { host: address, ..*forward } == *port
+        };
+        let Some(at) = forwards.iter().position(is_its_own) else {
             return Err(Error::new(format!("cannot publish {port}: QEMU did not say which port it took"))
                 .help(format!("name a port: -p 8080:{}", port.guest)));
         };
-        port.host.set_port(forwards.remove(at).1);
+        *port = forwards.remove(at);
     }
     Ok(())
 }
 
-/// Protocol, host port and guest port of each forward that `info usernet` lists.
-fn parse_forwards(text: &str) -> Vec<(Protocol, u16, u16)> {
+/// The forwards that `info usernet` lists.
+fn parse_forwards(text: &str) -> Vec<Port> {
     let parse = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let protocol = match *words.first()? {
@@ -186,7 +196,12 @@ fn parse_forwards(text: &str) -> Vec<(Protocol, u16, u16)> {
             "UDP[HOST_FORWARD]" => Protocol::Udp,
             _ => return None,
         };
-        Some((protocol, words.get(3)?.parse().ok()?, words.get(5)?.parse().ok()?))
+        let address = match *words.get(2)? {
+            "*" => Ipv4Addr::UNSPECIFIED,
+            address => address.parse().ok()?,
+        };
+        let host = SocketAddrV4::new(address, words.get(3)?.parse().ok()?);
+        Some(Port { host, guest: words.get(5)?.parse().ok()?, protocol })
     };
     text.lines().filter_map(parse).collect()
 }
@@ -210,10 +225,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forwards_are_read_from_the_monitor() {
+    fn free_ports_are_read_from_the_monitor() {
         let text = "Hub -1 (net0):\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\n  \
-                    TCP[HOST_FORWARD]  13       127.0.0.1 37423       10.0.2.15    80     0     0\n  \
-                    UDP[HOST_FORWARD]  14               * 53000       10.0.2.15    53     0     0\n";
-        assert_eq!(parse_forwards(text), [(Protocol::Tcp, 37423, 80), (Protocol::Udp, 53000, 53)]);
+                    TCP[HOST_FORWARD]  13       127.0.0.1  8080       10.0.2.15    80     0     0\n  \
+                    TCP[HOST_FORWARD]  14       127.0.0.2 37422       10.0.2.15    80     0     0\n  \
+                    TCP[HOST_FORWARD]  15       127.0.0.1 37423       10.0.2.15    80     0     0\n  \
+                    UDP[HOST_FORWARD]  16               * 53000       10.0.2.15    53     0     0\n";
+        let published = |texts: &[&str]| texts.iter().map(|text| Port::parse(text).unwrap()).collect::<Vec<_>>();
+        let mut ports = published(&["0.0.0.0:0:53/udp", "8080:80", "0:80", "127.0.0.2:0:80"]);
+        fill_free_ports(&mut ports, parse_forwards(text)).unwrap();
+        assert_eq!(ports, published(&["0.0.0.0:53000:53/udp", "8080:80", "37423:80", "127.0.0.2:37422:80"]));
+        let error = fill_free_ports(&mut published(&["0:80"]), Vec::new()).unwrap_err();
+        assert!(error.message().contains("127.0.0.1:0:80") && error.cure().is_some(), "{error}");
     }
 }

@@ -60,7 +60,7 @@ impl core::fmt::Display for DeviceError {
             Self::Queue(index) => write!(f, "it has no queue {index}"),
             Self::Structures => f.write_str("its PCI structures are missing or out of range"),
             Self::NoSpace(error) => error.fmt(f),
-            Self::Interrupt => f.write_str("it has no MSI-X (QEMU: do not set vectors=0)"),
+            Self::Interrupt => f.write_str("it has no MSI-X (QEMU: use -netdev and -device, not -nic, and leave vectors= out)"),
         }
     }
 }
