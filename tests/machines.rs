@@ -235,3 +235,16 @@ fn a_card_without_msi_x_is_told_and_the_machine_starts() {
         assert!(line.contains("it has no MSI-X"), "{line}");
     }
 }
+
+#[test]
+fn a_core_whose_number_needs_x2apic_runs() {
+    let version = toro_vmm::guest::can_start(None).unwrap_or_else(|error| panic!("{error}"));
+    if version < (9, 0) {
+        return toro_tests::skip("x2APIC", &format!("QEMU {}.{} does not emulate it; 9.0 does", version.0, version.1));
+    }
+    let core = "max-x86_64-cpu,socket-id=1,core-id=0,thread-id=0,x2apic=on";
+    let processors = ["-cpu", "max,+x2apic", "-smp", "1,maxcpus=512,sockets=2,cores=256,threads=1", "-device", core];
+    for machine in [MachineType::Q35, MachineType::Q35Qboot] {
+        guest("machine").machine(machine).qemu(&processors).run().expect_status(0).expect_stdout("2 cores run\n");
+    }
+}

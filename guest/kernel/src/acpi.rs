@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "a register named by ACPI is written")]
 
-use crate::arch::{SpinLock, port};
+use crate::arch::{SpinLock, io_apic, port};
 use crate::boot::BootInfo;
 use crate::mm::{self, Caching, PhysAddr};
 use toro_acpi as acpi;
@@ -37,17 +37,21 @@ pub(crate) fn tables(rsdp: PhysAddr) -> Result<acpi::Tables<'static, Read>, acpi
     acpi::Tables::open(rsdp.0, read)
 }
 
-/// Shows `found` the local APIC of each processor: by ACPI, else by the MP table, else none.
+/// Shows `found` the local APIC of each processor: by ACPI, which tells of the I/O APICs too, else by the MP table, else
+/// none.
 #[cold]
 pub(crate) fn processors(boot: &BootInfo, found: &mut dyn FnMut(u32)) {
     let madt = boot.rsdp.map(|rsdp| tables(rsdp)?.find(acpi::Madt::SIGNATURE).and_then(acpi::Madt::new));
     match madt {
         Some(Ok(madt)) => {
-            let processors = madt.entries().filter_map(|entry| match entry {
-                acpi::Entry::Processor { apic_id } => Some(apic_id),
-                _ => None,
-            });
-            return processors.for_each(found);
+            for entry in madt.entries() {
+                match entry {
+                    acpi::Entry::Processor { apic_id } => found(apic_id),
+                    acpi::Entry::IoApic { address, gsi_base } => io_apic::add(PhysAddr(address), gsi_base),
+                    _ => {}
+                }
+            }
+            return;
         }
         Some(Err(error)) => log::warn!("processors: {error}"),
         None => {}

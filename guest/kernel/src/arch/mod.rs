@@ -16,6 +16,7 @@ pub use x86_64::{
     depth,     // is the kernel or the application at work?
     guard_stacks,
     interrupt,        // vectors, and how devices reach them
+    io_apic,          // lines, and how they become vectors
     local::CoreLocal, // state of one core
     paging,           // mapping memory
     port,             // port input and output

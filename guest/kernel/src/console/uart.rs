@@ -1,7 +1,7 @@
 //! A 16550 UART at 0x3f8, where there is one.
 
 use crate::arch::interrupt::Vector;
-use crate::arch::{interrupt, port};
+use crate::arch::{interrupt, io_apic, port};
 
 const BASE: u16 = 0x3f8;
 const DATA: u16 = BASE;
@@ -40,7 +40,7 @@ pub(super) fn write(bytes: &[u8]) {
 /// Asks for an interrupt when input arrives; which one that is.
 pub(super) fn enable_input() -> Option<Vector> {
     let vector = interrupt::allocate("uart")?;
-    if let Err(error) = interrupt::route_gsi(GSI, vector) {
+    if let Err(error) = io_apic::route_gsi(GSI, vector) {
         log::warn!("console: input only while something else is awake: interrupt line {GSI}: {error}");
         return None;
     }

@@ -31,6 +31,7 @@ unsafe impl Plain for u32 {}
 static COMMAND_LINE: SpinLock<[u8; COMMAND_LINE_BYTES_MAX]> = SpinLock::new([0; COMMAND_LINE_BYTES_MAX]);
 
 /// Shows `bytes` bytes at `address` in the early window, which spans at least 2 MiB from any address.
+#[inline(never)]
 fn window(what: &'static str, address: u64, bytes: u64) -> Result<*const u8, BootError> {
     if bytes > WINDOW_BYTES || address.checked_add(bytes).is_none_or(|end| end > 1 << 32) {
         return Err(BootError::OutOfReach { what, address, bytes });
@@ -39,6 +40,7 @@ fn window(what: &'static str, address: u64, bytes: u64) -> Result<*const u8, Boo
 }
 
 /// Reads one structure.
+#[inline(never)]
 pub(super) fn read<T: Plain>(what: &'static str, address: u64) -> Result<T, BootError> {
     let from = window(what, address, size_of::<T>() as u64)?;
     // SAFETY: the window maps these bytes for reading, and any bits are a `T`.

@@ -1,4 +1,4 @@
-//! Device interrupts: the local APIC, the I/O APICs, and which vector is whose.
+//! Interrupts: the local APIC, and which vector is whose.
 //!
 //! A device's interrupt means "look": it ends the idle window and is counted, and that is all. Lines are
 //! programmed as edges: each rise is one wake-up, and the poll that follows lowers the line again.
@@ -42,10 +42,6 @@ pub(super) const APIC_TIMER_CURRENT: usize = 0x390;
 /// The timer's divider.
 pub(super) const APIC_TIMER_DIVIDE: usize = 0x3e0;
 const MASKED: u32 = 1 << 16;
-
-/// I/O APICs serve 24 lines each; QEMU's microvm with ACPI has a second one.
-const IO_APICS: [u64; 2] = [0xfec0_0000, 0xfec1_0000];
-const IO_APIC_LINES: u32 = 24;
 
 /// The registers of the local APIC, at the same address on each core; null in x2APIC mode.
 static APIC: AtomicPtr<u32> = AtomicPtr::new(core::ptr::null_mut());
@@ -178,23 +174,9 @@ fn message(apic_id: u32, vector: Vector) -> (u64, u32) {
     (0xfee0_0000 | u64::from(apic_id & 0xff) << 12, u32::from(vector.0))
 }
 
-/// Routes line `gsi` (global system interrupt) to `vector`, as an edge.
-///
-/// # Errors
-/// When the I/O APIC cannot be mapped, or there is none for the line.
-pub fn route_gsi(gsi: u32, vector: Vector) -> Result<(), MapError> {
-    let base = *IO_APICS.get((gsi / IO_APIC_LINES) as usize).ok_or(MapError::NoSuchDevice)?;
-    let mapping = mm::map_device(PhysAddr(base), 4096, Caching::Uncached)?;
-    let select = mapping.as_ptr().cast::<u32>();
-    let redirection = 0x10 + (gsi % IO_APIC_LINES) * 2;
-    for (register, value) in [(redirection + 1, own_apic_id() << 24), (redirection, u32::from(vector.0))] {
-        // SAFETY: an I/O APIC has its selector at 0 and its data window at 0x10.
-        unsafe {
-            select.write_volatile(register);
-            select.byte_add(0x10).write_volatile(value);
-        }
-    }
-    Ok(())
+/// Both halves, the upper one first, of what an I/O APIC sends to raise `vector` on this core: edges, not masked.
+pub(super) fn line_message(vector: Vector) -> (u32, u32) {
+    (own_apic_id() << 24, u32::from(vector.0))
 }
 
 /// How often this core has taken `vector`.
@@ -247,7 +229,16 @@ fn x2apic_write(register: usize, value: u32) {
     unsafe { cpu::write_msr(X2APIC_MSR + (register >> 4) as u32, value.into()) };
 }
 
-/// Unmasks the timer's vector.
-pub(super) fn enable_timer() {
-    apic_write(APIC_TIMER, TIMER as u32);
+/// Unmasks the timer's vector, and says what the timer goes by.
+pub(super) fn enable_timer(mode: TimerMode) {
+    apic_write(APIC_TIMER, mode as u32 | TIMER as u32);
+}
+
+/// What the timer of the local APIC goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimerMode {
+    /// A count of its own, down to 0.
+    Count = 0,
+    /// The time-stamp counter, when it reaches a value.
+    Deadline = 1 << 18,
 }

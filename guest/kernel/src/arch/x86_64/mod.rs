@@ -9,6 +9,7 @@ pub mod depth;
 mod entry;
 mod handover;
 pub mod interrupt;
+pub mod io_apic;
 mod kvm;
 mod linux;
 pub(in crate::arch) mod local;

@@ -5,14 +5,16 @@
 //! started at boot, compared with the counter when the clock is first read, and once more, over a longer
 //! time, when the timer is first armed. No loop waits for time to pass. The boot core measures for all.
 
-#![expect(unsafe_code, reason = "a pointer to one of two statics")]
+#![expect(unsafe_code, reason = "a pointer to one of two statics; the timer's register")]
 
-use super::interrupt::{self, APIC_TIMER_CURRENT, APIC_TIMER_DIVIDE, APIC_TIMER_INITIAL, apic_read, apic_write};
+use super::interrupt::{
+    self, APIC_TIMER_CURRENT, APIC_TIMER_DIVIDE, APIC_TIMER_INITIAL, TimerMode, apic_read, apic_write,
+};
 use super::local::{self, CoreId};
 use super::{cpu, kvm, port};
 use crate::arch::SpinLock;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicPtr, AtomicU64};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, fence};
 use toro_abi::cmdline::CommandLine;
 
 /// What ticks mean. Another takes its place when more is known, so that other cores never see half of it.
@@ -29,6 +31,9 @@ static REFINED: Clock = Clock::new();
 static CLOCK: AtomicPtr<Clock> = AtomicPtr::new((&raw const FIRST).cast_mut());
 /// Wall clock at entry, in ns since 1970; 0: unknown.
 static WALL_AT_ENTRY_NS: AtomicU64 = AtomicU64::new(0);
+/// The timer can wait for a value of the counter: one write sets it, and two clocks need not agree.
+static HAS_DEADLINE: AtomicBool = AtomicBool::new(false);
+const DEADLINE_MSR: u32 = 0x6e0;
 /// Ticks when the APIC timer began to count down from its maximum.
 static PAIR_TICKS: AtomicU64 = AtomicU64::new(0);
 
@@ -52,6 +57,7 @@ pub(super) fn start_calibration(entry_ticks: u64) {
 /// Settles the counter's rate, or starts what will tell it.
 #[cold]
 pub fn init(command_line: CommandLine<'_>) {
+    HAS_DEADLINE.store(cpu::cpuid(1)[2] & 1 << 24 != 0, Relaxed);
     if let Some(epoch_ns) = command_line.epoch_ns() {
         WALL_AT_ENTRY_NS.store(epoch_ns, Relaxed);
     }
@@ -201,6 +207,11 @@ pub(super) fn arm(deadline_ns: u64) -> bool {
     if local::header().armed_ns.load(Relaxed) <= deadline_ns {
         return true;
     }
+    if HAS_DEADLINE.load(Relaxed) {
+        local::header().armed_ns.store(deadline_ns, Relaxed);
+        arm_deadline(deadline_ns);
+        return true;
+    }
     // 1 ns a count, divided by 1 or 128: up to 4.3 s or 550 s; the core goes back to sleep after that.
     // Two clocks never agree: a little late is one wake-up, a little early would be two.
     let ns = deadline_ns - now_ns;
@@ -209,10 +220,21 @@ pub(super) fn arm(deadline_ns: u64) -> bool {
     let count = ((ns >> shift) + 1).min(u64::from(u32::MAX));
     // What was asked for, not when it fires: the same deadline, asked for again, must find the timer armed.
     local::header().armed_ns.store(deadline_ns.min(now_ns + (count << shift)), Relaxed);
-    interrupt::enable_timer();
+    interrupt::enable_timer(TimerMode::Count);
     apic_write(APIC_TIMER_DIVIDE, divide);
     apic_write(APIC_TIMER_INITIAL, count as u32);
     true
+}
+
+/// Sets the timer by the counter that the clock reads: never early, and not late by more than a tick.
+fn arm_deadline(deadline_ns: u64) {
+    let clock = clock();
+    let ns = u128::from(deadline_ns - clock.base_ns.load(Relaxed));
+    let ticks = ((ns << 32) / u128::from(clock.ns_per_tick.load(Relaxed)) + 1).min(u64::MAX.into()) as u64;
+    interrupt::enable_timer(TimerMode::Deadline);
+    fence(SeqCst); // the mode first: it may be stored in memory, and the deadline is not
+    // SAFETY: the register exists, as CPUID says, and raises the timer's vector.
+    unsafe { cpu::write_msr(DEADLINE_MSR, clock.base_ticks.load(Relaxed).saturating_add(ticks)) };
 }
 
 /// The timer's interrupt was taken.

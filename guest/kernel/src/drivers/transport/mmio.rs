@@ -3,7 +3,8 @@
 use super::super::DeviceError;
 use super::super::registers::{Doorbell, DoorbellWidth, Registers};
 use super::Line;
-use crate::arch::interrupt::{self, Vector};
+use crate::arch::interrupt::Vector;
+use crate::arch::io_apic;
 use core::fmt;
 
 const MAGIC: usize = 0x000;
@@ -94,7 +95,7 @@ impl Mmio {
     }
 
     pub(super) fn route_interrupts(&self, vector: Vector) -> Result<(), DeviceError> {
-        Ok(interrupt::route_gsi(self.gsi, vector)?)
+        Ok(io_apic::route_gsi(self.gsi, vector)?)
     }
 
     /// Lowers the line, whatever raised it: used buffers or a change of the configuration, which nobody here needs.
