@@ -17,3 +17,11 @@ fn a_core_forgets_what_another_unmapped() {
         guest.run().expect_status(0).expect_stdout("40 stacks at 1 place\n");
     }
 }
+
+#[test]
+fn what_others_keep_is_given_back_when_memory_runs_out() {
+    for cpus in [1, 2, 4] {
+        let guest = guest("memory_elsewhere").with(|machine| machine.cpus(cpus));
+        guest.run().expect_status(0).expect_stdout(&"512\n".repeat(4));
+    }
+}

@@ -43,6 +43,7 @@ pub(crate) fn start(mut info: BootInfo, entropy: u64) -> ! {
         fault::refuse(&error);
     }
     time::init(command_line); // the clock runs
+    mm::ask_others_by(sched::reclaim_elsewhere);
     processors::start(boot, low_page); // other cores are on their way, and end in `core`
     for key in command_line.unknown() {
         ::log::warn!("command line: unknown key `{key}` is ignored");

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "memory is shared with a device")]
 
 use super::frames::FRAMES;
-use super::{OutOfMemory, PhysAddr, reclaim};
+use super::{OutOfMemory, PhysAddr, reclaim_for};
 use crate::arch::paging;
 use core::ptr::NonNull;
 use toro_memory::buddy::{ORDER_MAX, order_for};
@@ -43,7 +43,7 @@ impl DmaRegion {
             return Err(OutOfMemory);
         }
         let allocate = || FRAMES.with(|frames| frames.allocate(order));
-        let frame = allocate().or_else(|| if reclaim() { allocate() } else { None }).ok_or(OutOfMemory)?;
+        let frame = allocate().or_else(|| reclaim_for(allocate)).ok_or(OutOfMemory)?;
         let base = core::ptr::with_exposed_provenance_mut::<u8>(paging::direct(frame));
         Ok(Self { base: NonNull::new(base).ok_or(OutOfMemory)?, bytes })
     }

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "implements the global allocator")]
 
 use super::frames::FRAMES;
-use super::{PhysAddr, reclaim};
+use super::{PhysAddr, reclaim_for};
 use crate::arch::{core_local, paging};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
@@ -84,9 +84,7 @@ fn allocate(layout: Layout) -> Option<*mut u8> {
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let allocated = allocate(layout);
-        // Memory has run out: what is kept for later is needed now.
-        let allocated = allocated.or_else(|| if reclaim() { allocate(layout) } else { None });
-        allocated.unwrap_or(core::ptr::null_mut())
+        allocated.or_else(|| reclaim_for(|| allocate(layout))).unwrap_or(core::ptr::null_mut())
     }
 
     unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {

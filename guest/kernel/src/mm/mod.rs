@@ -14,6 +14,7 @@ mod heap;
 mod mappings;
 pub mod stack;
 
+use crate::arch::SpinLock;
 pub use frames::init;
 pub use mappings::{Caching, DeviceMapping, MapError, map_device, map_firmware};
 
@@ -24,12 +25,26 @@ pub const PAGE_BYTES: usize = toro_memory::PAGE_BYTES as usize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PhysAddr(pub u64);
 
-/// Gives back what is kept for later, the stacks of threads to come and the empty pages of this core's slabs; false when
-/// there is nothing.
+/// How other cores are asked for what they keep; false when that was in vain.
+static ELSEWHERE: SpinLock<fn() -> bool> = SpinLock::new(|| false);
+
+/// From here on, when memory has run out, `reclaim` has the other cores call [`trim`].
+pub fn ask_others_by(reclaim: fn() -> bool) {
+    ELSEWHERE.with(|elsewhere| *elsewhere = reclaim);
+}
+
+/// Gives back what this core's slabs keep for later; false when that is nothing.
+pub fn trim() -> bool {
+    heap::trim()
+}
+
+/// Memory has run out: gives back what is kept for later, the stacks of threads to come and this core's slabs, then what
+/// other cores keep, and tries again after each.
 #[cold]
-fn reclaim() -> bool {
-    let trimmed = heap::trim();
-    stack::release_kept() || trimmed
+fn reclaim_for<T>(mut allocate: impl FnMut() -> Option<T>) -> Option<T> {
+    let here = heap::trim() | stack::release_kept();
+    let found = if here { allocate() } else { None };
+    found.or_else(|| if ELSEWHERE.with(|elsewhere| *elsewhere)() { allocate() } else { None })
 }
 
 /// No page frame is left.

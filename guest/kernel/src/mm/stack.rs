@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "stacks are mapped and unmapped")]
 
 use super::frames::{self, FRAMES};
-use super::{OutOfMemory, PAGE_BYTES, mappings, reclaim};
+use super::{OutOfMemory, PAGE_BYTES, mappings, reclaim_for};
 use crate::arch::{SpinLock, cores, paging, shootdown};
 
 /// Smallest stack, in bytes.
@@ -88,12 +88,13 @@ impl Stack {
             // One page more, below, stays unmapped.
             None => mappings::reserve((bytes + PAGE_BYTES) as u64).map_err(|_| OutOfMemory)? as usize + PAGE_BYTES,
         };
-        let mut mapped = map(bottom, 0, bytes);
+        let mut mapped = 0;
         // Stacks of another size may be in the way of this one.
-        if mapped < bytes && reclaim() {
+        let mut map_more = || {
             mapped = map(bottom, mapped, bytes);
-        }
-        if mapped < bytes {
+            (mapped == bytes).then_some(())
+        };
+        if map_more().or_else(|| reclaim_for(map_more)).is_none() {
             KEPT.with(|kept| unmap(&[(bottom, bytes)], &mut kept.ranges));
             return Err(OutOfMemory);
         }

@@ -12,6 +12,7 @@ mod guarded;
 mod handle;
 mod local;
 mod poller;
+mod shortage;
 mod thread;
 mod turn;
 mod wait_queue;
@@ -21,6 +22,7 @@ pub use guarded::Guarded;
 pub use handle::{Thread as ThreadHandle, ThreadId, park};
 pub use local::LocalKey;
 pub use poller::{Poller, register};
+pub use shortage::reclaim_elsewhere;
 pub use thread::{
     Builder, SpawnError, current, current_id, current_name, drop_locals, exit_thread, in_stack_guard, is_running, run,
     spawn,
