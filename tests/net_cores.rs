@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use toro_tests::{
-    Client, MachineType, Network, Running, Spec, guest, on_private_network, on_private_network_with_queues,
+    Client, MachineType, Network, Running, Spec, example, guest, on_private_network, on_private_network_with_queues,
 };
 use toro_vmm::abi::network::Address;
 
@@ -134,4 +134,23 @@ fn many_connections_at_once_on_four_cores() {
         }
         running.stop().expect_kind("stopped");
     });
+}
+
+#[test]
+fn a_store_in_shares_answers_on_every_core() {
+    let running = example("key_value").with(|machine| machine.cpus(4)).ports(&[80]).start();
+    for number in 0..40 {
+        let mut client = running.connect(80);
+        let path = format!("/key{number}");
+        let body = format!("value {number}");
+        client
+            .send(format!("PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+        assert_eq!(client.response().0, 201);
+        let mut other = running.connect(80);
+        assert_eq!(other.get(&path), (200, body.into_bytes()));
+    }
+    let mut client = running.connect(80);
+    assert_eq!(client.get("/"), (200, b"40 keys\n".to_vec()));
+    assert_eq!(client.get("/nothing").0, 404);
+    running.stop().expect_kind("stopped");
 }

@@ -13,6 +13,14 @@ impl Stack {
     /// # Errors
     /// [`Error::AddressInUse`], [`Error::AddressNotAvailable`], [`Error::OutOfMemory`].
     pub fn tcp_listen(&mut self, address: SocketAddrV4, backlog: usize) -> Result<ListenerId, Error> {
+        Ok(self.tcp_listen_among(address, backlog)?.0)
+    }
+
+    /// As [`tcp_listen`](Self::tcp_listen); says too whether no other core listens on that port.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn tcp_listen_among(&mut self, address: SocketAddrV4, backlog: usize) -> Result<(ListenerId, bool), Error> {
         self.tcp.listen(address, backlog, &mut self.shared)
     }
 

@@ -74,9 +74,9 @@ impl Shared {
         self.seat.is_none_or(|seat| seat.may_choose(protocol, port))
     }
 
-    /// Tells the other cores who listens; `false` when there is no room for another port.
-    pub(crate) fn listen(&self, protocol: Protocol, port: u16) -> bool {
-        self.seat.is_none_or(|seat| seat.listen(protocol, port))
+    /// Tells the other cores who listens. Whether none of them does; `None` when there is no room for another port.
+    pub(crate) fn listen(&self, protocol: Protocol, port: u16) -> Option<bool> {
+        self.seat.map_or(Some(true), |seat| seat.listen(protocol, port))
     }
 
     pub(crate) fn unlisten(&self, protocol: Protocol, port: u16) {

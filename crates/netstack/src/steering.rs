@@ -65,16 +65,15 @@ impl Steering {
         0
     }
 
-    /// Adds a core to those that listen on a port; `false` when the table is full.
-    fn add(&self, protocol: Protocol, port: u16, core: u64) -> bool {
+    /// Adds a core to those that listen on a port, and says whether it is the first; `None` when the table is full.
+    fn add(&self, protocol: Protocol, port: u16, core: u64) -> Option<bool> {
         self.change(|| {
             let wanted = key(protocol, port);
             let mut free = None;
             for place in places(port) {
                 let found = self.ports[place].load(Relaxed);
                 if found == wanted {
-                    self.cores[place].fetch_or(core, Relaxed);
-                    return true;
+                    return Some(self.cores[place].fetch_or(core, Relaxed) == 0);
                 }
                 if self.cores[place].load(Relaxed) == 0 {
                     free = free.or(Some(place));
@@ -83,10 +82,10 @@ impl Steering {
                     break;
                 }
             }
-            let Some(place) = free else { return false };
+            let place = free?;
             self.ports[place].store(wanted, Relaxed);
             self.cores[place].store(core, Relaxed);
-            true
+            Some(true)
         })
     }
 
@@ -151,7 +150,7 @@ impl Seat {
         self.steering.present.load(Relaxed) & !self.bit()
     }
 
-    pub(crate) fn listen(&self, protocol: Protocol, port: u16) -> bool {
+    pub(crate) fn listen(&self, protocol: Protocol, port: u16) -> Option<bool> {
         self.steering.add(protocol, port, self.bit())
     }
 
@@ -235,13 +234,14 @@ mod tests {
         let steering = table();
         let seat = seat(1, steering);
         for port in 0..PORTS_MAX as u16 {
-            assert!(seat.listen(Protocol::Tcp, 1000 + 3 * port), "{port}");
+            assert_eq!(seat.listen(Protocol::Tcp, 1000 + 3 * port), Some(true), "{port}");
         }
-        assert!(!seat.listen(Protocol::Udp, 1000), "another protocol is another port");
+        assert_eq!(seat.listen(Protocol::Udp, 1000), None, "another protocol is another port");
         assert_eq!(steering.listeners(Protocol::Tcp, 1003), 2);
         seat.unlisten(Protocol::Tcp, 1003);
         assert_eq!(steering.listeners(Protocol::Tcp, 1003), 0);
-        assert!(seat.listen(Protocol::Udp, 1000));
+        assert_eq!(seat.listen(Protocol::Udp, 1000), Some(true));
+        assert_eq!(seat.listen(Protocol::Udp, 1000), Some(false));
         assert_eq!((steering.listeners(Protocol::Udp, 1000), steering.listeners(Protocol::Tcp, 1000)), (2, 2));
     }
 
@@ -250,7 +250,7 @@ mod tests {
         let steering = table();
         let seats = [0, 1, 2, 3].map(|core| seat(core, steering));
         for seat in &seats[1..] {
-            assert!(seat.listen(Protocol::Tcp, 80));
+            assert_eq!(seat.listen(Protocol::Tcp, 80), Some(seat.core == 1));
         }
         let mut counts = [0; 4];
         for flow in 0..3000u64 {

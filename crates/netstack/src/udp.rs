@@ -77,7 +77,7 @@ impl Udp {
         self.ports.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
         let key = self.sockets.insert(socket).map_err(|_| Error::OutOfMemory)?;
         // A port that this core chose itself is found by its value.
-        if address.port() != 0 && !shared.listen(Protocol::Udp, port) {
+        if address.port() != 0 && shared.listen(Protocol::Udp, port).is_none() {
             self.sockets.remove(key.index);
             return Err(Error::OutOfMemory);
         }

@@ -44,13 +44,13 @@ impl Listener {
 }
 
 impl Tcp {
-    /// Listens; port 0 picks a free one.
+    /// Listens; port 0 picks a free one. Says whether no other core does on that port.
     pub(crate) fn listen(
         &mut self,
         address: SocketAddrV4,
         backlog: usize,
         shared: &mut Shared,
-    ) -> Result<ListenerId, Error> {
+    ) -> Result<(ListenerId, bool), Error> {
         let ip = *address.ip();
         if !ip.is_unspecified() && !shared.addresses.is_local(ip) {
             return Err(Error::AddressNotAvailable);
@@ -67,11 +67,11 @@ impl Tcp {
             wants_accept: false,
         };
         let key = self.listeners.insert(listener).map_err(|_| Error::OutOfMemory)?;
-        if !shared.listen(Protocol::Tcp, port) {
+        let Some(first) = shared.listen(Protocol::Tcp, port) else {
             self.listeners.remove(key.index);
             return Err(Error::OutOfMemory);
-        }
-        Ok(ListenerId(key))
+        };
+        Ok((ListenerId(key), first))
     }
 
     fn is_taken(&self, ip: Ipv4Addr, port: u16) -> bool {

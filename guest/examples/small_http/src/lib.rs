@@ -15,7 +15,7 @@ use toro::io::{self, Read, Write};
 use toro::net::{Ipv4Addr, TcpListener, TcpStream};
 use toro::prelude::*;
 use toro::sync::Arc;
-use toro::thread::Builder;
+use toro::thread::{self, Builder};
 use toro::time::Duration;
 
 /// A connection's thread parses, formats and polls the network: less than 8 KiB was ever used. Large things are on the heap.
@@ -29,7 +29,8 @@ const OUTPUT_BYTES: usize = 16 << 10;
 /// A connection on which nothing comes for so long is given up.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Listens on `port` of every address and answers each request by `answer`. Returns only when listening fails.
+/// Listens on `port` of every address, on each core, and answers each request by `answer` on the core that has the
+/// connection. Returns only when listening fails.
 ///
 /// # Errors
 /// The port is taken, or there is no network.
@@ -37,12 +38,29 @@ pub fn serve<F>(port: u16, answer: F) -> io::Result<()>
 where
     F: Fn(&Request<'_>, Reply<'_>) + Send + Sync + 'static,
 {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
     let answer = Arc::new(answer);
+    let here = thread::current_core();
+    for core in thread::cores().filter(|core| *core != here) {
+        let answer = Arc::clone(&answer);
+        thread::spawn_on(core, move || {
+            if let Err(error) = serve_here(port, &answer) {
+                eprintln!("core {core} does not serve: {error}");
+            }
+        });
+    }
+    serve_here(port, &answer)
+}
+
+/// Serves what comes to this core.
+fn serve_here<F>(port: u16, answer: &Arc<F>) -> io::Result<()>
+where
+    F: Fn(&Request<'_>, Reply<'_>) + Send + Sync + 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
     let mut full = false;
     loop {
         let (stream, peer) = listener.accept()?;
-        let answer = Arc::clone(&answer);
+        let answer = Arc::clone(answer);
         // What ends one connection, a reset or a time-out, is of no interest to the others.
         let connection = move || drop(converse(stream, &*answer));
         let refused = Builder::new().stack_size(STACK_BYTES).spawn(connection).is_err();

@@ -26,6 +26,8 @@ impl Status {
     pub const CONTENT_TOO_LARGE: Self = Status { line: "413 Content Too Large" };
     /// This server does not do that.
     pub const NOT_IMPLEMENTED: Self = Status { line: "501 Not Implemented" };
+    /// Somebody who is needed for the answer does not come.
+    pub const SERVICE_UNAVAILABLE: Self = Status { line: "503 Service Unavailable" };
     /// No room for more.
     pub const INSUFFICIENT_STORAGE: Self = Status { line: "507 Insufficient Storage" };
 

@@ -73,11 +73,13 @@ impl Listener {
     /// The port is taken, the address is not ours, or there is no memory.
     pub fn bind(address: SocketAddrV4, backlog: usize) -> Result<Self, Error> {
         let _kernel = depth::enter();
-        let listener = with(|network| {
-            let id = network.stack.tcp_listen(address, backlog)?;
-            Ok(Listener(Handle::new(id, network.sockets.listeners.queues(id.index()))))
+        let (listener, first) = with(|network| {
+            let (id, first) = network.stack.tcp_listen_among(address, backlog)?;
+            Ok((Listener(Handle::new(id, network.sockets.listeners.queues(id.index()))), first))
         })?;
-        console::control(&Control::Listen { protocol: Protocol::Tcp, port: listener.address()?.port() });
+        if first {
+            console::control(&Control::Listen { protocol: Protocol::Tcp, port: listener.address()?.port() });
+        }
         Ok(listener)
     }
 
