@@ -9,7 +9,7 @@ const FLAG_ENABLED: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// A processor that is there (types 0 and 9, enabled). One that is only online-capable may be plugged in later: it
-    /// would not answer now.
+    /// would not answer now. Nor is one whose number means everybody.
     Processor {
         /// Its local APIC.
         apic_id: u32,
@@ -83,8 +83,12 @@ impl Entry {
     fn parse(bytes: &[u8]) -> Option<Entry> {
         let usable = |flags: u32| flags & FLAG_ENABLED != 0;
         match bytes[0] {
-            0 if usable(u32_at(bytes, 4)?) => Some(Entry::Processor { apic_id: u8_at(bytes, 3)?.into() }),
-            9 if usable(u32_at(bytes, 8)?) => Some(Entry::Processor { apic_id: u32_at(bytes, 4)? }),
+            0 if usable(u32_at(bytes, 4)?) => {
+                Some(u8_at(bytes, 3)?).filter(|id| *id != u8::MAX).map(|id| Entry::Processor { apic_id: id.into() })
+            }
+            9 if usable(u32_at(bytes, 8)?) => {
+                Some(u32_at(bytes, 4)?).filter(|id| *id != u32::MAX).map(|apic_id| Entry::Processor { apic_id })
+            }
             1 => Some(Entry::IoApic { address: u32_at(bytes, 4)?.into(), gsi_base: u32_at(bytes, 8)? }),
             2 => Some(Entry::Override { isa_irq: u8_at(bytes, 3)?, gsi: u32_at(bytes, 4)?, flags: u16_at(bytes, 8)? }),
             5 => Some(Entry::LocalApic { address: u64_at(bytes, 4)? }),

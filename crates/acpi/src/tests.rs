@@ -230,6 +230,8 @@ fn the_madt_lists_processors_and_io_apics() {
     body.extend([0, 8, 0, 0, 1, 0, 0, 0]);
     body.extend([0, 8, 1, 3, 0, 0, 0, 0]); // disabled
     body.extend([0, 8, 2, 4, 2, 0, 0, 0]); // online-capable: may be plugged in later
+    body.extend([0, 8, 3, 0xff, 1, 0, 0, 0]); // everybody
+    body.extend([9, 16, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 8, 0, 0, 0]);
     body.extend([9, 16, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0]);
     body.extend([2, 10, 0, 0, 2, 0, 0, 0, 5, 0]);
     body.extend([4, 6, 0xff, 0, 0, 1]); // NMI line

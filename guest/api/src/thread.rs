@@ -93,6 +93,9 @@ where
 /// # }
 /// ```
 ///
+/// A core that is still starting runs it when it has come. One that has not come after ten seconds is given up: the kernel
+/// warns of it, threads that were meant for it never run, and from then on there is no such core.
+///
 /// # Panics
 /// When there is no memory for it, or no such core; [`Builder::spawn`] returns an error instead.
 pub fn spawn_on<F, T>(core: CoreId, body: F) -> JoinHandle<T>
@@ -107,6 +110,12 @@ where
 #[must_use = "it tells, and does nothing"]
 pub fn cores() -> impl ExactSizeIterator<Item = CoreId> + Clone {
     (0..kernel_cores::count()).map(|number| CoreId::new(number).expect("a core of the machine has a number"))
+}
+
+/// How often `core` has taken each interrupt, by its device's name: `timer`, `wake` (another core), `virtio-net` and so on.
+/// Interrupts only end sleeps, so these are the causes of its wake-ups; nothing for a core that has not come.
+pub fn core_interrupts(core: CoreId) -> impl Iterator<Item = (&'static str, u64)> {
+    toro_kernel::arch::interrupt::counts(core)
 }
 
 /// The core this thread runs on, now and always.

@@ -9,7 +9,8 @@ use super::local::{self, CoreId};
 use super::{cpu, smp, time, traps};
 use crate::arch::SpinLock;
 use crate::mm::{self, Caching, MapError, PhysAddr};
-use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::{AtomicPtr, fence};
 
 /// First vector above the processor's exceptions.
 pub(super) const VECTOR_FIRST: usize = 32;
@@ -132,12 +133,10 @@ pub(super) fn send_nmi(apic_id: u32) {
 fn send(apic_id: u32, command: u32) {
     if is_x2apic() {
         let register = X2APIC_MSR + (APIC_COMMAND >> 4) as u32;
-        // SAFETY: the register exists in this mode. The fence orders what was stored before, which a write of an MSR does
-        // not.
-        unsafe {
-            core::arch::x86_64::_mm_mfence();
-            cpu::write_msr(register, u64::from(apic_id) << 32 | u64::from(command));
-        }
+        // What was stored before comes first, which a write of an MSR does not order.
+        fence(SeqCst);
+        // SAFETY: the register exists in this mode.
+        unsafe { cpu::write_msr(register, u64::from(apic_id) << 32 | u64::from(command)) };
     } else {
         apic_write(APIC_COMMAND_TARGET, apic_id << 24);
         apic_write(APIC_COMMAND, command);
@@ -182,6 +181,13 @@ pub(super) fn line_message(vector: Vector) -> (u32, u32) {
 /// How often this core has taken `vector`.
 pub fn count(vector: Vector) -> u64 {
     local::header().taken[usize::from(vector.0) - VECTOR_FIRST].load(Relaxed)
+}
+
+/// How often `core` has taken each interrupt, by the name that its vector was allocated under: what ended its sleeps.
+pub fn counts(core: CoreId) -> impl Iterator<Item = (&'static str, u64)> {
+    let (names, count) = NAMES.with(|names| (names.names, names.count));
+    let header = smp::header_of(core);
+    (0..count).filter_map(move |number| Some((names[number], header?.taken[number].load(Relaxed))))
 }
 
 /// An interrupt was taken in the idle window.

@@ -112,11 +112,24 @@ pub(super) fn header() -> &'static Header {
     unsafe { &*core::ptr::with_exposed_provenance(address) }
 }
 
+/// The header of the core whose copy is at `address`.
+///
+/// # Safety
+/// It is a core's copy.
+pub(super) unsafe fn header_at(address: usize) -> &'static Header {
+    // SAFETY: by this function's contract; copies stay for good, and headers are changed only through their atomics.
+    unsafe { &*core::ptr::with_exposed_provenance(address) }
+}
+
+/// Where the boot core's copy is.
+pub(super) fn boot_copy() -> usize {
+    (&raw mut __percore_boot).expose_provenance()
+}
+
 /// Gives the boot core its copy; before anything that is per core, or a lock.
 pub(super) fn init_boot_core() {
-    let copy = (&raw mut __percore_boot).expose_provenance();
     // SAFETY: the linker script sets this place aside for the boot core's copy.
-    unsafe { adopt(copy, CoreId::BOOT) };
+    unsafe { adopt(boot_copy(), CoreId::BOOT) };
 }
 
 /// Bytes of a core's copy.

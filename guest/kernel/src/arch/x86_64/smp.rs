@@ -110,6 +110,18 @@ pub(super) fn apic_id(core: CoreId) -> u32 {
     SLOTS[core.index()].apic_id.load(Ordering::Relaxed)
 }
 
+/// What `arch` knows of a core, once that has come.
+pub(super) fn header_of(core: CoreId) -> Option<&'static local::Header> {
+    let running = is_running(core);
+    let copy = if core == CoreId::BOOT {
+        local::boot_copy()
+    } else {
+        SLOTS[core.index()].block.load(Ordering::Relaxed) as usize
+    };
+    // SAFETY: a core that runs has adopted the copy at the beginning of its block.
+    (running).then(|| unsafe { local::header_at(copy) })
+}
+
 /// The slots of all cores but this one.
 fn others() -> impl Iterator<Item = (CoreId, &'static Slot)> {
     let me = local::current();
