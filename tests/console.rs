@@ -1,6 +1,6 @@
 //! What goes in and out: arguments, environment, standard input, output and error.
 
-use toro_tests::{ConsoleDevice, MACHINES, guest};
+use toro_tests::{ConsoleDevice, MACHINES, MachineType, guest};
 
 #[test]
 fn arguments_and_environment_arrive_as_they_are() {
@@ -60,4 +60,22 @@ fn input_is_answered_when_it_comes() {
     }
     running.guest.close_stdin();
     running.finish().expect_status(0).expect_lines(["got one", "got two", "got three", "end"]);
+}
+
+#[test]
+fn a_machine_that_gets_no_console_speaks_by_the_debug_port() {
+    let file = std::env::temp_dir().join(format!("toro-debug-port-{}", std::process::id()));
+    let port = format!("file,id=debug,path={}", file.display());
+    let arguments = ["-chardev", &port, "-device", "isa-debugcon,iobase=0xe9,chardev=debug"];
+    let spec = |extra: &str| {
+        let spec = guest("exit_code").machine(MachineType::Q35).console(ConsoleDevice::Virtio).command_line(extra);
+        spec.qemu(&arguments)
+    };
+    let said = || std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    spec("ip=1.2.3").run().expect_status(125).expect_stdout("");
+    assert!(said().contains("event=boot") && said().contains("kind=boot"), "{}", said());
+    // Nothing is said there that another console takes.
+    spec("").run().expect_status(42).expect_stdout("hello from ring 0\n");
+    assert!(said().contains("event=boot") && !said().contains("hello"), "{}", said());
+    std::fs::remove_file(&file).unwrap_or_default();
 }

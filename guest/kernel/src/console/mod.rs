@@ -5,6 +5,7 @@
 //! program from kernel and trust the outcome; without one (plain QEMU) it is plain text. Output from before
 //! there is a device is kept and written when there is.
 
+mod debug_port;
 pub mod input;
 mod uart;
 
@@ -113,7 +114,10 @@ impl Console {
         match self.device {
             Device::Uart => uart::write(bytes),
             Device::Driver(port) => port.write(bytes),
-            Device::None => EARLY.with(|early| early.keep(bytes)),
+            Device::None => {
+                debug_port::write(bytes);
+                EARLY.with(|early| early.keep(bytes));
+            }
         }
     }
 
