@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::artifact;
+use crate::costs::Costs;
 use crate::http::Style;
 use crate::image::Image;
 use crate::measure;
@@ -132,6 +133,16 @@ fn counts(report: &mut Report, subjects: &Subjects, server: &Guest) {
         steady("keepalive_exits", "device exits a keep-alive request, q35", "exits", 1.0),
         cost.map(|cost| cost.vmm_exits),
     );
+    let costs = Costs::take();
+    for (key, name, what, at_most) in [
+        ("spawn_join", "spawn and join", "a thread made, ended and joined", 15e3),
+        ("round_trip_cores", "message and answer, other core", "a channel's round trip between two awake cores", 3e3),
+        ("timer_set", "timer set, of 100,000", "a timer set, 100,000 pending", 400.0),
+        ("timer_expired", "timer expired, of 100,000", "a timer expired, 100,000 pending", 400.0),
+    ] {
+        let cost = costs.as_ref().map_err(|error| anyhow::anyhow!("{error:#}")).and_then(|costs| costs.of(name));
+        report.add(steady(key, what, "instructions", at_most), cost);
+    }
     let bytes = subjects.server.stripped_bytes().map(|bytes| bytes as f64);
     report.add(steady("image_bytes", "image with TCP, stripped", "bytes", 300e3), bytes);
 }

@@ -47,7 +47,7 @@ fn a_stale_key_cancels_nothing() {
 fn a_reserved_queue_does_not_allocate() {
     let mut queue = TimerQueue::new();
     queue.reserve(100).unwrap();
-    let capacities = |queue: &TimerQueue<u64>| (queue.slots.capacity(), queue.heap.capacities());
+    let capacities = |queue: &TimerQueue<u64>| (queue.slots.capacity(), queue.tournament.capacity());
     let before = capacities(&queue);
     for round in 0..10 {
         let keys: Vec<_> = (0..100).map(|at| queue.insert(at * 7 % 31 + round, at)).collect();

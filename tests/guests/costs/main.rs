@@ -1,5 +1,5 @@
 //! What threads cost: nanoseconds an operation, which are instructions under QEMU's `-icount shift=0` with
-//! `tsc_khz=1000000` on the command line. Take the release build.
+//! `tsc_khz=1000000` on the command line, of all cores together. Take the release build; `cargo xtask bench quick` does.
 #![no_std]
 #![no_main]
 
@@ -7,10 +7,13 @@ use toro::prelude::*;
 use toro::sync::{Mutex, mpsc};
 use toro::thread;
 use toro::time::{Duration, Instant};
+use toro_timers::TimerQueue;
 
 toro::main!(main);
 
 const ROUNDS: u32 = 1000;
+/// Timers that are pending at the same time.
+const TIMERS: u32 = 100_000;
 
 fn main() {
     let yielder = thread::spawn(|| (0..=ROUNDS).for_each(|_| thread::yield_now()));
@@ -28,15 +31,10 @@ fn main() {
         }
     });
 
-    let (there, echo) = mpsc::channel();
-    let (reply, back) = mpsc::channel();
-    thread::spawn(move || echo.iter().try_for_each(|message: u32| reply.send(message)));
-    measure("message and answer", ROUNDS, || {
-        for number in 0..ROUNDS {
-            there.send(number).expect("the thread is there");
-            assert_eq!(back.recv(), Ok(number));
-        }
-    });
+    measure_messages("message and answer", thread::current_core());
+    if let Some(other) = thread::cores().nth(1) {
+        measure_messages("message and answer, other core", other);
+    }
 
     let mutex = Mutex::new(0);
     measure("lock and unlock", ROUNDS, || (0..ROUNDS).for_each(|_| *mutex.lock() += 1));
@@ -47,6 +45,37 @@ fn main() {
     });
     measure("sleep of no time", ROUNDS, || (0..ROUNDS).for_each(|_| thread::sleep(Duration::ZERO)));
     measure("box and drop", ROUNDS, || (0..ROUNDS).for_each(|_| drop(core::hint::black_box(Box::new([0_u8; 100])))));
+    measure_timers();
+}
+
+fn measure_messages(what: &str, core: thread::CoreId) {
+    let (there, echo) = mpsc::channel();
+    let (reply, back) = mpsc::channel();
+    thread::spawn_on(core, move || echo.iter().try_for_each(|message: u32| reply.send(message)));
+    let exchange = || {
+        for number in 0..ROUNDS {
+            there.send(number).expect("the thread is there");
+            assert_eq!(back.recv(), Ok(number));
+        }
+    };
+    exchange(); // whoever slept is awake, and knows that it pays
+    measure(what, ROUNDS, exchange);
+}
+
+fn measure_timers() {
+    let mut timers = TimerQueue::new();
+    timers.reserve(TIMERS as usize).expect("memory for timers");
+    let mut random = 7_u64;
+    let mut deadline = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random >> 20
+    };
+    measure("timer set, of 100,000", TIMERS, || {
+        (0..TIMERS).for_each(|number| {
+            timers.insert(deadline(), number);
+        })
+    });
+    measure("timer expired, of 100,000", TIMERS, || while timers.pop_due(u64::MAX).is_some() {});
 }
 
 fn measure(what: &str, rounds: u32, run: impl FnOnce()) {

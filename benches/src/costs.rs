@@ -1,0 +1,45 @@
+//! What single operations cost: the test guest `costs` prints nanoseconds, and under `-icount` one is one instruction.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use toro_vmm::{Accelerator, Image, Machine, Network};
+
+use crate::artifact;
+
+/// Instructions of each operation by its name, of all cores together.
+pub struct Costs(BTreeMap<String, f64>);
+
+/// Longest wait for the guest, on a busy host.
+const LIMIT: Duration = Duration::from_secs(120);
+
+impl Costs {
+    /// Runs the guest on two cores, which QEMU executes in turn.
+    pub fn take() -> Result<Costs> {
+        let folder = artifact::root().join("guest");
+        let arguments = ["--quiet", "-p", "toro-test-guests", "--bin", "costs"];
+        let path = artifact::build(&folder, &arguments, None, "costs")?;
+        let image = Image::open(&path).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let machine = Machine::new(image)
+            .accelerator(Accelerator::Tcg)
+            .network(Network::None)
+            .memory(64 << 20)
+            .cpus(2)
+            .raw_cmdline("tsc_khz=1000000")
+            .vmm_arguments(["-icount", "shift=0,sleep=off"]);
+        let exit = machine.start().map_err(|error| anyhow::anyhow!("{error}"))?.wait(LIMIT);
+        ensure!(exit.status() == 0, "the guest `costs` ended with status {}: {}", exit.status(), exit.log_text());
+        let text = exit.stdout_text();
+        let line = |line: &str| {
+            let (name, count) = line.rsplit_once(": ")?;
+            Some((name.to_owned(), count.parse().ok()?))
+        };
+        Ok(Costs(text.lines().filter_map(line).collect()))
+    }
+
+    /// What this operation costs.
+    pub fn of(&self, name: &str) -> Result<f64> {
+        self.0.get(name).copied().with_context(|| format!("the guest `costs` does not measure {name:?}"))
+    }
+}
