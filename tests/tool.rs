@@ -1,5 +1,6 @@
 //! What the program `toro` decides, with real guests that show that it was right.
 
+use std::process::Command;
 use toro_tests::{Client, Tool, example, guest, run};
 
 #[test]
@@ -39,4 +40,20 @@ fn the_line_that_build_prints_boots_the_image() {
     let line = told.stderr.lines().last().expect("a line").trim();
     let output = run("sh", &["-c", line]).expect("QEMU runs");
     assert!(output.starts_with("Hello, world, from Toro") && output.contains("ended with status 0"), "{output}");
+}
+
+#[test]
+fn plain_cargo_builds_what_new_makes_and_it_runs() {
+    let (tool, folder) = (Tool::new(), tempfile::tempdir().expect("a folder"));
+    let app = folder.path().join("my-app");
+    let app = app.to_str().expect("a path");
+    tool.run(&["new", app]).expect_status(0);
+    // Kept from run to run, since it has a kernel in it. What it needs is there: it is what every guest needs.
+    let settings = [("CARGO_TARGET_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/new")), ("CARGO_NET_OFFLINE", "true")];
+    let built = Command::new("cargo").args(["build", "--release"]).current_dir(app).envs(settings).output();
+    let built = built.expect("cargo starts");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let output = tool.command(&["run", "--accel", "tcg", app, "Ann"]).envs(settings).output().expect("the tool starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*output.stdout), (Some(0), &b"Hello, Ann!\n"[..]), "{stderr}");
 }

@@ -158,6 +158,11 @@ impl Config {
         })
     }
 
+    /// Whether a variable gets its value here.
+    pub(crate) fn sets(&self, variable: &str) -> bool {
+        self.environment.iter().any(|(name, _)| name == variable)
+    }
+
     /// The machine that these settings describe.
     pub(crate) fn machine(&self, args: &RunArgs, image: Image) -> Machine {
         let keeps_embedded = self.arguments.is_empty() && image.has_embedded_arguments();

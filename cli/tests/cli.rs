@@ -65,7 +65,7 @@ fn a_dry_run_shows_options_over_metadata_over_defaults() {
     let folder = tempfile::tempdir().unwrap();
     package(
         folder.path(),
-        "[package.metadata.toro]\nmemory = \"8M\"\ncpus = 2\npublish = [\"8080:80\"]\nargs = [\"--fast\"]\nenv = { A = \"1\", B = \"2\" }",
+        "[package.metadata.toro]\nmemory = \"8M\"\ncpus = 2\npublish = [\"8080:80\"]\nname = \"web\"\nargs = [\"--fast\"]\nenv = { A = \"1\", B = \"2\" }",
     );
     let app = folder.path().to_str().unwrap();
     let output =
@@ -75,6 +75,7 @@ fn a_dry_run_shows_options_over_metadata_over_defaults() {
     for line in [
         "memory: 8192 KiB",
         "cpus: 1",
+        "name: web",
         "machine: microvm",
         "accel: tcg",
         "net: user",

@@ -149,7 +149,7 @@ impl Reader<'_> {
         } else {
             match Control::parse(line) {
                 Some(Control::Stdin { room }) => self.console.input.grant(room),
-                Some(control) => shared.update(|transcript| transcript.controls.push((after, control))),
+                Some(control) => shared.update(|transcript| transcript.note(after, control)),
                 None => self.complain(line),
             }
         }
@@ -234,6 +234,18 @@ mod tests {
                 .any(|(_, control)| matches!(control, Control::Listen { protocol: Protocol::Tcp, port: 80 }))
         );
         assert_eq!(said.outcome.map(|outcome| outcome.kind.status()), Some(7));
+    }
+
+    #[test]
+    fn what_a_guest_says_again_is_noted_once() {
+        let listen = |port| format!("event=listen proto=tcp port={port}\n");
+        let said = transcript(&[
+            (Stream::Control, &listen(80)),
+            (Stream::Control, &listen(81)),
+            (Stream::Control, &listen(80)),
+        ]);
+        let ports: Vec<_> = said.controls.iter().map(|(_, control)| *control).collect();
+        assert_eq!(ports, [80, 81].map(|port| Control::Listen { protocol: Protocol::Tcp, port }));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
     })?;
     check(&bytes).map_err(|why| {
         Error::new(format!("cannot run {name}: {why}"))
-            .help("build it with `toro build`, against the library of `toro new`")
+            .help("give a package's directory, or an image that `toro build` made")
             .with_status(status::NOT_RUNNABLE)
     })?;
     Ok(bytes)

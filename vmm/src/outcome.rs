@@ -115,7 +115,7 @@ impl Exit {
             Ending::TimedOut => Error::new("the guest did not end in time"),
         };
         let error = match &self.ending {
-            Ending::Said(Outcome { kind: Kind::OutOfMemory, .. }) => error.help("give it more: -m 256M"),
+            Ending::Said(Outcome { kind: Kind::OutOfMemory, .. }) => error.help("give it more with -m"),
             Ending::Foreign { .. } => error.help("build the image and this program from the same version of Toro"),
             Ending::VmmFailed { reason } if reason.contains("KVM") => error.help("use --accel tcg (slower)"),
             _ => error,

@@ -8,6 +8,8 @@ use toro_abi::outcome::Outcome;
 
 /// What is kept of each stream; a guest that prints without end must not fill the host's memory.
 const KEPT_BYTES_MAX: usize = 64 << 20;
+/// Nor one that tells of itself without end: enough for a guest that listens on every port.
+const CONTROLS_MAX: usize = 1 << 17;
 
 /// What was said. Streams hold bytes only where their sink keeps them.
 #[derive(Debug, Default)]
@@ -18,7 +20,7 @@ pub struct Transcript {
     pub stderr: Vec<u8>,
     /// Kernel log and reports, symbolised.
     pub log: Vec<u8>,
-    /// Control records, each with its time since the VMM was started.
+    /// Control records, each once, with its time since the VMM was started.
     pub controls: Vec<(Duration, Control)>,
     /// How the guest says it ended.
     pub outcome: Option<Outcome>,
@@ -79,6 +81,14 @@ impl Transcript {
     /// Whether the VMM has given up, but stays, with its machine standing still.
     pub fn is_stuck(&self) -> bool {
         self.vmm_messages.contains("KVM internal error")
+    }
+
+    /// Notes a control record, unless it says nothing new: who listens again has listened before.
+    pub(crate) fn note(&mut self, after: Duration, control: Control) {
+        let is_news = !self.controls.iter().any(|(_, known)| *known == control);
+        if is_news && self.controls.len() < CONTROLS_MAX {
+            self.controls.push((after, control));
+        }
     }
 
     /// Appends to a kept stream, up to the limit.

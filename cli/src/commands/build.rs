@@ -47,7 +47,9 @@ pub(crate) fn build(args: &BuildArgs) -> Result<u8, Error> {
 
 /// Writes a program in one step: whoever runs the old one meanwhile has all of it, or all of the new one.
 fn write(output: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let failed = |error: std::io::Error| Error::new(format!("cannot write {}: {error}", output.display()));
+    let failed = |error: std::io::Error| {
+        Error::new(format!("cannot write {}: {error}", output.display())).help("-o takes the name of a file")
+    };
     let there = std::fs::metadata(output).ok();
     // What stands for an open file, as /dev/stdout does, cannot be replaced by another.
     let is_open_file = |path: &Path| path.starts_with("/proc");

@@ -12,6 +12,9 @@ pub(crate) fn show(args: &RunArgs, config: &Config, application: &Application) -
     let program = qemu::program(None);
     page.line(format_args!("application: {}", machine.image.name));
     page.line(format_args!("image: {}", machine.image.boot.display()));
+    if let Some(name) = &config.name {
+        page.line(format_args!("name: {name}"));
+    }
     page.line(format_args!("memory: {} KiB", config.memory_bytes >> 10));
     page.line(format_args!("cpus: {}", config.cpus));
     page.line(format_args!("machine: {}", config.machine_type.name()));
@@ -48,6 +51,15 @@ pub(crate) fn show(args: &RunArgs, config: &Config, application: &Application) -
     page.line(format_args!("log: {}", config.log));
     for argument in &config.arguments {
         page.line(format_args!("arg: {argument}"));
+    }
+    if let Application::Image(_) = application {
+        let embedded = application.embedded_settings()?;
+        for argument in embedded.arguments.iter().filter(|_| config.arguments.is_empty()) {
+            page.line(format_args!("arg: {argument} (of the image)"));
+        }
+        for (name, value) in embedded.environment.iter().filter(|(name, _)| !config.sets(name)) {
+            page.line(format_args!("env: {name}={value} (of the image)"));
+        }
     }
     for (name, value) in &config.environment {
         page.line(format_args!("env: {name}={value}"));
