@@ -95,3 +95,26 @@ fn a_fault_on_one_core_ends_all_and_names_it() {
         run.expect_message(&format!("near null in thread 'bad' on core {last}")).expect_stdout("");
     }
 }
+
+#[test]
+fn of_faults_on_all_cores_at_once_one_is_told() {
+    for count in [2, 4, 8] {
+        let run = cores("all_fault", count).run().expect_kind("fault").expect_status(102).expect_stdout("");
+        let log = run.exit.log_text();
+        assert_eq!(log.matches("near null").count(), 1, "{log}");
+        assert!(log.contains("rflags") && log.contains("#0 image+"), "{log}");
+    }
+}
+
+#[test]
+fn a_machine_ends_while_its_cores_are_busy() {
+    for machine in [MachineType::Microvm, MachineType::Q35] {
+        for _ in 0..5 {
+            let run = cores("exit_amid", 4).machine(machine).run().expect_kind("exit").expect_status(7);
+            // Whoever was stopped was in the middle of something, so the last line may be cut, but nothing else.
+            let output = run.exit.stdout_text();
+            let whole = output.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            assert!(whole.lines().all(|line| line == "3" || line.is_empty()), "{output}");
+        }
+    }
+}
