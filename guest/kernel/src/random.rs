@@ -104,6 +104,8 @@ fn generate<R>(f: impl FnOnce(&mut ChaCha20Rng) -> R) -> R {
 
 impl Sources {
     /// A generator that goes on like no other.
+    #[cold]
+    #[inline(never)]
     fn generator(&mut self) -> ChaCha20Rng {
         let mut generator = ChaCha20Rng::from_seed(self.seed());
         generator.set_stream(self.streams);
@@ -157,6 +159,7 @@ struct Pool {
 }
 
 impl Pool {
+    #[inline(never)]
     fn add(&mut self, value: u64) {
         let before = self.words[(self.added + 3) % 4];
         let word = &mut self.words[self.added % 4];

@@ -40,11 +40,22 @@ pub fn trim() -> bool {
 
 /// Memory has run out: gives back what is kept for later, the stacks of threads to come and this core's slabs, then what
 /// other cores keep, and tries again after each.
-#[cold]
 fn reclaim_for<T>(mut allocate: impl FnMut() -> Option<T>) -> Option<T> {
+    let mut found = None;
+    reclaim(&mut || {
+        found = allocate();
+        found.is_some()
+    });
+    found
+}
+
+#[cold]
+#[inline(never)]
+fn reclaim(is_enough: &mut dyn FnMut() -> bool) {
     let here = heap::trim() | stack::release_kept();
-    let found = if here { allocate() } else { None };
-    found.or_else(|| if ELSEWHERE.with(|elsewhere| *elsewhere)() { allocate() } else { None })
+    if !(here && is_enough()) && ELSEWHERE.with(|elsewhere| *elsewhere)() {
+        is_enough();
+    }
 }
 
 /// No page frame is left.

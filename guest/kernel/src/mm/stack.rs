@@ -6,7 +6,7 @@
 
 #![expect(unsafe_code, reason = "stacks are mapped and unmapped")]
 
-use super::frames::{self, FRAMES};
+use super::frames::{self, FRAMES, PageFrames};
 use super::{OutOfMemory, PAGE_BYTES, mappings, reclaim_for};
 use crate::arch::{SpinLock, cores, paging, shootdown};
 
@@ -127,23 +127,31 @@ fn map(bottom: usize, mapped: usize, bytes: usize) -> usize {
     })
 }
 
+#[inline(never)]
+fn for_each_page(stacks: &[(usize, usize)], f: &mut dyn FnMut(&mut PageFrames, u64)) {
+    FRAMES.with(|frames| {
+        for (bottom, bytes) in stacks {
+            for page in (*bottom..bottom + bytes).step_by(PAGE_BYTES) {
+                f(frames, page as u64);
+            }
+        }
+    });
+}
+
 /// Unmaps stacks, as far as they are mapped, and keeps their ranges. The frames are free once no core can reach them.
 fn unmap(stacks: &[(usize, usize)], ranges: &mut List<RANGES_MAX>) {
     if stacks.is_empty() {
         return;
     }
-    let pages = || stacks.iter().flat_map(|(bottom, bytes)| (*bottom..bottom + bytes).step_by(PAGE_BYTES));
     if cores::count() > 1 {
         // SAFETY: the stacks were given up.
-        FRAMES.with(|_tables| pages().for_each(|page| unsafe { paging::withdraw_page(page as u64) }));
+        for_each_page(stacks, &mut |_tables, page| unsafe { paging::withdraw_page(page) });
         shootdown::flush_others();
     }
-    FRAMES.with(|frames| {
-        for page in pages() {
-            // SAFETY: as above.
-            if let Some(frame) = unsafe { paging::unmap_page(page as u64) } {
-                frames.free(frame, 0);
-            }
+    for_each_page(stacks, &mut |frames, page| {
+        // SAFETY: as above.
+        if let Some(frame) = unsafe { paging::unmap_page(page) } {
+            frames.free(frame, 0);
         }
     });
     for stack in stacks {

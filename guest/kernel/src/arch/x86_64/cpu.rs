@@ -50,6 +50,7 @@ pub fn ticks() -> u64 {
 
 /// 64 bits from the processor's random generator (`rdseed`, else `rdrand`); `None` without one, or when
 /// it does not deliver.
+#[inline(never)] // called several times in a row
 pub fn random64() -> Option<u64> {
     let has_rdrand = cpuid(1)[2] & 1 << 30 != 0;
     let has_rdseed = cpuid(7)[1] & 1 << 18 != 0;

@@ -260,10 +260,16 @@ fn entry(
     Ok(unsafe { entries.add(index(address, level)) })
 }
 
+/// The entry of the page at `address`, where the tables for it are.
+#[inline(never)]
+fn existing(address: u64) -> Option<*mut u64> {
+    entry(address, 0, None).ok()
+}
+
 /// Is the page of `address` mapped?
 pub fn is_mapped(address: usize) -> bool {
     // SAFETY: the entry lies in a live table.
-    entry(address as u64, 0, None).is_ok_and(|entry| unsafe { entry.read_volatile() } & PRESENT != 0)
+    existing(address as u64).is_some_and(|entry| unsafe { entry.read_volatile() } & PRESENT != 0)
 }
 
 /// Maps the page at `address` to `physical`.
@@ -291,7 +297,7 @@ pub unsafe fn map_page(
 /// # Safety
 /// Nothing uses the page any more.
 pub unsafe fn withdraw_page(address: u64) {
-    if let Ok(entry) = entry(address, 0, None) {
+    if let Some(entry) = existing(address) {
         // SAFETY: the entry lies in a live table; the caller gave the page up.
         unsafe {
             entry.write_volatile(entry.read_volatile() & !PRESENT);
@@ -306,7 +312,7 @@ pub unsafe fn withdraw_page(address: u64) {
 /// # Safety
 /// Nothing uses the page any more.
 pub unsafe fn unmap_page(address: u64) -> Option<PhysAddr> {
-    let entry = entry(address, 0, None).ok()?;
+    let entry = existing(address)?;
     // SAFETY: the entry lies in a live table; the caller gave the page up.
     unsafe {
         let value = entry.read_volatile();
