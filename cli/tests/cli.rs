@@ -246,6 +246,22 @@ fn a_qemu_that_nobody_tried_is_a_note_of_doctor() {
 }
 
 #[test]
+fn a_host_that_was_too_slow_for_kvm_is_asked_again() {
+    if let Err(error) = std::fs::File::options().read(true).write(true).open("/dev/kvm") {
+        return eprintln!("skipped: a slow KVM: /dev/kvm: {error}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (app, qemu) = (image(folder.path()), fake_qemu(folder.path(), "exec tail -f /dev/null"));
+    let output = toro(&["run", "--dry-run", app.to_str().unwrap()])
+        .env("TORO_QEMU", qemu)
+        .env("XDG_CACHE_HOME", folder.path())
+        .output()
+        .unwrap();
+    assert!(text(&output.stdout).contains("accel: tcg (chosen)"), "{}", text(&output.stderr));
+    assert!(!folder.path().join("toro/kvm").exists(), "it is not taken for an answer");
+}
+
+#[test]
 fn a_qemu_that_dies_at_start_is_told_with_its_last_words() {
     let folder = tempfile::tempdir().unwrap();
     let app = image(folder.path());

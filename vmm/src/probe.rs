@@ -1,7 +1,8 @@
 //! Does KVM really work here? A guest of a few bytes finds out.
 //!
 //! On some hosts `/dev/kvm` opens and starts machines, but emulates ring 0: slow by a factor of a thousand, and no SSE.
-//! So `auto` boots a probe that uses SSE and counts for a while, and must be done within the limit. Asked once per boot.
+//! So `auto` boots a probe that uses SSE and counts for a while, and must be done within the limit. Asked once per boot; but a
+//! probe that was only too slow, as on a host that is overloaded, is asked again by the next run.
 
 use crate::cache;
 use crate::child;
@@ -55,23 +56,29 @@ pub fn choose(program: &Path) -> Result<Choice, Error> {
     let known = cache::load(CACHE_KEY);
     let is_news = known.is_none();
     let works = match known {
-        Some(answer) => answer == "works",
-        None => {
-            let works = run(program)?;
-            cache::store(CACHE_KEY, if works { "works" } else { "fails" });
-            works
-        }
+        Some(answer) => Some(answer == "works"),
+        None => run(program)?,
     };
-    if works {
-        return Ok(Choice { accelerator: Accelerator::Kvm, reason: None, is_news });
+    if let (Some(works), true) = (works, is_news) {
+        cache::store(CACHE_KEY, if works { "works" } else { "fails" });
     }
-    let why = "/dev/kvm is there, but does not run a kernel at the processor's speed (nested, or emulated)";
-    Ok(tcg(Error::new(why), is_news))
+    Ok(match works {
+        Some(true) => Choice { accelerator: Accelerator::Kvm, reason: None, is_news },
+        Some(false) => {
+            let why = "/dev/kvm is there, but does not run a kernel at the processor's speed (nested, or emulated)";
+            tcg(Error::new(why), is_news)
+        }
+        None => {
+            let why =
+                format!("/dev/kvm is there, but did not run a small kernel within {LIMIT:?}; the next run tries again");
+            tcg(Error::new(why).help("--accel kvm takes it untried"), cache::is_news("kvm-slow"))
+        }
+    })
 }
 
-/// Boots the probe under KVM.
-fn run(program: &Path) -> Result<bool, Error> {
-    let failed = |error: std::io::Error| Error::new(format!("cannot make the image that probes KVM: {error}"));
+/// Boots the probe under KVM; `None` when it was not done in time.
+fn run(program: &Path) -> Result<Option<bool>, Error> {
+    let failed = |error: std::io::Error| Error::new(format!("cannot probe KVM: {error}"));
     let memory = rustix::fs::memfd_create("probe", MemfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
     let mut file = std::fs::File::from(memory);
     file.write_all(&probe_image()).map_err(failed)?;
@@ -106,20 +113,21 @@ fn run(program: &Path) -> Result<bool, Error> {
     .map_err(|error| qemu::cannot_start(program, &error))?;
     // A failed emulation is told at once, with the machine left standing.
     let messages = shared.clone();
-    std::thread::spawn(move || {
+    let listen = move || {
         let mut buffer = [0; 512];
         while let Ok(len @ 1..) = pipes.stderr.read(&mut buffer) {
             let text = String::from_utf8_lossy(&buffer[..len]);
             messages.update(|transcript| transcript.vmm_messages.push_str(&text));
         }
-    });
+    };
+    std::thread::Builder::new().name("probe".into()).spawn(listen).map_err(failed)?;
     let status = shared.wait(Some(Instant::now() + LIMIT), |transcript| match transcript.vmm_exit {
         Some(status) => Some(status.code()),
         None => transcript.vmm_messages.contains("KVM internal error").then_some(None),
     });
     child.kill();
     shared.wait(Some(Instant::now() + LIMIT), |transcript| transcript.vmm_exit);
-    Ok(status.flatten() == Some(STATUS))
+    Ok(status.map(|status| status == Some(STATUS)))
 }
 
 /// An ELF with one segment and the PVH note, whose code turns SSE on, uses it, counts to 4 million and exits.

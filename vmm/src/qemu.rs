@@ -303,7 +303,7 @@ pub(crate) fn explain_death(program: &Path, machine: &Machine, status: &str, mes
     } else if !machine.vmm_arguments.is_empty() {
         format!("check the further arguments: {}", machine.vmm_arguments.join(" "))
     } else {
-        format!("`toro doctor` checks the installation; {} answers `--version`?", program.display())
+        format!("`toro doctor` checks the installation, and so does `{} --version`", program.display())
     };
     error.help(cure)
 }
