@@ -68,14 +68,15 @@ fn a_table_that_repeats_itself_and_names_everybody_is_no_obstacle() {
 #[test]
 fn a_core_that_never_starts_is_told_and_the_others_go_on() {
     let run = named("absent_core", &[0, 77, 1]).run().expect_status(0);
-    run.expect_lines(["core 2 runs", "core 1 was given up"]).expect_log("core 1 (APIC 77) does not start");
+    run.expect_lines(["core 2 runs", "core 1 was given up", "its thread ran on core 0"])
+        .expect_log("core 1 (APIC 77) does not start");
 }
 
 #[test]
 fn what_threads_wait_for_reaches_them_on_any_core() {
     let scores = [800, 19900, 800, 5100, 400, 121, 100, 30];
     let said = format!("scores {:?}\n", [scores, scores].concat());
-    for seed in 1..=8 {
+    for seed in 1..=4 {
         let cores = cores("cross_core", 4).arguments(&[&seed.to_string()]);
         cores.run().expect_status(0).expect_stdout(&said);
     }
@@ -85,6 +86,19 @@ fn what_threads_wait_for_reaches_them_on_any_core() {
 fn a_sleeping_core_is_woken_by_one_interrupt() {
     let run = cores("core_wakes", 3).run();
     run.expect_status(0).expect_stdout("one interrupt for each of 50 sleeps\n");
+}
+
+#[test]
+fn the_program_exits_from_any_core() {
+    for count in [1, 4] {
+        cores("exit_elsewhere", count).run().expect_kind("exit").expect_status(7).expect_stdout("bye\n");
+    }
+}
+
+#[test]
+fn a_call_that_fails_on_another_core_is_a_defect_there() {
+    let run = cores("call_fails", 2).run().expect_kind("kernel-defect").expect_status(103);
+    run.expect_message("the kernel panicked on core 1").expect_log("a call went wrong").expect_stdout("");
 }
 
 #[test]

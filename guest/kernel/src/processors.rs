@@ -71,10 +71,16 @@ struct Watch {
 
 static WATCH: Watch = Watch { next: SpinLock::new(None) };
 
+/// Nothing that was meant for a core that never came is waited for in vain.
+fn take_over_from_absent() {
+    cores::all().filter(|core| cores::is_given_up(*core)).for_each(sched::take_over);
+}
+
 impl Watch {
     #[cold]
     fn look(&self, next: Next) -> Option<Next> {
         if smp::look() == Progress::Complete {
+            take_over_from_absent();
             log::info!("{} cores", cores::count());
             return None;
         }
@@ -86,8 +92,9 @@ impl Watch {
             }
             Next::GiveUp(at_ns) if now_ns >= at_ns => {
                 smp::give_up(|core, apic_id| {
-                    log::warn!("core {core} (APIC {apic_id}) does not start; what is meant for it never runs");
+                    log::warn!("core {core} (APIC {apic_id}) does not start; threads meant for it run on core 0");
                 });
+                take_over_from_absent();
                 None
             }
             later => Some(later),

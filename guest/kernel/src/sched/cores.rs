@@ -10,7 +10,8 @@ use crate::arch::cores::{CORES_MAX, CoreId, current};
 use crate::arch::{cores, cpu, interrupt, power, time};
 use alloc::boxed::Box;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::{AtomicU64, fence};
 use toro_mailbox::{Mailbox, Node, Waiter, Wakes};
 
 /// What others may touch of a core, in a cache line of its own.
@@ -84,6 +85,12 @@ pub fn serve() {
         let count = here.mailbox.take().deliver() as u64;
         here.letters.store(here.letters.load(Relaxed) + count, Relaxed);
     }
+}
+
+/// Delivers here what was meant for a core that will never come: threads begin on this core instead.
+pub fn take_over(core: CoreId) {
+    fence(SeqCst); // who posts after this has seen that the core was given up, and comes here, too
+    CORES[core.index()].mailbox.take().deliver();
 }
 
 /// Posts a letter, and interrupts its core if that sleeps.

@@ -12,6 +12,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::ptr::NonNull;
+use core::sync::atomic::{Ordering::SeqCst, fence};
 use toro_mailbox::Node;
 
 /// What a thread is made of, apart from its place in the queues.
@@ -96,6 +97,10 @@ pub fn spawn(builder: Builder, body: Box<dyn FnOnce() + Send>) -> Result<ThreadH
         // SAFETY: the box is `adopt`'s from here on. A thread that has not begun may go to another core: its body is `Send`,
         // and it has no thread-local values.
         unsafe { letters::post(core, NonNull::new_unchecked(newcomer).cast()) };
+        fence(SeqCst);
+        if cores::is_given_up(core) {
+            letters::take_over(core);
+        }
     }
     Ok(handle)
 }
