@@ -62,7 +62,30 @@ const MANAGERS: [Manager; 5] = [
 /// `cargo xtask setup`: everything that demo and test use.
 pub(crate) fn setup() -> Result<()> {
     let tools: Vec<&Tool> = std::iter::once(&QEMU).chain(TEST_TOOLS).collect();
-    ensure(&tools)
+    ensure(&tools)?;
+    ensure_components()
+}
+
+/// Parts of Rust that a minimal toolchain lacks, and that the tests use.
+fn ensure_components() -> Result<()> {
+    let is_missing = |component: &&str| {
+        let subcommand = if *component == "rustfmt" { "fmt" } else { component };
+        !run::cargo("", &[subcommand, "--version"]).output().is_ok_and(|output| output.status.success())
+    };
+    let missing: Vec<&str> = ["rustfmt", "clippy"].into_iter().filter(is_missing).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("adding {} to the toolchain", missing.join(" and "));
+    let mut add = Command::new("rustup");
+    add.args(["component", "add"]).args(&missing).current_dir(run::root());
+    match run::check(&mut add) {
+        Ok(()) => Ok(()),
+        Err(error) => bail!(
+            "{error:#}\ncould not add it; run this, or your system's, then try again:\n\n    rustup component add {}\n",
+            missing.join(" ")
+        ),
+    }
 }
 
 /// What the demo needs.
