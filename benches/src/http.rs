@@ -20,7 +20,11 @@ pub struct Client {
 impl Client {
     /// Connects to `port` on 127.0.0.1.
     pub fn connect(port: u16) -> io::Result<Client> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Client::connect_to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    /// Connects to a guest's own address.
+    pub fn connect_to(address: SocketAddr) -> io::Result<Client> {
         let stream = TcpStream::connect_timeout(&address, ANSWER_LIMIT)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;

@@ -7,6 +7,7 @@
 pub mod artifact;
 pub mod baseline;
 pub mod compare;
+pub mod cores;
 pub mod costs;
 pub mod http;
 pub mod image;

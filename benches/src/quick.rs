@@ -1,4 +1,4 @@
-//! The figures of a native application on one core, beside their targets.
+//! The figures of a native application on one core, and on several, beside their targets.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::artifact;
+use crate::cores;
 use crate::costs::Costs;
 use crate::http::Style;
 use crate::image::Image;
@@ -167,6 +168,8 @@ fn times(report: &mut Report, server: &Guest, empty: &Guest) {
     report.add(row, smallest.map(|mib| mib as f64));
     let row = timed("cpu_first_200", "CPU to first 200 above an empty guest", "s", Target::AtMost(0.03));
     report.add(row, cpu_above_empty(server, empty));
+    let row = timed("two_cores", "requests of 2 cores to those of 1, q35, queues", "times", Target::AtLeast(1.6));
+    report.add(row, cores::worth_of_two());
     let length = Duration::from_secs(10);
     let idle_empty = measure::idle_cpu_percent(empty, MachineType::Microvm, length);
     let idle = measure::idle_cpu_percent(server, MachineType::Microvm, length);

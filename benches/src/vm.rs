@@ -82,6 +82,16 @@ pub struct Vm {
 impl Vm {
     /// Starts it. `counting` loads the plugin at that path.
     pub fn start(guest: &Guest, machine_type: MachineType, counting: Option<(&Path, &Counting)>) -> Result<Vm> {
+        Vm::start_as(guest, machine_type, counting, |machine| machine)
+    }
+
+    /// Starts it on a machine that is changed first.
+    pub fn start_as(
+        guest: &Guest,
+        machine_type: MachineType,
+        counting: Option<(&Path, &Counting)>,
+        change: impl FnOnce(Machine) -> Machine,
+    ) -> Result<Vm> {
         let counter_file = scratch_file();
         let mut machine = Machine::new(guest.image.clone())
             .machine_type(machine_type)
@@ -97,6 +107,7 @@ impl Vm {
             machine.module = initrd.clone();
             machine = machine.raw_cmdline(command_line);
         }
+        machine = change(machine);
         if let Some((plugin, counting)) = counting {
             machine = machine.vmm_arguments(["-plugin".to_owned(), plugin_option(plugin, &counter_file, counting)]);
         }
@@ -128,6 +139,14 @@ impl Vm {
             format!("{log:?}, outcome {:?}, QEMU: {}", said.outcome, said.vmm_messages)
         });
         bail!("the guest did not get ready ({why:?}); it said {said}");
+    }
+
+    /// Waits until a guest listens that has a network of its own.
+    pub fn listens(&self) -> Result<()> {
+        match self.handle.wait_for_listen(HTTP, self.limit) {
+            Ok(_) => Ok(()),
+            Err(why) => bail!("the guest does not listen ({why:?})"),
+        }
     }
 
     /// The counters; only with a plugin.
