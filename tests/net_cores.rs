@@ -1,6 +1,8 @@
 //! The network on several cores: listeners on one and on all of them, one queue and several, and calls from elsewhere.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 
 use toro_tests::{
     Client, MachineType, Network, Running, Spec, example, guest, on_private_network, on_private_network_with_queues,
@@ -117,6 +119,26 @@ fn a_connection_is_used_from_another_core() {
     for core in [0, 1, 2, 3, 0] {
         assert!(ask(&mut client, &format!("carry {core}")).starts_with(&format!("core {core} at 7 for ")));
         assert_eq!(ask(&mut client, "who"), "core 1");
+    }
+    running.stop().expect_kind("stopped");
+}
+
+#[test]
+fn every_core_calls_others_and_this_host() {
+    let host = TcpListener::bind("127.0.0.1:0").expect("a port of this host");
+    let outside = format!("10.0.2.2:{}", host.local_addr().expect("its address").port());
+    std::thread::spawn(move || {
+        for stream in host.incoming() {
+            let mut stream = stream.expect("a connection");
+            stream.read_exact(&mut [0; 4]).expect("a question");
+            stream.write_all(b"the host\n").expect("an answer");
+        }
+    });
+    let running = on_user_network(&["2"]);
+    let mut client = running.connect(PORT);
+    for core in [0, 1, 2, 3, 1] {
+        assert_eq!(ask(&mut client, &format!("call {core} 127.0.0.1:{PORT}")), format!("{core}: core 2"));
+        assert_eq!(ask(&mut client, &format!("call {core} {outside}")), format!("{core}: the host"));
     }
     running.stop().expect_kind("stopped");
 }

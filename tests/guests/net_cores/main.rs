@@ -1,5 +1,6 @@
 //! Listens on port 7 on the cores that its arguments name, and answers lines: `who` is told the core, `carry N` is answered
-//! by a thread of core N, `counts` with what the core's network has done; everything else comes back.
+//! by a thread of core N, `call N ADDRESS` with the line that a thread of core N gets for `who` from there, `counts` with what
+//! the core's network has done; everything else comes back.
 #![no_std]
 #![no_main]
 
@@ -49,8 +50,23 @@ fn talk(stream: TcpStream) -> io::Result<()> {
                 };
                 thread::spawn_on(core, answer).join().expect("the carrier does not fault")?;
             }
+            ("call", words) => {
+                let Some((core, address)) = words.split_once(' ') else { continue };
+                let (core, address) = (core.parse().ok().and_then(CoreId::new), String::from(address));
+                let Some(core) = core else { continue };
+                let line = thread::spawn_on(core, move || call(&address)).join().expect("the caller does not fault")?;
+                write!(output, "{core}: {line}")?;
+            }
             ("counts", _) => writeln!(output, "{:?}", net::statistics())?,
             _ => output.write_all(line.as_bytes())?,
         }
     }
+}
+
+fn call(address: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(b"who\n")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(line)
 }

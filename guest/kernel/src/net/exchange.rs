@@ -5,6 +5,7 @@
 use crate::arch::SpinLock;
 use crate::arch::cores::{self, CORES_MAX, CoreId};
 use crate::sched;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use toro_netstack::Message;
@@ -26,25 +27,34 @@ pub(super) enum Letter {
     Shared,
 }
 
+/// Letters in the order they came.
+pub(super) struct Letters(Vec<Letter>);
+
 struct Inbox {
-    letters: SpinLock<Vec<Letter>>,
+    /// `None` until the core begins: those for it are lost.
+    letters: SpinLock<Option<Box<Letters>>>,
     /// There are some.
     waiting: AtomicBool,
     dropped: AtomicU64,
 }
 
-static INBOXES: [Inbox; CORES_MAX] = [const {
-    Inbox { letters: SpinLock::new(Vec::new()), waiting: AtomicBool::new(false), dropped: AtomicU64::new(0) }
-}; CORES_MAX];
+static INBOXES: [Inbox; CORES_MAX] =
+    [const { Inbox { letters: SpinLock::new(None), waiting: AtomicBool::new(false), dropped: AtomicU64::new(0) } };
+        CORES_MAX];
 
-/// Makes room for this core's letters. Before that all are lost.
+/// Makes room for this core's letters, and as much for those taken out of the inbox.
 #[cold]
-pub(super) fn open() {
-    let mut letters = Vec::new();
-    if letters.try_reserve_exact(LETTERS_MAX).is_err() {
-        log::error!("no memory for what other cores have to say to core {}", cores::current());
-    }
-    here().letters.with(|place| core::mem::swap(place, &mut letters));
+#[inline(never)]
+pub(super) fn open() -> Box<Letters> {
+    let [inbox, taken] = [(); 2].map(|()| {
+        let mut letters = Vec::new();
+        if letters.try_reserve_exact(LETTERS_MAX).is_err() {
+            log::error!("no memory for what other cores have to say to core {}", cores::current());
+        }
+        Box::new(Letters(letters))
+    });
+    here().letters.with(|letters| *letters = Some(inbox));
+    taken
 }
 
 fn here() -> &'static Inbox {
@@ -55,14 +65,14 @@ fn here() -> &'static Inbox {
 #[inline(never)]
 pub(super) fn put(core: usize, letter: Letter) {
     let inbox = &INBOXES[core];
-    let refused = inbox.letters.with(|letters| {
-        let room = if matches!(letter, Letter::Stack(_)) { MESSAGES_MAX } else { LETTERS_MAX };
-        if letters.len() >= room.min(letters.capacity()) {
-            return Some(letter);
+    let most = if matches!(letter, Letter::Stack(_)) { MESSAGES_MAX } else { LETTERS_MAX };
+    let refused = inbox.letters.with(|letters| match letters {
+        Some(letters) if letters.0.len() < most.min(letters.0.capacity()) => {
+            letters.0.push(letter);
+            inbox.waiting.store(true, Relaxed);
+            None
         }
-        letters.push(letter);
-        inbox.waiting.store(true, Relaxed);
-        None
+        _ => Some(letter),
     });
     if refused.is_some() {
         inbox.dropped.fetch_add(1, Relaxed);
@@ -93,13 +103,20 @@ pub(super) fn is_waiting() -> bool {
     here().waiting.load(Relaxed)
 }
 
-/// Exchanges this core's letters for an empty list with as much room.
-pub(super) fn take(empty: &mut Vec<Letter>) {
-    if empty.try_reserve_exact(LETTERS_MAX).is_ok() {
+impl Letters {
+    /// Exchanges these, which were read, for those that wait for this core.
+    pub(super) fn exchange(self: &mut Box<Self>) {
         here().letters.with(|letters| {
-            core::mem::swap(letters, empty);
+            if let Some(letters) = letters {
+                core::mem::swap(letters, self);
+            }
             here().waiting.store(false, Relaxed);
         });
+    }
+
+    /// Takes one after the other.
+    pub(super) fn read(&mut self) -> impl Iterator<Item = Letter> {
+        self.0.drain(..)
     }
 }
 

@@ -5,7 +5,6 @@ use super::{Network, announce, with};
 use crate::arch::time;
 use crate::drivers::Verification;
 use crate::sched::Poller;
-use alloc::vec::Vec;
 use toro_netstack::{Event, Received};
 
 /// The network, as the scheduler sees it.
@@ -73,20 +72,20 @@ impl Network {
 
     #[inline(never)]
     fn read_letters(&mut self, now_ns: u64) {
-        let mut letters: Vec<Letter> = core::mem::take(&mut self.letters);
-        exchange::take(&mut letters);
-        for letter in letters.drain(..) {
+        let Network { stack, card, letters, .. } = self;
+        let Some(letters) = letters else { return };
+        letters.exchange();
+        for letter in letters.read() {
             match letter {
-                Letter::Stack(message) => self.stack.deliver(message, now_ns),
-                Letter::Join { core, pair } => self.card.join(core, pair),
+                Letter::Stack(message) => stack.deliver(message, now_ns),
+                Letter::Join { core, pair } => card.join(core, pair),
                 Letter::Active => {
-                    self.card.sender.own();
-                    self.stack.set_own_queue(true);
+                    card.sender.own();
+                    stack.set_own_queue(true);
                 }
-                Letter::Shared => self.card.sender.use_shared(),
+                Letter::Shared => card.sender.use_shared(),
             }
         }
-        self.letters = letters;
     }
 
     #[inline(never)]

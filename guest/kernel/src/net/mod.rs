@@ -32,7 +32,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use card::Card;
 use core::net::Ipv4Addr;
-use exchange::Letter;
+use exchange::{Letter, Letters};
 use link::Link;
 use sockets::Sockets;
 use toro_abi::cmdline;
@@ -49,8 +49,8 @@ struct Network {
     asks: bool,
     /// There are other cores.
     several: bool,
-    /// Room for what other cores have to say.
-    letters: Vec<Letter>,
+    /// Room for what they have to say.
+    letters: Option<Box<Letters>>,
 }
 
 core_local! {
@@ -97,7 +97,6 @@ pub fn init(device: Option<NetDevice>, boot: &BootInfo) {
     if cores::count() > 1 {
         let beginning = Beginning { config: config.clone(), asks, address: None, pairs, pairs_all };
         BEGINNING.with(|place| *place = Some(beginning));
-        exchange::open();
     }
     config.hostname = command_line.get(cmdline::HOSTNAME).map(|name| name.to_text()).unwrap_or_default();
     let mut network = Network::new(config, card, asks);
@@ -128,7 +127,14 @@ impl Network {
             let (core, cores) = (cores::current().index() as u8, cores::count() as u8);
             config.seat = Some(Seat { core, cores, steering: &STEERING });
         }
-        Network { stack: Stack::new(config), card, sockets: Sockets::new(), asks, several, letters: Vec::new() }
+        Network {
+            stack: Stack::new(config),
+            card,
+            sockets: Sockets::new(),
+            asks,
+            several,
+            letters: several.then(exchange::open),
+        }
     }
 }
 
@@ -145,7 +151,6 @@ fn begin() -> &'static mut Network {
     });
     let (config, asks, address, pair, number, has_card) =
         begun.expect("the network is started before the first thread of another core");
-    exchange::open();
     let numbered = pair.is_some().then_some(number as u16);
     let card = if has_card { Card::later(pair) } else { Card::NONE };
     let mut network = Network::new(config, card, asks);
