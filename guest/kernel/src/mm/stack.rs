@@ -146,7 +146,7 @@ fn unmap(stacks: &[(usize, usize)], ranges: &mut List<RANGES_MAX>) {
     if cores::count() > 1 {
         // SAFETY: the stacks were given up.
         for_each_page(stacks, &mut |_tables, page| unsafe { paging::withdraw_page(page) });
-        shootdown::flush_others();
+        shootdown::flush_others(); // though others may wait for our lock: they answer in the middle of that
     }
     for_each_page(stacks, &mut |frames, page| {
         // SAFETY: as above.
