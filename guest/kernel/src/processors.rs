@@ -2,7 +2,7 @@
 
 use crate::acpi;
 use crate::arch::smp::{self, Progress};
-use crate::arch::{SpinLock, cores, cpu, time};
+use crate::arch::{core_local, cores, cpu, time};
 use crate::boot::BootInfo;
 use crate::mm::PhysAddr;
 use crate::sched::{self, Poller};
@@ -51,8 +51,8 @@ pub(crate) fn start(boot: &BootInfo, low_page: Option<PhysAddr>) {
     }
     if cores::count() > 1 {
         let now_ns = time::now_ns();
-        WATCH.next.with(|next| *next = Some(Next::AskAgain(now_ns + ASK_AGAIN_NS, now_ns + GIVE_UP_NS)));
-        sched::register(&WATCH);
+        NEXT.with(|next| *next = Some(Next::AskAgain(now_ns + ASK_AGAIN_NS, now_ns + GIVE_UP_NS)));
+        sched::register(&Watch);
     }
 }
 
@@ -65,11 +65,12 @@ enum Next {
 }
 
 /// Looks, on the boot core, whether all have come.
-struct Watch {
-    next: SpinLock<Option<Next>>,
-}
+struct Watch;
 
-static WATCH: Watch = Watch { next: SpinLock::new(None) };
+core_local! {
+    /// The boot core's, as long as some have not come.
+    static NEXT: Option<Next> = None;
+}
 
 /// Nothing that was meant for a core that never came is waited for in vain.
 fn take_over_from_absent() {
@@ -78,7 +79,7 @@ fn take_over_from_absent() {
 
 impl Watch {
     #[cold]
-    fn look(&self, next: Next) -> Option<Next> {
+    fn look(next: Next) -> Option<Next> {
         if smp::look() == Progress::Complete {
             take_over_from_absent();
             log::info!("{} cores", cores::count());
@@ -104,9 +105,9 @@ impl Watch {
 
 impl Poller for Watch {
     fn poll(&self) {
-        if let Some(next) = self.next.with(|next| *next) {
-            let next = self.look(next);
-            self.next.with(|stored| *stored = next);
+        if let Some(next) = NEXT.with(|next| *next) {
+            let next = Self::look(next);
+            NEXT.with(|stored| *stored = next);
         }
     }
 
@@ -115,6 +116,6 @@ impl Poller for Watch {
     }
 
     fn next_deadline(&self) -> Option<u64> {
-        self.next.with(|next| *next).map(|(Next::AskAgain(at_ns, _) | Next::GiveUp(at_ns))| at_ns)
+        NEXT.with(|next| *next).map(|(Next::AskAgain(at_ns, _) | Next::GiveUp(at_ns))| at_ns)
     }
 }
