@@ -42,9 +42,7 @@ impl Image {
             symbols: if debug.exists() { debug } else { path.into() },
         })
     }
-}
 
-impl Image {
     /// Whether `toro build` gave it arguments, which others would replace.
     pub fn has_embedded_arguments(&self) -> bool {
         let Ok(bytes) = std::fs::read(&self.boot) else { return false };

@@ -42,7 +42,7 @@ pub struct Exit {
     pub log: Vec<u8>,
     /// The VMM's own messages.
     pub vmm_messages: String,
-    /// Where each processor was when the time limit was reached; empty otherwise.
+    /// Where each processor was when a guest was ended that did not end by itself; empty otherwise.
     pub backtrace: String,
 }
 
