@@ -199,13 +199,16 @@ impl Patience {
     }
 }
 
-/// Stays awake for a letter as long as has paid lately. Whether one came.
-pub(super) fn linger() -> bool {
+/// Stays awake for a letter as long as has paid lately, and calls `poll` now and then meanwhile. Whether there is something
+/// to do.
+pub(super) fn linger(poll: impl Fn()) -> bool {
+    const LOOKS_PER_POLL: u32 = 16;
     let patience = CORE.with(|core| core.patience);
     if patience.window_ns == 0 {
         return false;
     }
     let start_ns = time::now_ns();
+    let mut looks = 0;
     let (came, patience) = loop {
         let waited_ns = time::now_ns() - start_ns;
         if has_letters() {
@@ -213,6 +216,13 @@ pub(super) fn linger() -> bool {
         }
         if waited_ns > patience.window_ns {
             break (false, patience.wasted());
+        }
+        looks += 1;
+        if looks % LOOKS_PER_POLL == 0 {
+            poll();
+            if CORE.with(|core| core.threads.ready()) > 0 {
+                return true; // no letter: this says nothing about letters
+            }
         }
         cpu::relax();
     };

@@ -64,7 +64,7 @@ pub(super) fn poll() {
 #[inline(never)]
 pub(super) fn find_work() {
     poll();
-    if CORE.with(|core| core.threads.ready()) > 0 || cores::linger() {
+    if CORE.with(|core| core.threads.ready()) > 0 || cores::linger(poll) {
         return;
     }
     cores::sleep(|| {
