@@ -2,6 +2,7 @@
 
 mod background;
 mod boot;
+mod collectives;
 mod console;
 mod cores;
 mod devices;

@@ -12,6 +12,8 @@
 //! has passed looks under the lock: still on the list, it takes itself off; else its letter is under way, and it waits on
 //! for that. So a waiter never leaves its stack while somebody knows it, and a wake-up is never spent on nobody.
 //!
+//! *Together.* When all cores pass something along, a [`Tree`] says who passes it to whom.
+//!
 //! The tests run every order of these steps that the memory model allows, by `loom`.
 #![cfg_attr(not(test), no_std)]
 
@@ -19,7 +21,9 @@ mod mailbox;
 #[cfg(test)]
 mod models;
 mod primitives;
+mod tree;
 mod wait;
 
 pub use mailbox::{Letters, Mailbox, Node};
+pub use tree::Tree;
 pub use wait::{WaitList, Waiter, Wakes};

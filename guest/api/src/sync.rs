@@ -18,12 +18,53 @@
 //!
 //! Locks are handed over in the order in which threads asked, and they are not poisoned: a panic ends the machine, so
 //! nobody sees a lock whose holder panicked. `lock()` therefore returns the guard itself.
+//!
+//! # All cores together
+//!
+//! [`broadcast`], [`reduce`], [`all_reduce`], [`scatter`], [`gather`] and [`Barrier::of_cores`] are for one thread on each core
+//! that runs. All of them call the same operations in the same order. A value of any `Copy` type goes from stack to stack along
+//! a tree, so that the number of steps one after the other grows with the logarithm of the cores.
+//!
+//! ```no_run
+//! # fn example() {
+//! use toro::prelude::*;
+//! use toro::sync::{Barrier, all_reduce, broadcast, gather, reduce, scatter};
+//! use toro::thread::{self, CoreId};
+//!
+//! const ROOT: CoreId = CoreId::BOOT;
+//!
+//! fn on_each_core() {
+//!     let core = thread::current_core();
+//!     let seed = broadcast(ROOT, if core == ROOT { toro::random::u64() } else { 0 });
+//!     let numbers: Option<Vec<u64>> = (core == ROOT).then(|| (0..10 * thread::cores().len() as u64).collect());
+//!
+//!     let mut mine = [0; 10]; // of each core's ten numbers
+//!     scatter(ROOT, numbers.as_deref(), &mut mine);
+//!     let sum = all_reduce(mine.iter().map(|number| number ^ seed).sum(), u64::wrapping_add);
+//!     if let Some(largest) = reduce(ROOT, mine[9], u64::max) {
+//!         println!("core {core} alone knows {largest}, all know {sum}");
+//!     }
+//!     let mut all = vec![[0; 10]; thread::cores().len()];
+//!     gather(ROOT, &[mine], Some(&mut all)); // filled on the root
+//!     Barrier::of_cores().wait();
+//! }
+//!
+//! let others: Vec<_> = thread::cores().skip(1).map(|core| thread::spawn_on(core, on_each_core)).collect();
+//! on_each_core();
+//! others.into_iter().for_each(|other| drop(other.join()));
+//! # }
+//! ```
+//!
+//! A core that comes late is waited for: its peers look for some microseconds, then their other threads run, or they sleep.
+//! Cores that disagree, on the operation, its root or its type, are a panic that says who called what. A core that was named
+//! by the machine and never started takes no part, though parts of [`scatter`] and [`gather`] are counted with it; the first
+//! operation waits until that is known. A thread that was meant for it, and runs on the first core, does not call them.
 
 pub use alloc::sync::{Arc, Weak};
 pub use core::sync::atomic;
 pub use toro_kernel::sync::{
     Barrier, BarrierWaitResult, Condvar, LazyLock, Mutex, MutexGuard, Once, OnceLock, RwLock, RwLockReadGuard,
-    RwLockWriteGuard, WaitTimeoutResult, WouldBlock,
+    RwLockWriteGuard, WaitTimeoutResult, WouldBlock, all_reduce, broadcast, gather, reduce, scatter,
 };
 
 /// Messages from many threads to one, shaped after `std::sync::mpsc`.

@@ -7,6 +7,7 @@
 
 mod barrier;
 mod channel;
+mod collective;
 mod condvar;
 mod lazy;
 mod mutex;
@@ -19,6 +20,7 @@ pub use channel::{
     IntoIter, Iter, Receiver, RecvError, RecvTimeoutError, SendError, Sender, SyncSender, TryIter, TryRecvError,
     TrySendError, channel, sync_channel,
 };
+pub use collective::{all_reduce, broadcast, gather, reduce, scatter};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use lazy::{LazyLock, OnceLock};
 pub use mutex::{Mutex, MutexGuard, WouldBlock};
