@@ -72,7 +72,7 @@ pub(crate) struct RunArgs {
     /// auto, tcg or kvm [default: auto]
     #[arg(long, value_name = "ACCEL")]
     pub accel: Option<String>,
-    /// user, tap:NAME or none [default: user]
+    /// user, tap:NAME or none; an interface made with multi_queue gives each core of a PCI machine a queue [default: user]
     #[arg(long, value_name = "NETWORK")]
     pub net: Option<String>,
     /// Address of the guest, with the length of its network's prefix; or dhcp

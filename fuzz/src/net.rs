@@ -2,7 +2,7 @@
 
 use crate::Input;
 use crate::virtqueue::{Memory, complete};
-use toro_virtqueue::net::{BUFFER_BYTES, Checksum, FRAME_BYTES_MAX, Offloads, Receive, Transmit};
+use toro_virtqueue::net::{Answer, BUFFER_BYTES, Checksum, Control, FRAME_BYTES_MAX, Offloads, Receive, Transmit};
 use toro_virtqueue::{Buffers, Direction, Layout, Options, Queue};
 
 const SLOTS: u16 = 8;
@@ -31,6 +31,9 @@ fn parts(direction: Direction, event_index: bool) -> (Queue<Memory>, Slabs) {
 pub(crate) fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let head = input.byte();
+    if head & 0xf0 == 0x90 {
+        return control(&mut input, head & 8 != 0);
+    }
     let offloads =
         Offloads { transmit_checksum: head & 1 != 0, receive_checksum: head & 2 != 0, merge_buffers: head & 4 != 0 };
     let (queue, slabs) = parts(Direction::FromDevice, head & 8 != 0);
@@ -85,6 +88,38 @@ pub(crate) fn run(data: &[u8]) {
                 complete(queue, &mut used_in, slot, bytes);
             }
             _ => complete(transmit.parts_mut().0, &mut used_out, input.byte().into(), 0),
+        }
+    }
+}
+
+/// A control queue, whose device answers what it likes, when it likes.
+fn control(input: &mut Input<'_>, event_index: bool) {
+    let (queue, slabs) = parts(Direction::ToDevice, event_index);
+    let mut control = Control::new(queue, slabs);
+    let mut used = 0;
+    while !input.is_empty() {
+        match input.byte() % 5 {
+            0 => {
+                let (free, sound) = (!control.is_asked(), control.parts_mut().0.broken().is_none());
+                assert_eq!(control.set_pairs(input.u16()).is_some(), free && sound);
+            }
+            1 => {
+                let asked = control.is_asked();
+                match control.answer() {
+                    Ok(Answer::Nothing) => assert_eq!(control.is_asked(), asked),
+                    Ok(Answer::Done | Answer::Refused) => assert!(asked && !control.is_asked()),
+                    Err(broken) => assert_eq!(control.parts_mut().0.broken(), Some(broken)),
+                }
+            }
+            2 => control.parts_mut().0.memory_mut().scribble(input),
+            3 => {
+                let (slot, bytes) = (u32::from(input.byte()), u32::from(input.u16()));
+                complete(control.parts_mut().0, &mut used, slot, bytes);
+            }
+            _ => {
+                control.parts_mut().1.bytes(1)[0] = input.byte();
+                let _ = control.enable_interrupts();
+            }
         }
     }
 }

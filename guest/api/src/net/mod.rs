@@ -26,6 +26,11 @@
 //!   notification of the network card serves them all. A thread that writes and then computes for long calls
 //!   [`yield_now`](crate::thread::yield_now) in between.
 //! * There are no name look-ups yet: [`ToSocketAddrs`] knows numbers, not names.
+//! * **A socket belongs to the core of the thread that made it**, and a connection to the core that accepted it: its threads
+//!   use it without a lock. From other cores it works too, but each call is made by a thread over there, as dear as a
+//!   [`spawn_on`](crate::thread::spawn_on) and its join. So a server for several cores binds the same port on each, and
+//!   accepts there; whoever connects is given to one of them. On one core a port is taken once, as in `std`. A connection
+//!   is over when its last handle is dropped, on whichever core.
 //! * Listening waits for nothing: not for an address from DHCP either. Connecting does wait for it.
 
 mod address;

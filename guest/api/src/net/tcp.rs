@@ -38,7 +38,7 @@ struct Shared {
 }
 
 impl TcpListener {
-    /// Listens. `0.0.0.0` stands for all of this machine's addresses, port 0 for a free one.
+    /// Listens, on this core: others may bind the same port, and each accepts what is given to it. `0.0.0.0` stands for all of this machine's addresses, port 0 for a free one.
     ///
     /// # Errors
     /// The port is taken, or the address is not this machine's.
