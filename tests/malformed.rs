@@ -97,4 +97,5 @@ fn a_command_line_that_is_none_is_refused() {
 fn a_module_list_out_of_reach_is_refused() {
     let changes = [Change::Store { offset: MODULES, value: 1 }, Change::Store { offset: MODULE_LIST_HIGH, value: 5 }];
     guest("exit_code").tampered(&changes).run().expect_kind("boot").expect_message("the boot module list");
+    refused(Change::Store { offset: MODULES, value: u32::MAX }, "the boot module list (137438953440 bytes at");
 }

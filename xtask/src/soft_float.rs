@@ -4,8 +4,11 @@
 //! there. This one is the same source built for `x86_64-unknown-none`, whose library stock toolchains do not bring:
 //! Debian's compiler for web browsers builds it. A check by hand, on hosts like that; never a part of the tests.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -22,7 +25,12 @@ const MACHINES: [(&str, &[&str]); 5] = [
     ("pc", &["-bios", "qboot.rom"]),
 ];
 /// What boots, and what it says on that many processors.
-const GUESTS: [(&str, &str); 2] = [("hello", "Hello, world, from Toro\n"), ("machine", " cores run\n")];
+const GUESTS: [(&str, &str); 2] = [("hello", "Hello, world, from Toro"), ("machine", " cores run")];
+/// Network cards by lines and by messages.
+const CARDS: [(&str, &str); 2] =
+    [("microvm", "virtio-net-device,netdev=net"), ("microvm,pcie=on", "virtio-net-pci,romfile=,netdev=net")];
+/// Longest wait for a page.
+const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn soft_float() -> Result<()> {
     let packages = ["rustc-web", "rust-web-src", "libstd-rust-web-dev"];
@@ -36,6 +44,9 @@ pub(crate) fn soft_float() -> Result<()> {
             }
         }
     }
+    for (machine, card) in CARDS {
+        serve(&folder.join("http_server"), machine, card)?;
+    }
     Ok(())
 }
 
@@ -47,7 +58,7 @@ fn target_folder() -> PathBuf {
 
 fn build(compiler: &Path) -> Result<()> {
     let mut command = cargo("guest", &["build", "--quiet", "--release", "--target", TARGET]);
-    command.args(GUESTS.iter().flat_map(|(guest, _)| ["--bin", guest]));
+    command.args(GUESTS.iter().flat_map(|(guest, _)| ["--bin", guest])).args(["--bin", "http_server"]);
     command.args(["-Zbuild-std=core,alloc", "--config", "profile.release.panic=\"abort\""]);
     command.env("RUSTC", compiler.join("usr/bin/rustc"));
     command.env("LD_LIBRARY_PATH", compiler.join("usr/lib/x86_64-linux-gnu"));
@@ -70,17 +81,64 @@ fn flags() -> Result<Vec<String>> {
     Ok(words.map(|flag| flag.replace("-Clinker=rust-lld", &format!("-Clinker={linker}"))).collect())
 }
 
-fn boot(image: &Path, said: &str, machine: &str, arguments: &[&str], cores: u32) -> Result<()> {
-    let mut command = Command::new("timeout");
-    command.args(["60", "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+/// The command that boots `image`, behind `words` that come before QEMU's name.
+fn qemu(words: &[&str], image: &Path, machine: &str, cores: u32) -> Command {
+    let words = [words, &["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]].concat();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg("-no-reboot");
     command.args(["-accel", "kvm", "-cpu", "host", "-m", "64M", "-serial", "stdio", "-machine", machine]);
-    command.args(["-smp", &cores.to_string()]).args(arguments).arg("-kernel").arg(image).args(["-append", "log=info"]);
+    command.args(["-global", "virtio-mmio.force-legacy=false", "-smp", &cores.to_string()]);
+    command.arg("-kernel").arg(image);
+    command
+}
+
+fn boot(image: &Path, said: &str, machine: &str, arguments: &[&str], cores: u32) -> Result<()> {
+    let mut command = qemu(&["timeout", "60"], image, machine, cores);
+    command.args(arguments);
     let output = command.output().context("cannot run QEMU")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let Some(line) = text.replace('\r', "").lines().map(|line| format!("{line}\n")).find(|line| line.ends_with(said))
-    else {
+    let Some(line) = text.lines().find(|line| line.ends_with(said)) else {
         bail!("{}: {}\n{text}\n{}", run::show(&command), output.status, String::from_utf8_lossy(&output.stderr));
     };
-    println!("{machine}, {cores} vCPUs: {}", line.trim_end());
+    println!("{machine}, {cores} vCPUs: {line}");
     Ok(())
+}
+
+/// Fetches a page from the web server, on two cores.
+fn serve(image: &Path, machine: &str, card: &str) -> Result<()> {
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let mut command = qemu(&[], image, machine, 2);
+    command.args(["-netdev", &format!("user,id=net,hostfwd=tcp:{address}-:80"), "-device", card]);
+    let mut guest =
+        command.args(["-append", "ip=10.0.2.15/24"]).stdout(Stdio::null()).spawn().context("cannot run QEMU")?;
+    let page = fetch(address, &mut guest);
+    // It has served, or has ended by itself; either way it is of no more use.
+    guest.kill().and_then(|()| guest.wait()).with_context(|| run::show(&command))?;
+    let page = page.with_context(|| run::show(&command))?;
+    let status = page.lines().next().unwrap_or_default().to_owned();
+    if !status.ends_with("200 OK") {
+        bail!("{}: {status}", run::show(&command));
+    }
+    println!("{machine}, 2 vCPUs, {card}: {status}");
+    Ok(())
+}
+
+/// Asks until the guest listens; QEMU itself takes every connection, and ends those that lead nowhere.
+fn fetch(address: SocketAddr, guest: &mut Child) -> Result<String> {
+    let end = Instant::now() + LIMIT;
+    while Instant::now() < end {
+        let mut answer = String::new();
+        if let Ok(mut stream) = TcpStream::connect(address) {
+            stream.set_read_timeout(Some(LIMIT))?;
+            let request = stream.write_all(b"GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n");
+            let read = request.and_then(|()| stream.read_to_string(&mut answer));
+            if read.is_ok() && !answer.is_empty() {
+                return Ok(answer);
+            }
+        }
+        if let Some(status) = guest.try_wait()? {
+            bail!("the guest has ended: {status}");
+        }
+    }
+    bail!("the guest does not serve");
 }

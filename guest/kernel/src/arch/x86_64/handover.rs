@@ -39,6 +39,11 @@ fn window(what: &'static str, address: u64, bytes: u64) -> Result<*const u8, Boo
     Ok(paging::early_window(address))
 }
 
+/// Can `bytes` bytes at `address` be read?
+pub(super) fn check(what: &'static str, address: u64, bytes: u64) -> Result<(), BootError> {
+    window(what, address, bytes).map(|_| ())
+}
+
 /// Reads one structure.
 #[inline(never)]
 pub(super) fn read<T: Plain>(what: &'static str, address: u64) -> Result<T, BootError> {
