@@ -52,10 +52,7 @@ impl Devices {
     #[cold]
     fn start(&mut self, boot: &BootInfo, device_type: u32, transport: Transport) {
         match device_type {
-            device_type::NET if self.net.is_none() => match NetDevice::start(transport, boot.memory.bytes()) {
-                Ok(net) => self.net = Some(net),
-                Err((transport, error)) => log::error!("virtio-net {transport}: {error}"),
-            },
+            device_type::NET if self.net.is_none() => self.net = NetDevice::start(transport, boot.memory.bytes()),
             device_type::RNG if self.rng.is_none() => match RngDevice::start(transport) {
                 Ok(rng) => self.rng = Some(rng),
                 Err((transport, error)) => log::error!("virtio-rng {transport}: {error}"),

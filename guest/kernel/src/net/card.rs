@@ -124,6 +124,8 @@ impl Card {
 
 impl Control {
     /// Has the card use all pairs that cores have taken, one after the other without a gap.
+    #[cold]
+    #[inline(never)]
     fn tell(&mut self) {
         let taken = 1 + self.holders[1..].iter().take_while(|holder| **holder != 0).count() as u16;
         if taken > self.used && self.queue.set_pairs(taken) {

@@ -47,6 +47,7 @@ fn with<R>(f: impl FnOnce(&mut Queue) -> R) -> Option<R> {
 impl Sender {
     /// Shares this core's own queue from now on.
     #[cold]
+    #[inline(never)]
     pub(super) fn share(&mut self) {
         match core::mem::replace(self, Sender::Shared(Share::default())) {
             Sender::Own(transmitter) => QUEUE.with(|queue| *queue = Some(Queue { transmitter, promised: 0 })),
@@ -56,6 +57,7 @@ impl Sender {
 
     /// This core's frames go by the shared queue from now on.
     #[cold]
+    #[inline(never)]
     pub(super) fn use_shared(&mut self) {
         if matches!(self, Sender::Awaited(_)) {
             *self = Sender::Shared(Share::default());
@@ -64,6 +66,7 @@ impl Sender {
 
     /// What was awaited has come about: this core's own queue is used.
     #[cold]
+    #[inline(never)]
     pub(super) fn own(&mut self) {
         if let Sender::Awaited(transmitter) = self
             && let Some(transmitter) = transmitter.take()

@@ -17,26 +17,25 @@ pub struct ControlQueue {
     doorbell: Doorbell,
 }
 
-/// Starts queue `index` as the control queue.
-#[cold]
-pub(super) fn start(transport: &Transport, index: u16, event_index: bool) -> Result<(Queues, Doorbell), DeviceError> {
-    let layout = transport.layout(index, Queues::SLOTS)?;
-    if layout.size() < Queues::SLOTS {
-        return Err(DeviceError::Queue(index));
-    }
-    let ring = SharedRing::new(layout.bytes())?;
-    let buffers = SharedBuffers::new(layout.size())?;
-    let doorbell = transport.start_queue(index, layout, &ring, Some(Line::FIRST))?;
-    let options = Options { direction: Direction::ToDevice, event_index };
-    Ok((Control::new(Queue::new(ring, layout, options, &buffers), buffers), doorbell))
-}
-
 impl ControlQueue {
-    pub(super) fn new(control: Queues, doorbell: Doorbell) -> Self {
-        ControlQueue { control, doorbell }
+    /// Starts queue `index` as the control queue.
+    #[cold]
+    pub(super) fn start(transport: &Transport, index: u16, event_index: bool) -> Result<Self, DeviceError> {
+        let layout = transport.layout(index, Queues::SLOTS)?;
+        if layout.size() < Queues::SLOTS {
+            return Err(DeviceError::Queue(index));
+        }
+        let ring = SharedRing::new(layout.bytes())?;
+        let buffers = SharedBuffers::new(layout.size())?;
+        let doorbell = transport.start_queue(index, layout, &ring, Some(Line::FIRST))?;
+        let options = Options { direction: Direction::ToDevice, event_index };
+        let control = Control::new(Queue::new(ring, layout, options, &buffers), buffers);
+        Ok(ControlQueue { control, doorbell })
     }
 
     /// Tells the card to use `pairs` pairs; `false` while it has not answered the last command.
+    #[cold]
+    #[inline(never)]
     pub fn set_pairs(&mut self, pairs: u16) -> bool {
         let told = self.control.set_pairs(pairs);
         if told == Some(Notify::Needed) {
@@ -51,18 +50,22 @@ impl ControlQueue {
     }
 
     /// The card's answer, once it is there: whether it does as it was told.
+    #[cold]
+    #[inline(never)]
     pub fn answer(&mut self) -> Option<bool> {
         match self.control.answer() {
             Ok(Answer::Nothing) => None,
             Ok(answer) => Some(answer == Answer::Done),
             Err(broken) => {
-                log::error!("virtio-net: {broken}; its control queue is not used any more");
+                log::error!("virtio-net: {broken}");
                 Some(false)
             }
         }
     }
 
     /// Asks for an interrupt at the answer; true when it is there already.
+    #[cold]
+    #[inline(never)]
     pub fn enable_interrupts(&mut self) -> bool {
         self.control.enable_interrupts() == Interrupts::Pending
     }

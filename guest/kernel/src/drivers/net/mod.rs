@@ -14,7 +14,7 @@ use super::registers::Doorbell;
 use super::shared::{SharedBuffers, SharedRing};
 use super::transport::{Line, Transport};
 use crate::arch::cores;
-use crate::arch::interrupt::{self, Vector};
+use crate::arch::interrupt;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use toro_virtqueue::net::{self, BUFFER_BYTES, FRAME_BYTES_MAX, Offloads};
@@ -65,44 +65,40 @@ impl Drop for Card {
 }
 
 impl NetDevice {
-    /// Starts the card behind `transport`, with buffers that suit a machine of `memory_bytes`.
+    /// Starts the card behind `transport`, with buffers that suit a machine of `memory_bytes`. One that cannot be used is
+    /// reported, and left alone.
     #[cold]
-    pub(super) fn start(transport: Transport, memory_bytes: u64) -> Result<NetDevice, (Transport, DeviceError)> {
-        let vector = match interrupt::allocate("virtio-net") {
-            Some(vector) => vector,
-            None => return Err((transport, DeviceError::Interrupt)),
-        };
+    pub(super) fn start(transport: Transport, memory_bytes: u64) -> Option<NetDevice> {
         let pairs = (memory_bytes / MEMORY_BYTES_PER_PAIR).min(transport.lines().into());
         let pairs = pairs.min(cores::count() as u64).max(1) as u16;
-        let mut made = Setup::new(&transport, memory_bytes, pairs, vector);
+        let card = Arc::new(Card(transport));
+        let mut made = NetDevice::new(&card, memory_bytes, pairs);
         if pairs > 1 && made.is_err() {
-            made = Setup::new(&transport, memory_bytes, 1, vector);
+            made = NetDevice::new(&card, memory_bytes, 1);
         }
-        match made {
-            Ok(setup) => Ok(setup.finish(transport, vector)),
+        let transport = &card.0;
+        let mut device = match made {
+            Ok(device) => device,
             Err(error) => {
-                transport.stop();
-                Err((transport, error))
+                log::error!("virtio-net {transport}: {error}");
+                return None;
             }
-        }
+        };
+        transport.start();
+        device.pairs.iter_mut().for_each(|pair| pair.receiver.publish());
+        let ([a, b, c, d, e, f], pairs) = (device.mac, device.pairs.len());
+        log::info!(
+            "virtio-net {transport}, mac {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, {pairs} pairs of queues"
+        );
+        Some(device)
     }
-}
 
-/// What is made before the device may work.
-struct Setup {
-    mac: [u8; 6],
-    mtu_bytes: usize,
-    offloads: Offloads,
-    pairs: Vec<Halves>,
-    control: Option<(net::Control<SharedRing, SharedBuffers<16>>, Doorbell)>,
-}
-
-type Halves = ((net::Receive<SharedRing, Buffers>, Doorbell), (net::Transmit<SharedRing, Buffers>, Doorbell));
-
-impl Setup {
+    /// What is made before the device may work.
     #[cold]
-    fn new(transport: &Transport, memory_bytes: u64, pairs: u16, vector: Vector) -> Result<Setup, DeviceError> {
+    #[inline(never)]
+    fn new(card: &Arc<Card>, memory_bytes: u64, pairs: u16) -> Result<NetDevice, DeviceError> {
         use net_feature::{CSUM, CTRL_VQ, GUEST_CSUM, MAC, MQ, MRG_RXBUF, MTU};
+        let transport = &card.0;
         let several = if pairs > 1 { CTRL_VQ | MQ } else { 0 };
         let wanted = feature::EVENT_IDX | CSUM | GUEST_CSUM | MAC | MRG_RXBUF | MTU | several;
         let agreed = transport.negotiate(wanted)?;
@@ -117,14 +113,13 @@ impl Setup {
         let pairs_max =
             if several != 0 && has(several) { transport.config_u16(CONFIG_PAIRS_MAX).clamp(1, PAIRS_MAX) } else { 1 };
         let count = pairs.min(pairs_max);
+        let vector = interrupt::allocate("virtio-net").ok_or(DeviceError::Interrupt)?;
+        transport.route_interrupts(Line::FIRST, vector)?;
 
         let slots = (memory_bytes / MEMORY_BYTES_PER_SLOT / u64::from(count)).clamp(SLOTS_MIN, SLOTS_MAX) as u16;
         let mut pairs = Vec::new();
         for pair in 0..count {
             let line = Line(pair);
-            if pair == 0 {
-                transport.route_interrupts(line, vector)?;
-            }
             let start = |index, direction| -> Result<_, DeviceError> {
                 let layout = transport.layout(index, slots)?;
                 let ring = SharedRing::new(layout.bytes())?;
@@ -134,33 +129,14 @@ impl Setup {
                 Ok((Queue::new(ring, layout, options, &buffers), buffers, doorbell))
             };
             let (queue, buffers, doorbell) = start(2 * pair, Direction::FromDevice)?;
-            let receive = (net::Receive::new(queue, buffers, offloads), doorbell);
+            let receive = net::Receive::new(queue, buffers, offloads);
+            let receiver = Receiver::new(receive, doorbell, Arc::clone(card), line, vector);
             let (queue, buffers, doorbell) = start(2 * pair + 1, Direction::ToDevice)?;
-            pairs.push((receive, (net::Transmit::new(queue, buffers, offloads), doorbell)));
+            let transmitter = Transmitter::new(net::Transmit::new(queue, buffers, offloads), doorbell);
+            pairs.push(Pair { receiver, transmitter });
         }
-        let control = if count > 1 { Some(control::start(transport, 2 * pairs_max, event_index)?) } else { None };
-        Ok(Setup { mac, mtu_bytes, offloads, pairs, control })
-    }
-
-    fn finish(self, transport: Transport, vector: Vector) -> NetDevice {
-        transport.start();
-        let [a, b, c, d, e, f] = self.mac;
-        log::info!("virtio-net {transport}, mac {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
-        if self.pairs.len() > 1 {
-            log::info!("virtio-net has a pair of queues for each of {} cores", self.pairs.len());
-        }
-        let card = Arc::new(Card(transport));
-        let pairs = (0..).zip(self.pairs).map(|(line, ((receive, incoming), (transmit, outgoing)))| Pair {
-            receiver: Receiver::new(receive, incoming, Arc::clone(&card), Line(line), vector),
-            transmitter: Transmitter::new(transmit, outgoing),
-        });
-        NetDevice {
-            mac: self.mac,
-            mtu_bytes: self.mtu_bytes,
-            offloads: self.offloads,
-            pairs: pairs.collect(),
-            control: self.control.map(|(control, doorbell)| ControlQueue::new(control, doorbell)),
-        }
+        let control = if count > 1 { Some(ControlQueue::start(transport, 2 * pairs_max, event_index)?) } else { None };
+        Ok(NetDevice { mac, mtu_bytes, offloads, pairs, control })
     }
 }
 

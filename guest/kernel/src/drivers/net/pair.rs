@@ -39,9 +39,7 @@ impl Receiver {
     ) -> Self {
         // Whatever raised the line before.
         let acknowledged = u64::MAX;
-        let mut receiver = Receiver { receive, doorbell, card, line, vector, acknowledged, reported: false };
-        receiver.publish();
-        receiver
+        Receiver { receive, doorbell, card, line, vector, acknowledged, reported: false }
     }
 
     /// Lets the pair interrupt this core.
@@ -53,7 +51,8 @@ impl Receiver {
         self.card.0.route_interrupts(self.line, self.vector).is_ok()
     }
 
-    fn publish(&mut self) {
+    /// Gives the card the buffers that are free.
+    pub(super) fn publish(&mut self) {
         if self.receive.publish() == Notify::Needed {
             self.doorbell.ring();
         }
