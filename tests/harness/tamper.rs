@@ -37,8 +37,7 @@ pub enum Change {
 fn through_stub(elf: &[u8], stub: impl FnOnce(u32) -> Vec<u8>) -> Vec<u8> {
     let headers_at = u64_at(elf, 0x20) as usize;
     let count = usize::from(u16::from_le_bytes([elf[0x38], elf[0x39]]));
-    let headers_end = headers_at + count * PROGRAM_HEADER_BYTES;
-    assert!(elf[headers_end..headers_end + PROGRAM_HEADER_BYTES].iter().all(|byte| *byte == 0), "room for a header");
+    let mut headers = elf[headers_at..headers_at + count * PROGRAM_HEADER_BYTES].to_vec();
     let mut out = elf.to_vec();
     let note = (0..count).map(|index| headers_at + index * PROGRAM_HEADER_BYTES).find(|at| out[*at] == 4);
     let note_at = u64_at(elf, note.expect("a PVH note") + 8) as usize;
@@ -46,17 +45,20 @@ fn through_stub(elf: &[u8], stub: impl FnOnce(u32) -> Vec<u8>) -> Vec<u8> {
     let stub = stub(u32::from_le_bytes(entry.try_into().expect("four bytes")));
     entry.copy_from_slice(&STUB_ADDRESS.to_le_bytes());
     let stub_at = out.len().next_multiple_of(4096);
-    let mut header = Vec::new();
-    header.extend(1u32.to_le_bytes()); // PT_LOAD
-    header.extend(5u32.to_le_bytes()); // readable, executable
+    headers.extend(1u32.to_le_bytes()); // PT_LOAD
+    headers.extend(5u32.to_le_bytes()); // readable, executable
     let address = u64::from(STUB_ADDRESS);
     for word in [stub_at as u64, address, address, stub.len() as u64, stub.len() as u64, 4096] {
-        header.extend(word.to_le_bytes());
+        headers.extend(word.to_le_bytes());
     }
-    out[headers_end..headers_end + PROGRAM_HEADER_BYTES].copy_from_slice(&header);
-    out[0x38..0x3a].copy_from_slice(&(count as u16 + 1).to_le_bytes());
     out.resize(stub_at, 0);
     out.extend(stub);
+    // One header more than the image has room for: all of them move to the end.
+    out.resize(out.len().next_multiple_of(8), 0);
+    let headers_at = out.len() as u64;
+    out[0x20..0x28].copy_from_slice(&headers_at.to_le_bytes());
+    out[0x38..0x3a].copy_from_slice(&(count as u16 + 1).to_le_bytes());
+    out.extend(headers);
     out
 }
 

@@ -64,8 +64,7 @@ pub(super) fn poll() {
 #[inline(never)]
 pub(super) fn find_work() {
     poll();
-    let (ready, patience) = CORE.with(|core| (core.threads.ready(), core.patience));
-    if ready > 0 || cores::linger(patience, poll) {
+    if CORE.with(|core| core.threads.ready()) > 0 || cores::linger(poll) {
         return;
     }
     cores::sleep(|| {
