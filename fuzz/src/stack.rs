@@ -4,7 +4,8 @@
 use crate::Input;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use toro_netstack::{
-    Address, Checksum, Config, ConnectionId, Device, Ending, Event, Full, Limits, ListenerId, Received, Stack, UdpId,
+    Address, Checksum, Config, ConnectionId, Device, Ending, Event, Full, Limits, ListenerId, NoDevice, Received, Seat,
+    Stack, Steering, UdpId,
 };
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -50,6 +51,8 @@ impl Device for Port {
 
 struct World {
     stack: Stack,
+    /// The stack of another core.
+    other: Option<Stack>,
     port: Port,
     now_ns: u64,
     listeners: Vec<ListenerId>,
@@ -62,15 +65,25 @@ pub(crate) fn run(data: &[u8]) {
     let mut config = Config::new(MAC, [1, 2, 3, 4]);
     config.limits = Limits::for_memory(256 << 10);
     let memory_max = config.limits.memory_bytes as u64;
+    let head = input.byte();
+    let mut other = None;
+    if head & 0xf0 == 0x90 {
+        let steering: &'static Steering = Box::leak(Box::default());
+        let core = head >> 1 & 1;
+        config.seat = Some(Seat { core: 1 - core, cores: 2, steering });
+        other = Some(Stack::new(config.clone()));
+        config.seat = Some(Seat { core, cores: 2, steering });
+    }
     let mut world = World {
         stack: Stack::new(config),
+        other,
         port: Port::default(),
         now_ns: 1,
         listeners: Vec::new(),
         connections: Vec::new(),
         sockets: Vec::new(),
     };
-    if input.byte() & 1 == 0 {
+    if head & 1 == 0 {
         let address = Address { ip: OWN, prefix_bits: 24, gateway: Some(PEER), dns: None };
         assert!(world.stack.set_address(address));
     } else {
@@ -81,12 +94,35 @@ pub(crate) fn run(data: &[u8]) {
             break;
         }
         world.step(&mut input);
+        world.exchange();
         let statistics = world.stack.statistics();
         assert!(statistics.memory_bytes <= memory_max, "{statistics:?}");
     }
 }
 
 impl World {
+    /// Carries what the cores tell each other. A packet visits each core once, so this has an end.
+    fn exchange(&mut self) {
+        let Some(other) = &mut self.other else { return };
+        for round in 0.. {
+            let mut carried = false;
+            while let Some((_, message)) = self.stack.next_message() {
+                other.deliver(message, self.now_ns);
+                carried = true;
+            }
+            other.flush(&mut NoDevice, self.now_ns);
+            while let Some((_, message)) = other.next_message() {
+                self.stack.deliver(message, self.now_ns);
+                carried = true;
+            }
+            while other.next_event().is_some() {}
+            if !carried {
+                return;
+            }
+            assert!(round < 64, "the cores talk for ever");
+        }
+    }
+
     fn step(&mut self, input: &mut Input<'_>) {
         match input.byte() % 16 {
             0 => self.frame(input),
