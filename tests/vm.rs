@@ -22,3 +22,4 @@ mod sockets;
 mod threads;
 mod time;
 mod tool;
+mod user;

@@ -45,6 +45,7 @@ pub mod random;
 pub mod sync;
 pub mod thread;
 pub mod time;
+pub mod user;
 
 /// What this library's macros need wherever they are used.
 #[doc(hidden)]

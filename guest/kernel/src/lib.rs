@@ -31,3 +31,4 @@ pub mod sched;
 pub mod start;
 pub mod sync;
 pub mod time;
+pub mod user;

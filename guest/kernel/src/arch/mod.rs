@@ -24,4 +24,5 @@ pub use x86_64::{
     shootdown,        // making other cores forget what was unmapped
     smp,              // starting and stopping the other cores
     time,             // the clock and its one timer
+    user,             // ring 3: the way there and back
 }; // declares a `CoreLocal`

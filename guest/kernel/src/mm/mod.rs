@@ -12,6 +12,7 @@ pub mod dma;
 mod frames;
 mod heap;
 mod mappings;
+pub mod program;
 pub mod stack;
 
 use crate::arch::SpinLock;
@@ -67,3 +68,5 @@ impl core::fmt::Display for OutOfMemory {
         f.write_str("out of memory")
     }
 }
+
+impl core::error::Error for OutOfMemory {}

@@ -80,7 +80,9 @@ pub(super) fn has_letters() -> bool {
 /// Delivers the letters that have come: makes threads ready, takes over new ones, runs calls. A core that waits for another
 /// one outside of the scheduler calls this meanwhile, since that one may wait for an answer to its letter.
 pub fn serve() {
-    if has_letters() {
+    // Whoever listens counts as asleep, until now.
+    if has_letters() || CORE.with(|core| core.listens_until_ns != 0) {
+        CORE.with(|core| core.listens_until_ns = 0);
         let here = here();
         let count = here.mailbox.take().deliver() as u64;
         here.letters.store(here.letters.load(Relaxed) + count, Relaxed);
@@ -91,6 +93,11 @@ pub fn serve() {
 pub fn take_over(core: CoreId) {
     fence(SeqCst); // who posts after this has seen that the core was given up, and comes here, too
     CORES[core.index()].mailbox.take().deliver();
+}
+
+/// Says that this core wants to be interrupted, as one that sleeps. `false`: there are letters.
+pub(super) fn listen() -> bool {
+    here().mailbox.try_sleep()
 }
 
 /// Posts a letter, and interrupts its core if that sleeps.

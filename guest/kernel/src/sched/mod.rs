@@ -12,6 +12,7 @@ mod guarded;
 mod handle;
 mod local;
 mod poller;
+mod program;
 mod shortage;
 mod thread;
 mod turn;
@@ -22,6 +23,7 @@ pub use guarded::Guarded;
 pub use handle::{Thread as ThreadHandle, ThreadId, park};
 pub use local::LocalKey;
 pub use poller::{Poller, register};
+pub use program::{before_program, interrupt_program_after, interrupted, others_are_ready};
 pub use shortage::reclaim_elsewhere;
 pub use thread::{
     Builder, SpawnError, current, current_id, current_name, drop_locals, exit_thread, in_stack_guard, is_running, run,
@@ -46,6 +48,7 @@ core_local! {
         patience: Patience::NONE,
         boot: Context::running(),
         has_loop: false,
+        listens_until_ns: 0,
     };
 }
 
@@ -65,4 +68,6 @@ struct Core {
     /// Where the code that started this core was left: for good on the first core, on others in their loop.
     boot: Context,
     has_loop: bool,
+    /// A program may run here: whatever concerns this core interrupts it, the clock not later than at this time; 0: not so.
+    listens_until_ns: u64,
 }

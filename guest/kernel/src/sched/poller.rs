@@ -67,17 +67,20 @@ pub(super) fn find_work() {
     if CORE.with(|core| core.threads.ready()) > 0 || cores::linger(poll) {
         return;
     }
-    cores::sleep(|| {
-        let mut deadline = CORE.with(|core| core.threads.next_deadline());
-        let mut pending = false;
-        // Each is asked, whatever the others say, or the devices behind it stay silent.
-        for poller in pollers() {
-            pending |= poller.prepare_idle();
-            deadline = match (deadline, poller.next_deadline()) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
-        }
-        (!pending).then_some(deadline)
-    });
+    cores::sleep(ask_pollers);
+}
+
+/// Asks the devices to interrupt: the next deadline, or `None` when something has arrived.
+pub(super) fn ask_pollers() -> Option<Option<u64>> {
+    let mut deadline = CORE.with(|core| core.threads.next_deadline());
+    let mut pending = false;
+    // Each is asked, whatever the others say, or the devices behind it stay silent.
+    for poller in pollers() {
+        pending |= poller.prepare_idle();
+        deadline = match (deadline, poller.next_deadline()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+    (!pending).then_some(deadline)
 }

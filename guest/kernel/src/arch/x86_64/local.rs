@@ -29,11 +29,29 @@ pub(super) struct Header {
     pub(super) armed_ns: AtomicU64,
     /// See `shootdown`.
     pub(super) round: AtomicUsize,
+    /// See `user`.
+    pub(super) user: User,
+}
+
+/// What the door to ring 3 knows of a core.
+#[repr(C)]
+pub(super) struct User {
+    /// The state of whoever is in ring 3.
+    state: AtomicUsize,
+    /// For the first instructions of a way back.
+    spare: AtomicU64,
+    /// The state whose registers are in the core; 0: nobody's.
+    pub(super) loaded: AtomicUsize,
+    /// 1: the core can run a program.
+    pub(super) is_ready: AtomicUsize,
 }
 
 /// Offsets of what is reached through `gs`.
 pub(super) const DEPTH: usize = offset_of!(Header, depth);
 pub(super) const TAG: usize = offset_of!(Header, tag);
+pub(super) const USER_STATE: usize = offset_of!(Header, user.state);
+const USER_LOADED: usize = offset_of!(Header, user.loaded);
+pub(super) const USER_SPARE: usize = offset_of!(Header, user.spare);
 
 #[used]
 #[unsafe(link_section = ".percore.header")]
@@ -44,6 +62,12 @@ static HEADER: Header = Header {
     taken: [const { AtomicU64::new(0) }; super::interrupt::VECTORS],
     armed_ns: AtomicU64::new(u64::MAX),
     round: AtomicUsize::new(0),
+    user: User {
+        state: AtomicUsize::new(0),
+        spare: AtomicU64::new(0),
+        loaded: AtomicUsize::new(0),
+        is_ready: AtomicUsize::new(0),
+    },
 };
 
 unsafe extern "C" {
@@ -124,6 +148,15 @@ pub(super) unsafe fn header_at(address: usize) -> &'static Header {
 /// Where the boot core's copy is.
 pub(super) fn boot_copy() -> usize {
     (&raw mut __percore_boot).expose_provenance()
+}
+
+/// The address of the state whose registers are in this core: see `user`.
+#[inline]
+pub(super) fn user_loaded() -> usize {
+    let state;
+    // SAFETY: reads this core's header.
+    unsafe { asm!("mov {}, gs:[{}]", out(reg) state, const USER_LOADED, options(nostack, preserves_flags, readonly)) };
+    state
 }
 
 /// Gives the boot core its copy; before anything that is per core, or a lock.

@@ -23,6 +23,7 @@ pub mod smp;
 pub mod time;
 mod trampoline;
 mod traps;
+pub mod user;
 
 pub use traps::{Frame, guard_stacks};
 

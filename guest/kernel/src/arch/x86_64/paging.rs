@@ -272,6 +272,24 @@ pub fn is_mapped(address: usize) -> bool {
     existing(address as u64).is_some_and(|entry| unsafe { entry.read_volatile() } & PRESENT != 0)
 }
 
+/// Physical address of a byte of the kernel's half, if it is mapped.
+pub fn physical(address: usize) -> Option<PhysAddr> {
+    // SAFETY: the entry lies in a live table.
+    let value = unsafe { entry(address as u64, 0, None).ok()?.read_volatile() };
+    let within = if value & LARGE != 0 { BLOCK - 1 } else { PAGE - 1 };
+    (value & PRESENT != 0).then_some(PhysAddr(value & ADDRESS & !within | address as u64 & within))
+}
+
+/// Copies the entries of the first table for the kernel's half, which never change once memory is set up.
+///
+/// # Safety
+/// There is room for a table.
+pub(super) unsafe fn copy_kernel_half(table: *mut u64) {
+    let pml4 = symbol!(boot_pml4) as *const u64;
+    // SAFETY: a table has 512 entries; the rest by this function's contract.
+    unsafe { core::ptr::copy_nonoverlapping(pml4.add(256), table.add(256), 256) };
+}
+
 /// Maps the page at `address` to `physical`.
 ///
 /// # Errors

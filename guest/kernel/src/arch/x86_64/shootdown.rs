@@ -69,26 +69,44 @@ pub(super) fn awake() {
 }
 
 /// Entry of an NMI: forgets all translations. If that was asked for, and no other core ends the machine, that is all; else
-/// `traps` decides. When two NMIs have become one, both senders have what they want.
+/// `traps` decides. When two NMIs have become one, both senders have what they want. It may strike where gs is a program's
+/// still, or again: the kernel's is negative, a program's never.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn nmi() {
     naked_asm!(
         "push rax",
-        "mov rax, cr3",
+        "push rcx",
+        "push rdx",
+        "mov ecx, {gs_base}",
+        "rdmsr",
+        "xor ecx, ecx",
+        "test edx, edx",
+        "js 2f",
+        "swapgs",
+        "inc ecx",
+        "2: mov rax, cr3",
         "mov cr3, rax",
         "mov eax, gs:[{tag}]",
         "dec eax",
         "lock btr qword ptr [rip + {asked}], rax",
-        "jnc 3f",
+        "jnc 5f",
         "movzx eax, byte ptr [rip + {ending}]",
         "test eax, eax",
-        "jz 2f",
+        "jz 3f",
         "cmp eax, gs:[{tag}]",
-        "jne 3f",
-        "2: pop rax",
+        "jne 5f",
+        "3: test ecx, ecx",
+        "jz 4f",
+        "swapgs",
+        "4: pop rdx",
+        "pop rcx",
+        "pop rax",
         "iretq",
-        "3: pop rax",
+        "5: pop rdx",
+        "pop rcx",
+        "pop rax",
         "jmp {report}",
+        gs_base = const cpu::GS_BASE,
         tag = const local::TAG,
         asked = sym ASKED,
         ending = sym fault::ENDING,

@@ -13,13 +13,13 @@ use crate::fault::{self, Exception};
 use crate::mm;
 use core::arch::{asm, naked_asm};
 
-const VECTORS: usize = interrupt::VECTOR_FIRST + interrupt::VECTORS;
+pub(super) const VECTORS: usize = interrupt::VECTOR_FIRST + interrupt::VECTORS;
 const CODE_SELECTOR: u16 = 8;
 const TSS_SELECTOR: u16 = 0x18;
 const STACK_BYTES: usize = 12 << 10;
 /// IST numbers: the faults that have an ordinary cause, and those that may strike inside them.
-const IST_FAULT: u8 = 1;
-const IST_CRITICAL: u8 = 2;
+pub(super) const IST_FAULT: u8 = 1;
+pub(super) const IST_CRITICAL: u8 = 2;
 
 /// Registers at an exception, in the order the stub pushes them.
 #[derive(Debug)]
@@ -85,9 +85,10 @@ impl Frame {
     }
 }
 
+/// Where a vector leads.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Gate {
+pub(super) struct Gate {
     offset_low: u16,
     selector: u16,
     ist: u8,
@@ -95,6 +96,18 @@ struct Gate {
     offset_middle: u16,
     offset_high: u32,
     reserved: u32,
+}
+
+impl Gate {
+    /// Was it never filled?
+    pub(super) fn is_absent(&self) -> bool {
+        self.kind == 0
+    }
+
+    /// The same, open to an `int` of ring 3.
+    pub(super) fn for_programs(self) -> Self {
+        Gate { kind: self.kind | 3 << 5, ..self }
+    }
 }
 
 #[repr(C, packed(4))]
@@ -111,7 +124,7 @@ struct Tss {
 /// What a core has of its own: segments, and where its exceptions find a stack.
 pub(super) struct Tables {
     tss: Tss,
-    gdt: [u64; 5],
+    gdt: [u64; 7],
 }
 
 impl Tables {
@@ -125,7 +138,9 @@ impl Tables {
             reserved_4: 0,
             io_map: size_of::<Tss>() as u16,
         };
-        Tables { tss, gdt: [0, 0x00af_9a00_0000_ffff, 0x00cf_9200_0000_ffff, 0, 0] }
+        // Null, code, data, the task state, and for ring 3 data and code.
+        let gdt = [0, 0x00af_9a00_0000_ffff, 0x00cf_9200_0000_ffff, 0, 0, 0x00cf_f200_0000_ffff, 0x00af_fa00_0000_ffff];
+        Tables { tss, gdt }
     }
 }
 
@@ -142,7 +157,8 @@ impl Stack {
     }
 }
 
-const NO_GATE: Gate =
+/// A vector that leads nowhere.
+pub(super) const NO_GATE: Gate =
     Gate { offset_low: 0, selector: 0, ist: 0, kind: 0, offset_middle: 0, offset_high: 0, reserved: 0 };
 
 static GATES: SpinLock<[Gate; VECTORS]> = SpinLock::new([NO_GATE; VECTORS]);
@@ -183,13 +199,19 @@ pub(super) fn load(tables: &mut Tables, fault_top: u64, critical_top: u64) {
         | (tss >> 24 & 0xff) << 56;
     tables.gdt[4] = tss >> 32;
     let gdt = Pointer { limit: size_of_val(&tables.gdt) as u16 - 1, base: tables.gdt.as_ptr().addr() as u64 };
-    let idt = GATES.with(|gates| Pointer { limit: size_of_val(gates) as u16 - 1, base: gates.as_ptr().addr() as u64 });
+    GATES.with(load_gates);
     // SAFETY: the tables stay, and describe the segments in use: code 8, data 0x10.
     unsafe {
         asm!("lgdt [{}]", in(reg) &raw const gdt, options(readonly, nostack, preserves_flags));
-        asm!("lidt [{}]", in(reg) &raw const idt, options(readonly, nostack, preserves_flags));
         asm!("ltr {:x}", in(reg) TSS_SELECTOR, options(nostack, preserves_flags));
     }
+}
+
+/// Makes this core use `gates`, which are in a static.
+pub(super) fn load_gates(gates: &mut [Gate; VECTORS]) {
+    let idt = Pointer { limit: size_of_val(gates) as u16 - 1, base: gates.as_ptr().addr() as u64 };
+    // SAFETY: the table stays.
+    unsafe { asm!("lidt [{}]", in(reg) &raw const idt, options(readonly, nostack, preserves_flags)) };
 }
 
 /// Takes the pages below the stacks of exceptions away, once the image is mapped page by page.
@@ -206,7 +228,8 @@ pub(super) fn enable_interrupt(vector: usize) {
     GATES.with(|gates| gates[vector] = gate(INTERRUPTS[vector - interrupt::VECTOR_FIRST] as usize, 0));
 }
 
-fn gate(handler: usize, ist: u8) -> Gate {
+/// An interrupt gate.
+pub(super) fn gate(handler: usize, ist: u8) -> Gate {
     Gate {
         offset_low: handler as u16,
         selector: CODE_SELECTOR,
@@ -218,7 +241,8 @@ fn gate(handler: usize, ist: u8) -> Gate {
     }
 }
 
-type Stub = unsafe extern "C" fn();
+/// What a gate leads to.
+pub(super) type Stub = unsafe extern "C" fn();
 
 /// Entry of an exception; the processor pushes an error code for some, 0 is pushed for the others.
 #[unsafe(naked)]
@@ -263,7 +287,7 @@ unsafe extern "C" fn save_and_report() {
 
 /// Entry of a device interrupt: the idle window gave up all that a call may change.
 #[unsafe(naked)]
-unsafe extern "C" fn device_interrupt<const VECTOR: usize>() {
+pub(super) unsafe extern "C" fn device_interrupt<const VECTOR: usize>() {
     naked_asm!(
         "sub rsp, 8",
         "mov edi, {vector}",
@@ -321,7 +345,7 @@ fn exception_of(frame: &Frame, address: Option<usize>) -> Exception {
                 error if error & 1 << 1 != 0 => fault::Access::Write,
                 _ => fault::Access::Read,
             },
-            mapped: paging::is_mapped(address),
+            mapped: frame.error & 1 != 0 || paging::is_mapped(address),
         },
         (16 | 19, _) => Exception::FloatingPoint,
         (17, _) => Exception::Alignment,
