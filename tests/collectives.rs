@@ -9,7 +9,7 @@ fn cores(name: &str, count: u32) -> Spec {
 #[test]
 fn cores_agree_on_what_comes_of_ten_thousand_operations() {
     for (seed, count) in [1, 2, 3, 4, 8].into_iter().enumerate() {
-        let run = cores("collectives", count).arguments(&[&seed.to_string()]).run();
+        let run = cores("agreement", count).arguments(&[&seed.to_string()]).run();
         run.expect_status(0).expect_stdout(&format!("{count} cores agree\n"));
     }
 }

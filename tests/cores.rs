@@ -71,7 +71,7 @@ fn a_core_that_never_starts_is_told_and_the_others_go_on() {
     run.expect_lines(["core 2 runs", "core 1 was given up", "its thread ran on core 0"])
         .expect_log("core 1 (APIC 77) does not start");
     // Cores that wait for each other go on without it.
-    named("collectives", &[0, 77, 1]).run().expect_status(0).expect_stdout("2 cores agree\n");
+    named("agreement", &[0, 77, 1]).run().expect_status(0).expect_stdout("2 cores agree\n");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 
 use toro_tests::{
     Client, MachineType, Network, Running, Spec, example, guest, on_private_network, on_private_network_with_queues,
+    run, skip,
 };
 use toro_vmm::abi::network::Address;
 
@@ -120,6 +121,11 @@ fn a_connection_is_used_from_another_core() {
         assert!(ask(&mut client, &format!("carry {core}")).starts_with(&format!("core {core} at 7 for ")));
         assert_eq!(ask(&mut client, "who"), "core 1");
     }
+    for core in [0, 1, 3] {
+        let mut client = running.connect(PORT);
+        assert_eq!(ask(&mut client, &format!("give {core}")), format!("core {core}"));
+        assert_eq!(client.receive_all(), b"", "its last handle is gone, and so is the connection");
+    }
     running.stop().expect_kind("stopped");
 }
 
@@ -175,4 +181,27 @@ fn a_store_in_shares_answers_on_every_core() {
     assert_eq!(client.get("/"), (200, b"40 keys\n".to_vec()));
     assert_eq!(client.get("/nothing").0, 404);
     running.stop().expect_kind("stopped");
+}
+
+#[test]
+fn four_cores_lose_no_request() {
+    let server = || example("http_server").with(|machine| machine.cpus(4));
+    let running = server().memory_mib(16).ports(&[80]).start();
+    crate::soak::requests(running.listening(80).into(), 1000, 10);
+    running.stop().expect_kind("stopped");
+    on_private_network_with_queues("four_cores_lose_no_request", || {
+        let spec = server().machine(MachineType::Q35).with(|mut machine| {
+            machine.address = Address::parse("10.77.0.2/24");
+            machine.network(Network::Tap("tap0".to_owned()))
+        });
+        let running = spec.start();
+        running.guest.wait_for_listen(80, toro_tests::LIMIT).expect("the guest listens");
+        crate::soak::requests(([10, 77, 0, 2], 80).into(), 1000, 10);
+        match run("wrk", &["-t", "1", "-c", "64", "-d", "3", "--timeout", "20", "http://10.77.0.2/"]) {
+            Ok(text) => assert!(!text.contains("Socket errors") && !text.contains("Non-2xx"), "{text}"),
+            Err(why) => skip("load on four cores", &why),
+        }
+        crate::soak::requests(([10, 77, 0, 2], 80).into(), 100, 1);
+        running.stop().expect_kind("stopped");
+    });
 }

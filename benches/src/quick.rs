@@ -138,6 +138,7 @@ fn counts(report: &mut Report, subjects: &Subjects, server: &Guest) {
     for (key, name, what, at_most) in [
         ("spawn_join", "spawn and join", "a thread made, ended and joined", 15e3),
         ("round_trip_cores", "message and answer, other core", "a channel's round trip between two awake cores", 3e3),
+        ("all_reduce_cores", "all_reduce", "an all_reduce of two cores", 1.5e3),
         ("timer_set", "timer set, of 100,000", "a timer set, 100,000 pending", 400.0),
         ("timer_expired", "timer expired, of 100,000", "a timer expired, 100,000 pending", 400.0),
     ] {

@@ -24,15 +24,22 @@ fn main() {
         core_statistics(core)
     };
     let idle_before = wait_until_asleep(idle);
-    for round in 0..ROUNDS {
+    let (mut round, mut woken) = (0, 0);
+    while woken < ROUNDS {
         let before = wait_until_asleep(worker);
         sender.send(round).expect("the worker is there");
         assert_eq!(receiver.recv(), Ok(round));
-        let after = core_statistics(worker);
-        assert_eq!(after.interrupts - before.interrupts, 1, "in round {round}");
+        let interrupts = core_statistics(worker).interrupts - before.interrupts;
+        // None, if it woke by itself just before: an interrupt may find that its core has looked already.
+        assert!(interrupts <= 1, "{interrupts} interrupts in round {round}");
+        woken += interrupts;
+        round += 1;
+        assert!(round < 2 * ROUNDS, "{woken} interrupts in {round} rounds");
     }
     let worked = core_statistics(worker);
     assert!(worked.interrupts <= worked.sleeps, "{worked:?}");
-    assert_eq!(core_statistics(idle), idle_before);
+    let idle_after = core_statistics(idle);
+    assert_eq!((idle_after.interrupts, idle_after.letters), (idle_before.interrupts, idle_before.letters));
+    assert!(idle_after.sleeps <= idle_before.sleeps + 1, "{idle_after:?}"); // the last interrupt may have come late
     println!("one interrupt for each of {ROUNDS} sleeps");
 }

@@ -4,7 +4,7 @@
 #![no_main]
 
 use toro::prelude::*;
-use toro::sync::{Mutex, mpsc};
+use toro::sync::{Mutex, all_reduce, mpsc};
 use toro::thread;
 use toro::time::{Duration, Instant};
 use toro_timers::TimerQueue;
@@ -35,6 +35,7 @@ fn main() {
     if let Some(other) = thread::cores().nth(1) {
         measure_messages("message and answer, other core", other);
     }
+    measure_together();
 
     let mutex = Mutex::new(0);
     measure("lock and unlock", ROUNDS, || (0..ROUNDS).for_each(|_| *mutex.lock() += 1));
@@ -46,6 +47,12 @@ fn main() {
     measure("sleep of no time", ROUNDS, || (0..ROUNDS).for_each(|_| thread::sleep(Duration::ZERO)));
     measure("box and drop", ROUNDS, || (0..ROUNDS).for_each(|_| drop(core::hint::black_box(Box::new([0_u8; 100])))));
     measure_timers();
+}
+
+fn measure_together() {
+    let rounds = || (0..ROUNDS).map(|_| all_reduce(1, |one, other| one + other)).sum::<u32>();
+    thread::cores().skip(1).for_each(|core| drop(thread::spawn_on(core, rounds)));
+    measure("all_reduce", ROUNDS, || assert_eq!(rounds(), ROUNDS * thread::cores().len() as u32));
 }
 
 fn measure_messages(what: &str, core: thread::CoreId) {

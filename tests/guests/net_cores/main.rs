@@ -1,5 +1,5 @@
 //! Listens on port 7 on the cores that its arguments name, and answers lines: `who` is told the core, `carry N` is answered
-//! by a thread of core N, `call N ADDRESS` with the line that a thread of core N gets for `who` from there, `counts` with what
+//! by a thread of core N, to which `give N` leaves the connection for good, `call N ADDRESS` with the line that a thread of core N gets for `who` from there, `counts` with what
 //! the core's network has done; everything else comes back.
 #![no_std]
 #![no_main]
@@ -49,6 +49,13 @@ fn talk(stream: TcpStream) -> io::Result<()> {
                     writeln!(stream, "core {} at {} for {}", thread::current_core(), local.port(), peer.ip())
                 };
                 thread::spawn_on(core, answer).join().expect("the carrier does not fault")?;
+            }
+            ("give", number) => {
+                let Some(core) = number.parse().ok().and_then(CoreId::new) else { continue };
+                let last = move |mut stream: TcpStream| writeln!(stream, "core {}", thread::current_core());
+                drop((lines, output));
+                thread::spawn_on(core, move || last(stream));
+                return Ok(());
             }
             ("call", words) => {
                 let Some((core, address)) = words.split_once(' ') else { continue };

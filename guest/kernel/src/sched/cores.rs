@@ -83,9 +83,7 @@ pub fn serve() {
     // Whoever listens counts as asleep, until now.
     if has_letters() || CORE.with(|core| core.listens_until_ns != 0) {
         CORE.with(|core| core.listens_until_ns = 0);
-        let here = here();
-        let count = here.mailbox.take().deliver() as u64;
-        here.letters.store(here.letters.load(Relaxed) + count, Relaxed);
+        take_letters();
     }
 }
 
@@ -208,12 +206,13 @@ impl Patience {
 
 /// Stays awake for a letter as long as has paid lately, and calls `poll` now and then meanwhile. Whether there is something
 /// to do.
-pub(super) fn linger(poll: impl Fn()) -> bool {
+#[inline]
+pub(super) fn linger(patience: Patience, poll: impl Fn()) -> bool {
+    patience.window_ns > 0 && stay_awake(patience, poll)
+}
+
+fn stay_awake(patience: Patience, poll: impl Fn()) -> bool {
     const LOOKS_PER_POLL: u32 = 16;
-    let patience = CORE.with(|core| core.patience);
-    if patience.window_ns == 0 {
-        return false;
-    }
     let start_ns = time::now_ns();
     let mut looks = 0;
     let (came, patience) = loop {
@@ -241,21 +240,31 @@ pub(super) fn linger(poll: impl Fn()) -> bool {
 /// something to do. `prepare` is asked when others already know that this core sleeps.
 pub(super) fn sleep(prepare: impl FnOnce() -> Option<Option<u64>>) {
     let here = here();
-    if !here.mailbox.try_sleep() {
+    let alone = cores::count() == 1;
+    // A core that is alone need not say that it sleeps; it may have written to itself.
+    let sleeps = if alone { !has_letters() } else { here.mailbox.try_sleep() };
+    if !sleeps {
         return;
     }
     if let Some(deadline_ns) = prepare() {
         here.sleeps.store(here.sleeps.load(Relaxed) + 1, Relaxed);
-        if cores::count() == 1 {
-            power::idle_until(deadline_ns);
-        } else {
-            let start_ns = time::now_ns();
-            power::idle_until(deadline_ns);
-            if has_letters() {
-                CORE.with(|core| core.patience = core.patience.paid(time::now_ns() - start_ns));
-            }
+        if alone {
+            return power::idle_until(deadline_ns);
+        }
+        let start_ns = time::now_ns();
+        power::idle_until(deadline_ns);
+        if has_letters() {
+            CORE.with(|core| core.patience = core.patience.paid(time::now_ns() - start_ns));
         }
     }
+    if !alone {
+        take_letters();
+    }
+}
+
+/// Takes and delivers what has come; from here on this core is awake.
+fn take_letters() {
+    let here = here();
     let count = here.mailbox.take().deliver() as u64;
     here.letters.store(here.letters.load(Relaxed) + count, Relaxed);
 }

@@ -64,7 +64,8 @@ pub(super) fn poll() {
 #[inline(never)]
 pub(super) fn find_work() {
     poll();
-    if CORE.with(|core| core.threads.ready()) > 0 || cores::linger(poll) {
+    let (ready, patience) = CORE.with(|core| (core.threads.ready(), core.patience));
+    if ready > 0 || cores::linger(patience, poll) {
         return;
     }
     cores::sleep(ask_pollers);
