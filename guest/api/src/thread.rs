@@ -96,9 +96,6 @@ where
 /// A core that is still starting runs it when it has come. One that has not come after ten seconds is given up: the kernel
 /// warns of it, threads that were meant for it run on the first core, and from then on there is no such core.
 ///
-/// A core that the machine names and that never comes is given up after ten seconds: what was meant for it runs on the first
-/// one, and from then on there is no such core.
-///
 /// # Panics
 /// When there is no memory for it, or no such core; [`Builder::spawn`] returns an error instead.
 pub fn spawn_on<F, T>(core: CoreId, body: F) -> JoinHandle<T>

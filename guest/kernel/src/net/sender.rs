@@ -124,7 +124,8 @@ impl Sender {
 #[cold]
 fn tell_refused() {
     let cores = with(|queue| {
-        let room = queue.transmitter.ready_beside(queue.promised);
+        // Others may have taken the room that this interrupt was about: another one is asked for.
+        let room = queue.transmitter.ready_beside(queue.promised) || queue.transmitter.enable_interrupts();
         if room { REFUSED.swap(0, Relaxed) } else { 0 }
     });
     exchange::ring(cores.unwrap_or(0));

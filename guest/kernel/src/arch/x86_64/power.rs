@@ -4,14 +4,12 @@
 
 use super::{port, shootdown, time};
 use crate::boot::BootInfo;
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Halts until an interrupt: a device's, or the timer's at `deadline_ns` (of [`time::now_ns`]).
 ///
-/// The only place where ring 0 has interrupts on. `sti` takes effect after the next instruction, so an
-/// interrupt that is already pending ends the `hlt`, and none can fall between the caller's last look
-/// and the halt. May return early; the caller looks again.
+/// May return early; the caller looks again.
 pub fn idle_until(deadline_ns: Option<u64>) {
     if let Some(deadline_ns) = deadline_ns
         && !time::arm(deadline_ns)
@@ -20,11 +18,21 @@ pub fn idle_until(deadline_ns: Option<u64>) {
     }
     stop_pit();
     shootdown::asleep();
-    // SAFETY: interrupt stubs change only what a call may change, which is given up here; they return with
-    // interrupts off. The stack is used, so the compiler keeps no red zone below it.
-    unsafe { asm!("sti", "hlt", "cli", clobber_abi("C")) };
+    // SAFETY: interrupt stubs change only what a call may change, and return with interrupts off.
+    unsafe { window() };
     shootdown::awake();
 }
+
+/// The only place where ring 0 has interrupts on. `sti` takes effect after the next instruction, so an interrupt that is
+/// already pending ends the `hlt`, and none can fall between the caller's last look and the halt. An NMI can, and lets
+/// interrupts in before the halt; so its handler steps over [`HALT`].
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn window() {
+    naked_asm!("sti", "hlt", "cli", "ret")
+}
+
+/// Where the halt is, from the beginning of [`window`]: `sti` is one byte long, and so is `hlt`.
+pub(super) const HALT: usize = 1;
 
 /// Silences the PIT where there is one, before the first sleep. Nobody here listens to it, but firmware leaves it
 /// ticking, and each tick wakes the VMM: mode 0 ends with one event that no count follows.

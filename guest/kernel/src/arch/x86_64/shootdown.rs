@@ -6,7 +6,7 @@
 
 #![expect(unsafe_code, reason = "the handler of an interrupt")]
 
-use super::{cores, cpu, interrupt, local, paging, smp, traps};
+use super::{cores, cpu, interrupt, local, paging, power, smp, traps};
 use crate::arch::SpinLock;
 use crate::fault;
 use core::arch::naked_asm;
@@ -68,9 +68,9 @@ pub(super) fn awake() {
     }
 }
 
-/// Entry of an NMI: forgets all translations. If that was asked for, and no other core ends the machine, that is all; else
-/// `traps` decides. When two NMIs have become one, both senders have what they want. It may strike where gs is a program's
-/// still, or again: the kernel's is negative, a program's never.
+/// Entry of an NMI: forgets all translations. If that was asked for, and no other core ends the machine, that is all, and a
+/// core that was about to halt looks for work once more; else `traps` decides. When two NMIs have become one, both senders
+/// have what they want. It may strike where gs is a program's still, or again: the kernel's is negative, a program's never.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn nmi() {
     naked_asm!(
@@ -98,7 +98,11 @@ pub(super) unsafe extern "C" fn nmi() {
         "3: test ecx, ecx",
         "jz 4f",
         "swapgs",
-        "4: pop rdx",
+        "4: lea rax, [rip + {window} + {halt}]",
+        "cmp rax, [rsp + 24]", // about to halt: an interrupt that comes first would turn interrupts off for the halt
+        "jne 6f",
+        "inc qword ptr [rsp + 24]",
+        "6: pop rdx",
         "pop rcx",
         "pop rax",
         "iretq",
@@ -110,6 +114,8 @@ pub(super) unsafe extern "C" fn nmi() {
         tag = const local::TAG,
         asked = sym ASKED,
         ending = sym fault::ENDING,
+        window = sym power::window,
+        halt = const power::HALT,
         report = sym traps::exception::<2, 0>,
     )
 }

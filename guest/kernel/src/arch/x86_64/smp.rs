@@ -248,8 +248,10 @@ pub fn give_up(mut gone: impl FnMut(CoreId, u32)) {
             gone(core, apic_id);
         }
     }
-    // Those who have arrived no longer need the trampoline.
-    take_down();
+    // One that has arrived may still have a few instructions to go there; then all of it stays as it is.
+    if others().all(|(_, slot)| slot.state.load(Ordering::Acquire) != ARRIVED) {
+        take_down();
+    }
 }
 
 fn take_down() {
