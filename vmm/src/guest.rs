@@ -18,9 +18,12 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use toro_abi::control::{Control, Protocol};
 
+/// How long QEMU may take to say where its guest is before somebody is told that it is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a machine may take to go off after its guest has said how it ended.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(5);
 /// How long the last words of a VMM that was ended may take: more than readers have left when there is hurry.
@@ -163,12 +166,13 @@ impl Guest {
         self.hurry.begin();
     }
 
-    /// Ends a guest that does not end by itself; its exit says where it was.
-    pub fn end(&self) -> Exit {
+    /// Ends a guest that does not end by itself; its exit says where it was. `waits` is called, on a thread of its own, when
+    /// QEMU takes longer than a second to tell; [`Guest::kill`] on another thread ends that wait.
+    pub fn end(&self, waits: impl FnOnce() + Send) -> Exit {
         // A machine that goes off answers no more, and there is nothing to find out.
         let backtrace = match self.transcript(|said| said.is_over() || said.vmm_exit.is_some()) {
             true => String::new(),
-            false => self.backtrace().unwrap_or_else(|error| format!("no backtrace: {error}\n")),
+            false => self.last_backtrace(waits),
         };
         self.kill();
         let exit = self.finish();
@@ -177,9 +181,31 @@ impl Guest {
         Exit { backtrace, ..exit }
     }
 
-    /// The same for one that did not end in time.
-    pub fn end_late(&self) -> Exit {
-        let exit = self.end();
+    fn last_backtrace(&self, waits: impl FnOnce() + Send) -> String {
+        let backtrace = std::thread::scope(|scope| {
+            let (answered, answer) = mpsc::channel::<()>();
+            let watch = move || {
+                if answer.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                    waits();
+                }
+            };
+            // Without that thread the wait is a silent one.
+            let _watch = std::thread::Builder::new().name("patience".into()).spawn_scoped(scope, watch);
+            let backtrace = self.backtrace();
+            drop(answered);
+            backtrace
+        });
+        match backtrace {
+            Ok(backtrace) => backtrace,
+            // Whoever did not wait for the answer knows that there is none.
+            Err(_) if self.killed.load(Ordering::Relaxed) => String::new(),
+            Err(error) => format!("no backtrace: {error}\n"),
+        }
+    }
+
+    /// The same as [`Guest::end`] for one that did not end in time.
+    pub fn end_late(&self, waits: impl FnOnce() + Send) -> Exit {
+        let exit = self.end(waits);
         let ending = if exit.ending == Ending::Killed { Ending::TimedOut } else { exit.ending };
         Exit { ending, ..exit }
     }
@@ -188,7 +214,7 @@ impl Guest {
     pub fn wait(&self, limit: Duration) -> Exit {
         match self.wait_until(Some(limit), |said| said.is_over().then_some(())) {
             Ok(()) | Err(Unmet::Ended) => self.finish(),
-            Err(Unmet::TimedOut) => self.end_late(),
+            Err(Unmet::TimedOut) => self.end_late(|| ()),
         }
     }
 

@@ -133,10 +133,14 @@ fn watch(
     let cancel = config.timeout.map_or_else(Cancel::new, Cancel::after);
     let requests = signals::listen({
         let (started, cancel) = (started.clone(), cancel.clone());
-        move || {
+        move |requests| {
             ui::hurry();
             cancel.cancel();
             if let Some(guest) = started.get().and_then(Weak::upgrade) {
+                // Here, because whoever watches the guest may wait for a QEMU that does not answer.
+                if requests.is_kill() {
+                    guest.kill();
+                }
                 guest.wake();
             }
         }
@@ -229,13 +233,19 @@ fn stay(
                     ui::note("stopping; Ctrl-C again ends the guest at once", None);
                 }
             }
-            Ok(Step::Signal { hears: true }) => return guest.end(),
+            Ok(Step::Signal { hears: true }) => {
+                requests.ending();
+                return guest.end(say_wait);
+            }
             // Before it runs a guest obeys nobody, and where it is says nothing.
             Ok(Step::Signal { hears: false } | Step::OutputLost) => {
                 guest.kill();
                 return guest.finish();
             }
-            Err(Unmet::TimedOut) if guest.transcript(|said| said.vmm_exit.is_none()) => return guest.end_late(),
+            Err(Unmet::TimedOut) if guest.transcript(|said| said.vmm_exit.is_none()) => {
+                requests.ending();
+                return guest.end_late(say_wait);
+            }
             Ok(Step::End) | Err(_) => {
                 let exit = guest.finish_unless(|| requests.count() > handled);
                 tell(&guest.transcript(|said| said.controls[told..].to_vec()));
@@ -283,6 +293,10 @@ fn report(
     let run = guest.transcript(|said| said.outcome_after).unwrap_or_else(|| guest.started().elapsed());
     let (ready_ms, run_ms) = (ready_after.map(milliseconds), milliseconds(run));
     Ok(Report { status, kind: exit.kind(), message, ready_ms, run_ms })
+}
+
+fn say_wait() {
+    ui::note("waiting for QEMU to say where the guest is; Ctrl-C ends it at once", None);
 }
 
 fn say_timeout(config: &Config) {
