@@ -109,6 +109,28 @@ fn a_network_that_was_typed_wins_over_ports_that_were_not() {
 }
 
 #[test]
+fn a_package_without_the_library_is_told_before_it_is_built() {
+    let (folder, library) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    package(library.path(), "");
+    let manifest = library.path().join("Cargo.toml");
+    let text_of_manifest = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(library.path().join("src/lib.rs"), "").unwrap();
+    std::fs::write(manifest, text_of_manifest.replace("app", "toro-unikernel")).unwrap();
+    package(folder.path(), &format!("[dev-dependencies]\ntoro-unikernel = {{ path = {:?} }}", library.path()));
+    let app = folder.path().to_str().unwrap();
+    for command in ["run", "build"] {
+        let output = toro(&[command, app]).output().unwrap();
+        let (status, error, cure) = failure(&output);
+        assert_eq!(
+            (status, &*error),
+            (126, "cannot build app: it does not use the library `toro`, which is the kernel")
+        );
+        assert!(cure.contains("`toro new NAME`") && text(&output.stderr).lines().count() == 2, "{cure}");
+    }
+    assert!(!folder.path().join("target").exists());
+}
+
+#[test]
 fn arguments_behind_the_application_are_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let app = image(folder.path());

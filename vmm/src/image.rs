@@ -4,7 +4,7 @@ use crate::elf;
 use crate::error::Error;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use toro_abi::cmdline::{self, CommandLine};
 use toro_abi::outcome::status;
 
@@ -14,7 +14,7 @@ pub const CARGO_CONFIG: &str = include_str!("../../guest/.cargo/config.toml");
 /// What images are built for.
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Packages that bring the kernel with them.
+/// Packages that bring the kernel with them; the first is the one for applications.
 const LIBRARIES: [&str; 2] = ["toro-unikernel", "toro-kernel"];
 
 /// Something to boot.
@@ -87,8 +87,8 @@ pub struct Package {
     pub program: String,
     /// `[package.metadata.toro]`, or null.
     pub metadata: Value,
-    /// Whether it depends on the library; one that does not needs another crate that does.
-    uses_library: bool,
+    /// Whether it names the library itself, and not another crate that does.
+    names_library: bool,
     target_folder: PathBuf,
 }
 
@@ -111,12 +111,7 @@ impl Package {
         let manifest = manifest
             .canonicalize()
             .map_err(|error| Error::new(format!("cannot read {}: {error}", manifest.display())))?;
-        let output = cargo(&manifest)
-            .args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"])
-            .arg(&manifest)
-            .stderr(Stdio::piped())
-            .output()
-            .map_err(no_cargo)?;
+        let output = metadata(&manifest, &["--no-deps"])?;
         if !output.status.success() {
             let why = String::from_utf8_lossy(&output.stderr);
             return Err(Error::new(format!("cannot read the package {shown}: {}", why.trim()))
@@ -161,9 +156,9 @@ impl Package {
             name,
             program,
             metadata: package["metadata"]["toro"].clone(),
-            uses_library: list(&package["dependencies"])
+            names_library: list(&package["dependencies"])
                 .iter()
-                .any(|dependency| LIBRARIES.iter().any(|library| dependency["name"] == *library)),
+                .any(|dependency| is_library(&dependency["name"]) && dependency["kind"].is_null()),
             target_folder: PathBuf::from(metadata["target_directory"].as_str().unwrap_or("target")),
         })
     }
@@ -176,10 +171,11 @@ impl Package {
 
     /// Builds it, with cargo's messages on standard error.
     pub fn build(&self, profile: Profile) -> Result<Image, Error> {
+        self.check_library()?;
         let mut command = self.build_command(profile)?;
         let status = command.status().map_err(no_cargo)?;
         if !status.success() {
-            return Err(self.build_failed());
+            return Err(Error::new(format!("cannot build {}: cargo failed, as told above", self.name)));
         }
         let image = self.image(profile);
         let bytes = elf::read(&image.symbols)?;
@@ -189,12 +185,22 @@ impl Package {
         Ok(image)
     }
 
-    fn build_failed(&self) -> Error {
-        let error = Error::new(format!("cannot build {}: cargo failed, as told above", self.name));
-        if self.uses_library {
-            return error;
+    /// Fails for a package without a kernel, of which the linker would say much that helps nobody.
+    fn check_library(&self) -> Result<(), Error> {
+        if self.names_library {
+            return Ok(());
         }
-        error.help("the package does not depend on the library `toro`; `toro new NAME` makes one that does")
+        let output = metadata(&self.manifest, &["--filter-platform", TARGET])?;
+        // What cargo has to complain of, it tells best when it builds.
+        let Ok(metadata) = serde_json::from_slice(&output.stdout) else { return Ok(()) };
+        if uses_library(&metadata, &self.manifest) {
+            return Ok(());
+        }
+        let manifest = self.manifest.display();
+        let line = format!("toro = {{ package = \"{}\", path = .. }}", LIBRARIES[0]);
+        Err(Error::new(format!("cannot build {}: it does not use the library `toro`, which is the kernel", self.name))
+            .help(format!("`toro new NAME` makes a package that does; its line `{line}` is missing in {manifest}"))
+            .with_status(status::NOT_RUNNABLE))
     }
 
     fn build_command(&self, profile: Profile) -> Result<Command, Error> {
@@ -212,6 +218,43 @@ impl Package {
         }
         Ok(command)
     }
+}
+
+/// What `cargo metadata` says of a package.
+fn metadata(manifest: &Path, options: &[&str]) -> Result<Output, Error> {
+    let mut command = cargo(manifest);
+    command.args(["metadata", "--format-version=1"]).args(options).arg("--manifest-path").arg(manifest);
+    command.stderr(Stdio::piped()).output().map_err(no_cargo)
+}
+
+fn is_library(name: &Value) -> bool {
+    LIBRARIES.iter().any(|library| name == library)
+}
+
+/// Whether the library is among all that a package is built with, however many crates lie between.
+fn uses_library(metadata: &Value, manifest: &Path) -> bool {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let packages = list(&metadata["packages"]);
+    let nodes = list(&metadata["resolve"]["nodes"]);
+    let is_ours = |package: &&Value| package["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest);
+    let mut reached: Vec<Value> =
+        packages.iter().find(is_ours).map(|package| package["id"].clone()).into_iter().collect();
+    let mut done = 0;
+    while let Some(id) = reached.get(done).cloned() {
+        done += 1;
+        if packages.iter().any(|package| package["id"] == id && is_library(&package["name"])) {
+            return true;
+        }
+        let dependencies = nodes.iter().find(|node| node["id"] == id).map(|node| list(&node["deps"]));
+        for dependency in dependencies.unwrap_or_default() {
+            // Neither a build script nor a test is linked into the program.
+            let is_linked = list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"].is_null());
+            if is_linked && !reached.contains(&dependency["pkg"]) {
+                reached.push(dependency["pkg"].clone());
+            }
+        }
+    }
+    false
 }
 
 /// Cargo, run where the package is, so that its own `rust-toolchain.toml` and configuration hold, and without what a
@@ -296,6 +339,26 @@ mod tests {
     fn a_package_that_does_not_say_what_to_run_is_refused() {
         assert!(choose(&["a", "b"], Value::Null).unwrap_err().message().contains("several programs: a, b"));
         assert!(choose(&[], Value::Null).unwrap_err().message().contains("no program"));
+    }
+
+    #[test]
+    fn the_library_is_found_behind_other_crates_and_not_in_tests() {
+        let uses = |kind: Value| {
+            let package =
+                |name: &str| json!({"name": name, "id": name, "manifest_path": format!("/{name}/Cargo.toml")});
+            let node = |id: &str, to: &[&str], kind: &Value| {
+                let edge = |to: &&str| json!({"pkg": to, "dep_kinds": [{"kind": kind}]});
+                json!({"id": id, "deps": to.iter().map(edge).collect::<Vec<_>>()})
+            };
+            let metadata = json!({
+                "packages": [package("app"), package("between"), package("toro-kernel")],
+                "resolve": {"nodes": [
+                    node("app", &["between"], &Value::Null), node("between", &["app", "toro-kernel"], &kind), node("toro-kernel", &[], &kind),
+                ]},
+            });
+            uses_library(&metadata, Path::new("/app/Cargo.toml"))
+        };
+        assert!(uses(Value::Null) && !uses(json!("dev")) && !uses(json!("build")));
     }
 
     #[test]
