@@ -1,6 +1,7 @@
 //! What is meant: options over `[package.metadata.toro]` over defaults.
 
 use crate::args::RunArgs;
+use crate::background::names;
 use crate::metadata::Metadata;
 use serde_json::Value;
 use std::path::Path;
@@ -146,7 +147,7 @@ impl Config {
             ports: publish.iter().map(|port| Port::parse(port)).collect::<Result<_, _>>()?,
             environment,
             arguments,
-            name: text(&args.name, "name")?,
+            name: text(&args.name, "name")?.map(checked_name).transpose()?,
             machine_type: text(&args.machine, "machine")?
                 .map_or(Ok(MachineType::default()), |text| parse_machine(&text))?,
             accelerator: text(&args.accel, "accel")?.map_or(Ok(Accelerator::Auto), |text| parse_accelerator(&text))?,
@@ -219,6 +220,11 @@ fn read_env_file(file: &Path, environment: &mut Vec<(String, String)>) -> Result
     })?;
     let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.into_iter().try_for_each(|line| set_variable(line, environment))
+}
+
+/// In the foreground, too: it is the guest's host name there as well.
+fn checked_name(name: String) -> Result<String, Error> {
+    names::check(&name).map(|()| name)
 }
 
 fn parse_memory(text: &str) -> Result<u64, Error> {

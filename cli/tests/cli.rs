@@ -179,6 +179,8 @@ fn mistakes_are_one_line_with_a_cure_and_status_125() {
         (&["run", "--env-file", "/nonexistent/env", app], "/nonexistent/env: No such file", "NAME=VALUE"),
         (&["run", "--cpus", "0", app], "`0`", "1 to 64"),
         (&["run", "--accel", "tcg", "--net", "none", "-p", "0:80", app], "cannot publish ports", "--net user"),
+        (&["run", "--name", "", app], "cannot name a guest ``", "starts with a letter"),
+        (&["run", "--name", "a b", app], "`a b`", "starts with a letter"),
         (&["run"], "APP", "toro run --help"),
         (&["fly"], "'fly'", "--help"),
     ] {

@@ -343,7 +343,10 @@ impl News<'_> {
                 Control::Listen { protocol, port } => {
                     let is_wanted = |p: &&Port| p.guest == port && p.protocol == protocol;
                     let mut published = guest.ports().iter().filter(is_wanted).peekable();
-                    if published.peek().is_none() && *network == Network::User {
+                    if *network == Network::None {
+                        let text = format!("listening on guest port {}, without a network", numbered(protocol, port));
+                        ui::note(text, Some("nobody outside reaches it; leave --net none out"));
+                    } else if published.peek().is_none() {
                         let text = format!("listening on guest port {}, not published", numbered(protocol, port));
                         ui::note(text, Some(&format!("to reach it, add -p {}", suggestion(protocol, port))));
                     }

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         trial!(streams_arrive_byte_for_byte_and_apart),
         trial!(the_ready_line_names_the_port_that_was_free),
         trial!(a_port_that_is_not_published_is_told),
+        trial!(a_port_without_a_network_is_told),
         trial!(a_qemu_that_nobody_tried_is_told_once),
         trial!(sigterm_stops_in_order),
         trial!(a_second_ctrl_c_says_where_a_deaf_guest_is_and_ends_it),
@@ -156,6 +157,20 @@ fn a_port_that_is_not_published_is_told() {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "note: listening on guest port 80, not published");
     assert_eq!(lines.next().unwrap().unwrap(), " help: to reach it, add -p 8080:80");
+    signal(&child, rustix::process::Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+fn a_port_without_a_network_is_told() {
+    let mut run = toro_run("serve", &["--net", "none"]);
+    let mut child = run.command.spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let told: Vec<String> = lines.take(2).map(Result::unwrap).collect();
+    let expected = [
+        "note: listening on guest port 80, without a network",
+        " help: nobody outside reaches it; leave --net none out",
+    ];
+    assert_eq!(told, expected);
     signal(&child, rustix::process::Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
