@@ -130,6 +130,32 @@ fn a_connection_is_used_from_another_core() {
 }
 
 #[test]
+fn what_finds_no_room_at_its_core_is_sent_again() {
+    on_private_network("what_finds_no_room_at_its_core_is_sent_again", || {
+        let running = on_tap(&["0", "1"], MachineType::Microvm);
+        let (mut here, mut there) = (Vec::new(), Vec::new());
+        while here.is_empty() || there.len() < 60 {
+            let mut client = on_lan();
+            if ask(&mut client, "who") == "core 0" { here.push(client) } else { there.push(client) }
+        }
+        there[0].send(b"hold\n");
+        while ask(&mut here[0], "held") != "true" {}
+        // More segments than a core that does not look has room for, some of each connection.
+        for client in &mut there[1..] {
+            (0..8).for_each(|number| client.send(format!("{number}\n").as_bytes()));
+        }
+        here[0].send(b"release\n");
+        for client in &mut there[1..] {
+            for number in 0..8 {
+                assert_eq!(client.receive(2), format!("{number}\n").as_bytes());
+            }
+        }
+        assert!(count(&mut there[0], "posts_dropped") > 0);
+        running.stop().expect_kind("stopped");
+    });
+}
+
+#[test]
 fn every_core_calls_others_and_this_host() {
     let host = TcpListener::bind("127.0.0.1:0").expect("a port of this host");
     let outside = format!("10.0.2.2:{}", host.local_addr().expect("its address").port());

@@ -1,6 +1,7 @@
 //! What single operations cost: the test guest `costs` prints nanoseconds, and under `-icount` one is one instruction.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -17,9 +18,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 impl Costs {
     /// Runs the guest on two cores, which QEMU executes in turn.
     pub fn take() -> Result<Costs> {
-        let folder = artifact::root().join("guest");
-        let arguments = ["--quiet", "-p", "toro-test-guests", "--bin", "costs"];
-        let path = artifact::build(&folder, &arguments, None, "costs")?;
+        let path = build("costs")?;
         let image = Image::open(&path).map_err(|error| anyhow::anyhow!("{error}"))?;
         let machine = Machine::new(image)
             .accelerator(Accelerator::Tcg)
@@ -42,4 +41,10 @@ impl Costs {
     pub fn of(&self, name: &str) -> Result<f64> {
         self.0.get(name).copied().with_context(|| format!("the guest `costs` does not measure {name:?}"))
     }
+}
+
+/// A guest of the tests, built as what ships.
+pub fn build(name: &str) -> Result<PathBuf> {
+    let folder = artifact::root().join("guest");
+    artifact::build(&folder, &["--quiet", "-p", "toro-test-guests", "--bin", name], None, name)
 }

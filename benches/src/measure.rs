@@ -63,6 +63,14 @@ pub fn entry_to_main(guest: &Guest, machine: MachineType, plugin: &Path, watches
     Ok(main.instructions - entry.instructions)
 }
 
+/// Instructions of all processors from reset to the guest's end.
+pub fn whole_run(guest: &Guest, machine: MachineType, plugin: &Path) -> Result<u64> {
+    let counting = Counting { processors: Some("all"), ..Counting::default() };
+    let vm = Vm::start(guest, machine, Some((plugin, &counting)))?;
+    vm.ready()?;
+    Ok(vm.counters()?.snapshot().get(Counter::Instructions))
+}
+
 /// What one request costs.
 #[derive(Clone, Debug)]
 pub struct RequestCost {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::artifact;
 use crate::cores;
-use crate::costs::Costs;
+use crate::costs::{self, Costs};
 use crate::http::Style;
 use crate::image::Image;
 use crate::measure;
@@ -83,6 +83,13 @@ pub fn run(subjects: &Subjects, extent: Extent) -> Result<Report> {
     Ok(report)
 }
 
+/// The guest that runs threads on each of four cores, and ends.
+fn four_cores(like: &Guest) -> Result<Guest> {
+    let path = costs::build("cores")?;
+    let image = Bootable { name: "cores".to_owned(), boot: path.clone(), symbols: path };
+    Ok(Guest { name: "cores".to_owned(), image, cpus: 4, ..like.clone() })
+}
+
 fn steady(key: &'static str, what: &'static str, unit: &'static str, at_most: f64) -> Row {
     Row { key, what, unit, value: 0.0, target: Target::AtMost(at_most), steady: true }
 }
@@ -101,6 +108,7 @@ fn counts(report: &mut Report, subjects: &Subjects, server: &Guest) {
     report.add(steady("first_200", "reset to first 200, microvm", "instructions", 1e6), all);
     report.add(timed("first_200_norep", "the same, a rep counted as one", "instructions", Target::None), without_rep);
     let hello = toro_guest(&subjects.hello, false);
+    let mut first_of = [0.0; 2];
     for (machine, memory_mib, cpus, key, what) in [
         (MachineType::Microvm, hello.memory_mib, 1, "main_microvm", "entry to main, hello, microvm"),
         (MachineType::Microvm, hello.memory_mib, 4, "main_4_cores", "the same, the first of 4 cores"),
@@ -113,8 +121,18 @@ fn counts(report: &mut Report, subjects: &Subjects, server: &Guest) {
             .hello
             .entry_and_main()
             .and_then(|watches| measure::entry_to_main(&hello, machine, plugin, watches));
+        if let (Ok(count), "main_microvm" | "main_4_cores") = (&value, key) {
+            first_of[usize::from(cpus > 1)] = *count as f64;
+        }
         report.add(steady(key, what, "instructions", 150e3), value.map(|count| count as f64));
     }
+    let ratio = Ok(first_of[1] / first_of[0]).and_then(|ratio: f64| {
+        if ratio.is_normal() { Ok(ratio) } else { anyhow::bail!("one of them was not measured") }
+    });
+    report.add(steady("main_4_to_1", "entry to main, the first of 4 cores to that of 1", "times", 1.1), ratio);
+    let all = four_cores(&hello).and_then(|guest| measure::whole_run(&guest, MachineType::Microvm, plugin));
+    let what = "reset to off, 4 cores that all run threads, together";
+    report.add(timed("cores_4_all", what, "instructions", Target::AtMost(2e6)), all.map(|count| count as f64));
     for (cpus, key, what) in [(1, "idle_wakeups", "wake-ups when idle"), (4, "idle_4_cores", "the same, of 4 cores")] {
         let server = Guest { cpus, ..server.clone() };
         let idle = measure::idle(&server, MachineType::Microvm, plugin, Duration::from_secs(5));

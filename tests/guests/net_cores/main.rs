@@ -1,15 +1,19 @@
 //! Listens on port 7 on the cores that its arguments name, and answers lines: `who` is told the core, `carry N` is answered
 //! by a thread of core N, to which `give N` leaves the connection for good, `call N ADDRESS` with the line that a thread of core N gets for `who` from there, `counts` with what
-//! the core's network has done; everything else comes back.
+//! the core's network has done; `hold` keeps the core from looking at anything until `release`, and `held` is told whether one
+//! is kept so; everything else comes back.
 #![no_std]
 #![no_main]
 
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use toro::io::{self, BufRead, BufReader, Write};
 use toro::net::{self, Ipv4Addr, TcpListener, TcpStream};
 use toro::prelude::*;
 use toro::thread::{self, CoreId};
 
 toro::main!(main);
+
+static HOLD: AtomicBool = AtomicBool::new(false);
 
 fn main() -> io::Result<()> {
     let named: Vec<CoreId> = toro::env::args().skip(1).filter_map(|text| CoreId::new(text.parse().ok()?)).collect();
@@ -64,6 +68,14 @@ fn talk(stream: TcpStream) -> io::Result<()> {
                 let line = thread::spawn_on(core, move || call(&address)).join().expect("the caller does not fault")?;
                 write!(output, "{core}: {line}")?;
             }
+            ("hold", _) => {
+                HOLD.store(true, SeqCst);
+                while HOLD.load(SeqCst) {
+                    core::hint::spin_loop();
+                }
+            }
+            ("release", _) => HOLD.store(false, SeqCst),
+            ("held", _) => writeln!(output, "{}", HOLD.load(SeqCst))?,
             ("counts", _) => writeln!(output, "{:?}", net::statistics())?,
             _ => output.write_all(line.as_bytes())?,
         }

@@ -40,6 +40,26 @@ impl<T> SpinLock<T> {
         result
     }
 
+    /// Runs `f` while nobody uses the value, if that comes about soon; else all the same. When this core itself is inside,
+    /// there is nobody to wait for.
+    pub fn hold<R>(&self, f: impl FnOnce() -> R) -> R {
+        const LOOKS_MAX: u32 = 1 << 20;
+        let free = || self.holder.compare_exchange(0, tag(), Ordering::Acquire, Ordering::Relaxed);
+        let mut now = free();
+        for _ in 0..LOOKS_MAX {
+            if now.is_ok() || now == Err(tag()) {
+                break;
+            }
+            cpu::relax();
+            now = free();
+        }
+        let result = f();
+        if now.is_ok() {
+            self.holder.store(0, Ordering::Release);
+        }
+        result
+    }
+
     /// Lets the next user in though one is inside: for the report that ends the machine, which interrupts whatever
     /// failed, and from which nobody returns.
     pub fn seize(&self) {

@@ -222,6 +222,12 @@ pub fn outcome(kind: Kind, message: fmt::Arguments<'_>) {
     }
 }
 
+/// Runs `f` while no core is in the middle of writing, if that comes about soon: a core that is stopped there takes
+/// the device's queue with it, and the machine's last words.
+pub fn hold(f: impl FnOnce()) {
+    CONSOLE.hold(|| crate::drivers::hold_console(f));
+}
+
 /// Makes the console usable for the last report, whatever it was in the middle of.
 pub fn seize() {
     CONSOLE.seize();

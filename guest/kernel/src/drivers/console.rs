@@ -17,6 +17,11 @@ const SLOT_BYTES: usize = 512;
 static CONSOLE: SpinLock<Option<Console>> = SpinLock::new(None);
 static PORT: ConsolePort = ConsolePort;
 
+/// See [`SpinLock::hold`].
+pub(super) fn hold(f: impl FnOnce()) {
+    CONSOLE.hold(f);
+}
+
 /// See [`SpinLock::seize`].
 pub(super) fn seize() {
     CONSOLE.seize();

@@ -26,6 +26,11 @@ use error::DeviceError;
 use toro_virtqueue::spec::device_type;
 use transport::Transport;
 
+/// See [`console::hold`](crate::console::hold).
+pub(crate) fn hold_console(f: impl FnOnce()) {
+    console::hold(f);
+}
+
 /// Makes the console's device usable for the last report.
 pub(crate) fn seize_console() {
     console::seize();

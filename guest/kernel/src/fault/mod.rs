@@ -44,7 +44,7 @@ static FIRST_IS_DEFECT: AtomicBool = AtomicBool::new(false);
 fn take_over() {
     let me = cores::current().index() as u8 + 1;
     match ENDING.compare_exchange(0, me, SeqCst, Acquire) {
-        Ok(_) => smp::stop_others(),
+        Ok(_) => console::hold(smp::stop_others),
         Err(first) if first == me => {}
         Err(_) => smp::stop_here(),
     }

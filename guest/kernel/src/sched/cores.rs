@@ -77,8 +77,7 @@ pub(super) fn has_letters() -> bool {
     here().mailbox.has_letters()
 }
 
-/// Delivers the letters that have come: makes threads ready, takes over new ones, runs calls. A core that waits for another
-/// one outside of the scheduler calls this meanwhile, since that one may wait for an answer to its letter.
+/// Delivers the letters that have come: makes threads ready, takes over new ones, runs calls.
 pub fn serve() {
     // Whoever listens counts as asleep, until now.
     if has_letters() || CORE.with(|core| core.listens_until_ns != 0) {
@@ -216,7 +215,7 @@ fn stay_awake(patience: Patience, poll: impl Fn()) -> bool {
     let start_ns = time::now_ns();
     let mut looks = 0;
     let (came, patience) = loop {
-        let waited_ns = time::now_ns() - start_ns;
+        let waited_ns = time::now_ns().saturating_sub(start_ns);
         if has_letters() {
             break (true, patience.paid(waited_ns));
         }
@@ -254,7 +253,7 @@ pub(super) fn sleep(prepare: impl FnOnce() -> Option<Option<u64>>) {
         let start_ns = time::now_ns();
         power::idle_until(deadline_ns);
         if has_letters() {
-            CORE.with(|core| core.patience = core.patience.paid(time::now_ns() - start_ns));
+            CORE.with(|core| core.patience = core.patience.paid(time::now_ns().saturating_sub(start_ns)));
         }
     }
     if !alone {

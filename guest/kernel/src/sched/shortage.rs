@@ -26,6 +26,8 @@ unsafe impl Sync for Letters {}
 static LETTERS: Letters = Letters([const { UnsafeCell::new(MaybeUninit::uninit()) }; CORES_MAX]);
 /// Cores, by bit, whose letter is under way.
 static ASKED: AtomicU64 = AtomicU64::new(0);
+/// Cores, by bit, that have not answered. One that is itself waiting here answers before its letter is delivered.
+static WANTED: AtomicU64 = AtomicU64::new(0);
 
 fn bit(core: CoreId) -> u64 {
     1 << core.index()
@@ -38,6 +40,7 @@ pub fn reclaim_elsewhere() -> bool {
     for core in all().filter(|core| *core != me && is_running(*core)) {
         if ASKED.fetch_or(bit(core), Ordering::Acquire) & bit(core) == 0 {
             asked |= bit(core);
+            WANTED.fetch_or(bit(core), Ordering::Release);
             let letter = LETTERS.0[core.index()].get();
             // SAFETY: the bit was clear, so the letter is nobody's until it is delivered; it stays where it is.
             unsafe {
@@ -48,10 +51,11 @@ pub fn reclaim_elsewhere() -> bool {
     }
     let start_ns = time::now_ns();
     loop {
-        let pending = ASKED.load(Ordering::Acquire) & asked;
-        if pending == 0 || time::now_ns() - start_ns > WAIT_NS_MAX {
+        let pending = WANTED.load(Ordering::Acquire) & asked;
+        if pending == 0 || time::now_ns().saturating_sub(start_ns) > WAIT_NS_MAX {
             return pending != asked;
         }
+        answer(); // two that wait for each other must both give
         cpu::relax();
     }
 }
@@ -59,6 +63,15 @@ pub fn reclaim_elsewhere() -> bool {
 /// # Safety
 /// The letter is this core's.
 unsafe fn give_back(_: NonNull<Node>) {
-    mm::trim();
+    answer();
     ASKED.fetch_and(!bit(current()), Ordering::Release);
+}
+
+/// Gives back what this core keeps, if another wants it.
+fn answer() {
+    let me = bit(current());
+    if WANTED.load(Ordering::Acquire) & me != 0 {
+        mm::trim();
+        WANTED.fetch_and(!me, Ordering::Release);
+    }
 }

@@ -264,8 +264,15 @@ fn take_down() {
 extern "C" fn arrive(block: usize, number: usize) -> ! {
     let id = CoreId::new(number).unwrap_or(CoreId::BOOT); // there are as many slots as numbers
     // SAFETY: the block is this core's for good, and aligned to a page.
+    unsafe { local::adopt(block, id) };
+    settle(block, number, id)
+}
+
+/// The rest of it apart: what is reached by gs, which the compiler takes for constant, is not looked at before.
+#[inline(never)]
+fn settle(block: usize, number: usize, id: CoreId) -> ! {
+    // SAFETY: as above; the tables follow the core's state.
     let tables = unsafe {
-        local::adopt(block, id);
         let tables = core::ptr::with_exposed_provenance_mut::<traps::Tables>(block + local::bytes());
         tables.write(traps::Tables::new());
         &mut *tables
