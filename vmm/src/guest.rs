@@ -285,9 +285,8 @@ fn ending(said: &Transcript, killed: bool) -> Ending {
     if let Some(version) = said.foreign_version() {
         return Ending::Foreign { version };
     }
-    if said.is_stuck() {
-        let line = said.vmm_messages.lines().find(|line| line.contains("KVM internal error"));
-        return Ending::VmmFailed { reason: line.unwrap_or_default().into() };
+    if let Some(line) = said.why_stuck() {
+        return Ending::VmmFailed { reason: line.into() };
     }
     match said.vmm_exit {
         _ if killed => Ending::Killed,

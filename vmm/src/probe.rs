@@ -11,7 +11,7 @@ use crate::machine::Accelerator;
 use crate::qemu;
 use crate::transcript::Shared;
 use rustix::fs::MemfdFlags;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -107,23 +107,17 @@ fn run(program: &Path) -> Result<Option<bool>, Error> {
     .to_vec();
     let shared = Arc::new(Shared::new());
     let exited = shared.clone();
-    let (child, mut pipes) = child::spawn(qemu::command(program, &arguments), file.into(), move |status| {
+    let (child, pipes) = child::spawn(qemu::command(program, &arguments), file.into(), move |status| {
         exited.update(|transcript| transcript.vmm_exit = status.ok());
     })
     .map_err(|error| qemu::cannot_start(program, &error))?;
     // A failed emulation is told at once, with the machine left standing.
     let messages = shared.clone();
-    let listen = move || {
-        let mut buffer = [0; 512];
-        while let Ok(len @ 1..) = pipes.stderr.read(&mut buffer) {
-            let text = String::from_utf8_lossy(&buffer[..len]);
-            messages.update(|transcript| transcript.vmm_messages.push_str(&text));
-        }
-    };
+    let listen = move || messages.read_messages(pipes.stderr);
     std::thread::Builder::new().name("probe".into()).spawn(listen).map_err(failed)?;
     let status = shared.wait(Some(Instant::now() + LIMIT), |transcript| match transcript.vmm_exit {
         Some(status) => Some(status.code()),
-        None => transcript.vmm_messages.contains("KVM internal error").then_some(None),
+        None => transcript.why_stuck().map(|_| None),
     });
     child.kill();
     shared.wait(Some(Instant::now() + LIMIT), |transcript| transcript.vmm_exit);

@@ -13,7 +13,6 @@ use crate::symbolize::Symbolizer;
 use crate::transcript::Shared;
 use crate::{check, probe, qemu, random};
 use serde_json::json;
-use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -62,7 +61,7 @@ pub(crate) fn start(mut machine: Machine, cancel: &Cancel) -> Result<Guest, Erro
     })?;
     run("vmm-messages", {
         let shared = shared.clone();
-        move || read_messages(pipes.stderr, &shared)
+        move || shared.read_messages(pipes.stderr)
     })?;
     run("stdin", {
         let (shared, input) = (shared.clone(), input.clone());
@@ -204,20 +203,6 @@ fn parse_forwards(text: &str) -> Vec<Port> {
         Some(Port { host, guest: words.get(5)?.parse().ok()?, protocol })
     };
     text.lines().filter_map(parse).collect()
-}
-
-fn read_messages(mut stderr: impl Read, shared: &Shared) {
-    let mut buffer = [0; 4096];
-    while let Ok(len @ 1..) = stderr.read(&mut buffer) {
-        let text = String::from_utf8_lossy(&buffer[..len]);
-        shared.update(|transcript| {
-            // A limit, so that a VMM that complains without end fills nothing.
-            if transcript.vmm_messages.len() < 1 << 20 {
-                transcript.vmm_messages.push_str(&text);
-            }
-        });
-    }
-    shared.update(|transcript| transcript.streams_ended += 1);
 }
 
 #[cfg(test)]

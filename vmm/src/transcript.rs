@@ -1,5 +1,6 @@
 //! All that the guest and its VMM have said so far.
 
+use std::io::Read;
 use std::process::ExitStatus;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +11,8 @@ use toro_abi::outcome::Outcome;
 const KEPT_BYTES_MAX: usize = 64 << 20;
 /// Nor one that tells of itself without end: enough for a guest that listens on every port.
 const CONTROLS_MAX: usize = 1 << 17;
+/// Nor a VMM that complains without end.
+const MESSAGES_BYTES_MAX: usize = 1 << 20;
 
 /// What was said. Streams hold bytes only where their sink keeps them.
 #[derive(Debug, Default)]
@@ -62,7 +65,7 @@ impl Transcript {
 
     /// Whether nothing more can come, or nothing that could be understood.
     pub fn has_ended(&self) -> bool {
-        (self.vmm_exit.is_some() && self.all_read()) || self.is_stuck() || self.foreign_version().is_some()
+        (self.vmm_exit.is_some() && self.all_read()) || self.why_stuck().is_some() || self.foreign_version().is_some()
     }
 
     /// The version of the guest interface that the guest speaks, when it is not ours.
@@ -78,9 +81,9 @@ impl Transcript {
         self.streams_ended == 2
     }
 
-    /// Whether the VMM has given up, but stays, with its machine standing still.
-    pub fn is_stuck(&self) -> bool {
-        self.vmm_messages.contains("KVM internal error")
+    /// What a VMM said that has given up, but stays, with its machine standing still.
+    pub fn why_stuck(&self) -> Option<&str> {
+        self.vmm_messages.lines().find(|line| line.contains("KVM internal error"))
     }
 
     /// Notes a control record, unless it says nothing new: who listens again has listened before.
@@ -121,6 +124,20 @@ impl Shared {
         let result = change(&mut self.lock());
         self.changed.notify_all();
         result
+    }
+
+    /// Takes in the VMM's own messages, to their end.
+    pub(crate) fn read_messages(&self, mut stderr: impl Read) {
+        let mut buffer = [0; 4096];
+        while let Ok(len @ 1..) = stderr.read(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..len]);
+            self.update(|transcript| {
+                if transcript.vmm_messages.len() < MESSAGES_BYTES_MAX {
+                    transcript.vmm_messages.push_str(&text);
+                }
+            });
+        }
+        self.update(|transcript| transcript.streams_ended += 1);
     }
 
     /// Waits until `condition` gives a value or the deadline passes; `None` waits for ever.
