@@ -239,9 +239,8 @@ impl Guest {
             None => (said.has_ended() || gives_up()).then_some(false),
         });
         if is_gone != Some(true) {
-            self.child.kill();
             // Whatever it is stuck in, there is an outcome to report.
-            self.shared.wait(Some(Instant::now() + KILL_LIMIT), |said| said.vmm_exit);
+            self.end_vmm();
         }
         // All that was said is now on its way to its readers, who may be slow.
         let all_read = |said: &mut Transcript| said.all_read().then_some(());
@@ -261,16 +260,18 @@ impl Guest {
             backtrace: String::new(),
         }
     }
+
+    /// Ends the VMM, unless it has ended, and waits until the kernel has done so.
+    fn end_vmm(&self) {
+        self.child.kill();
+        self.shared.wait(Some(Instant::now() + KILL_LIMIT), |said| said.vmm_exit);
+    }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
         self.input.close();
-        if !self.transcript(|said| said.vmm_exit.is_some()) {
-            self.child.kill();
-            let deadline = Instant::now() + KILL_LIMIT;
-            self.shared.wait(Some(deadline), |said| said.vmm_exit);
-        }
+        self.end_vmm();
     }
 }
 

@@ -16,6 +16,7 @@ use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -92,11 +93,14 @@ pub(crate) fn start(mut machine: Machine, cancel: &Cancel) -> Result<Guest, Erro
         }
         talk => {
             // One that has ended by itself a moment ago has a better reason than ours.
-            let ended = (!is_cancelled).then(|| last_words(&shared)).flatten();
+            let ended = if is_cancelled { None } else { wait_for_exit(&shared) };
             child.kill();
             input.close();
             Err(match (talk, ended) {
-                (_, Some((status, messages))) => qemu::explain_death(&program, &machine, &status, &messages),
+                (_, Some(status)) => {
+                    let messages = shared.lock().vmm_messages.clone();
+                    qemu::explain_death(&program, &machine, &status.to_string(), &messages)
+                }
                 (Err(error), None) if !is_cancelled => error,
                 _ => Error::new(format!("cannot start {}: cancelled", machine.image.name)),
             })
@@ -104,13 +108,10 @@ pub(crate) fn start(mut machine: Machine, cancel: &Cancel) -> Result<Guest, Erro
     }
 }
 
-/// What a VMM that is about to end has said: its status and its messages.
-fn last_words(shared: &Shared) -> Option<(String, String)> {
+/// How a VMM that is about to end has ended, once all that it said is there.
+fn wait_for_exit(shared: &Shared) -> Option<ExitStatus> {
     let deadline = Some(Instant::now() + ENDING_LIMIT);
-    shared.wait(deadline, |said| {
-        let status = said.vmm_exit.filter(|_| said.has_ended())?;
-        Some((status.to_string(), said.vmm_messages.clone()))
-    })
+    shared.wait(deadline, |said| said.vmm_exit.filter(|_| said.has_ended()))
 }
 
 fn run(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
@@ -154,8 +155,7 @@ fn has_run(shared: &Shared) -> bool {
     if shared.lock().is_over() {
         return true;
     }
-    let deadline = Instant::now() + ENDING_LIMIT;
-    let exit = shared.wait(Some(deadline), |said| said.vmm_exit.filter(|_| said.has_ended()));
+    let exit = wait_for_exit(shared);
     let said = shared.lock();
     exit.is_some_and(|exit| exit.success()) || said.image_base().is_some() || said.outcome.is_some()
 }
