@@ -14,9 +14,10 @@ const LOW_BYTES: u64 = 1 << 32;
 
 /// Stops the machine, walks each processor's stack, and lets the machine run on.
 pub(crate) fn collect(qmp: &Qmp, base: Option<u64>, symbolizer: &Symbolizer) -> Result<String, Error> {
+    // First, so that the machine does not stand still for it.
+    let loaded = symbolizer.loaded();
     let was_running = qmp.execute("query-status", json!({}))?["running"] == true;
     qmp.execute("stop", json!({}))?;
-    let loaded = symbolizer.loaded();
     let text = qmp.monitor("info registers -a").map(|registers| {
         let mut text = String::new();
         for (cpu, rip, rbp) in parse_registers(&registers) {
