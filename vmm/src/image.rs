@@ -127,13 +127,9 @@ impl Package {
         let fail = |why: String| {
             Error::new(format!("cannot run {}: {why}", manifest.display())).with_status(status::NOT_RUNNABLE)
         };
-        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let package = list(&metadata["packages"])
-            .into_iter()
-            .find(|package| package["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest))
-            .ok_or_else(|| {
-                fail("it is a workspace without a package of its own".into()).help("name one of its packages")
-            })?;
+        let package = package_of(metadata, &manifest).ok_or_else(|| {
+            fail("it is a workspace without a package of its own".into()).help("name one of its packages")
+        })?;
         let name = package["name"].as_str().unwrap_or_default().to_owned();
         let programs: Vec<String> = list(&package["targets"])
             .iter()
@@ -227,30 +223,37 @@ fn metadata(manifest: &Path, options: &[&str]) -> Result<Output, Error> {
     command.stderr(Stdio::piped()).output().map_err(no_cargo)
 }
 
+/// The items of a list; none of what is no list.
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// What `cargo metadata` has of the package itself.
+fn package_of<'a>(metadata: &'a Value, manifest: &Path) -> Option<&'a Value> {
+    let is_ours = |package: &&Value| package["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest);
+    list(&metadata["packages"]).iter().find(is_ours)
+}
+
 fn is_library(name: &Value) -> bool {
     LIBRARIES.iter().any(|library| name == library)
 }
 
 /// Whether the library is among all that a package is built with, however many crates lie between.
 fn uses_library(metadata: &Value, manifest: &Path) -> bool {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let packages = list(&metadata["packages"]);
-    let nodes = list(&metadata["resolve"]["nodes"]);
-    let is_ours = |package: &&Value| package["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest);
-    let mut reached: Vec<Value> =
-        packages.iter().find(is_ours).map(|package| package["id"].clone()).into_iter().collect();
+    let (packages, nodes) = (list(&metadata["packages"]), list(&metadata["resolve"]["nodes"]));
+    let mut reached: Vec<&Value> = package_of(metadata, manifest).map(|package| &package["id"]).into_iter().collect();
     let mut done = 0;
-    while let Some(id) = reached.get(done).cloned() {
+    while let Some(&id) = reached.get(done) {
         done += 1;
-        if packages.iter().any(|package| package["id"] == id && is_library(&package["name"])) {
+        if packages.iter().any(|package| package["id"] == *id && is_library(&package["name"])) {
             return true;
         }
-        let dependencies = nodes.iter().find(|node| node["id"] == id).map(|node| list(&node["deps"]));
-        for dependency in dependencies.unwrap_or_default() {
+        let node = nodes.iter().find(|node| node["id"] == *id);
+        for dependency in node.map_or(&[][..], |node| list(&node["deps"])) {
             // Neither a build script nor a test is linked into the program.
             let is_linked = list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"].is_null());
-            if is_linked && !reached.contains(&dependency["pkg"]) {
-                reached.push(dependency["pkg"].clone());
+            if is_linked && !reached.contains(&&dependency["pkg"]) {
+                reached.push(&dependency["pkg"]);
             }
         }
     }
