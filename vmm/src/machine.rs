@@ -10,6 +10,7 @@ use crate::ports::Port;
 use crate::qemu;
 use crate::start;
 use crate::tsc;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use toro_abi::cmdline::{self, Builder};
@@ -103,6 +104,17 @@ pub enum Network {
     User,
     /// An existing TAP interface of the host.
     Tap(String),
+}
+
+/// As on a command line: `user`, `tap:NAME` or `none`.
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::User => f.write_str("user"),
+            Self::Tap(name) => write!(f, "tap:{name}"),
+        }
+    }
 }
 
 /// What carries the console.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use toro_abi::control::Control;
 use toro_abi::outcome::status;
-use toro_vmm::{Error, Guest, Machine, Network, Port};
+use toro_vmm::{Error, Guest, Machine, Port};
 
 const FILE: &str = "state.json";
 
@@ -37,16 +37,11 @@ impl State {
     }
 
     pub(crate) fn set_machine(&mut self, machine: &Machine) {
-        let network = match &machine.network {
-            Network::None => "none".to_owned(),
-            Network::User => "user".into(),
-            Network::Tap(name) => format!("tap:{name}"),
-        };
         self.0["image"] = machine.image.boot.to_string_lossy().into();
         self.0["machine"] = machine.machine_type.name().into();
         self.0["memory_bytes"] = machine.memory_bytes.into();
         self.0["cpus"] = machine.cpus.into();
-        self.0["net"] = network.into();
+        self.0["net"] = machine.network.to_string().into();
         self.set_ports(&machine.ports);
     }
 

@@ -3,7 +3,7 @@
 use crate::args::RunArgs;
 use crate::config::{Application, Config};
 use crate::ui::Page;
-use toro_vmm::{Accelerator, Error, Network, probe, qemu};
+use toro_vmm::{Accelerator, Error, probe, qemu};
 
 /// Prints it.
 pub(crate) fn show(args: &RunArgs, config: &Config, application: &Application) -> Result<(), Error> {
@@ -34,11 +34,7 @@ pub(crate) fn show(args: &RunArgs, config: &Config, application: &Application) -
             decided
         }
     };
-    match &config.network {
-        Network::None => page.line("net: none"),
-        Network::User => page.line("net: user"),
-        Network::Tap(name) => page.line(format_args!("net: tap:{name}")),
-    }
+    page.line(format_args!("net: {}", config.network));
     for port in &config.ports {
         page.line(format_args!("publish: {port}"));
     }
