@@ -178,6 +178,17 @@ pub(crate) fn read(
     }
 }
 
+/// Prints a piece, each stream to where it belongs.
+pub(crate) fn print(stream: Stream, bytes: &[u8]) -> io::Result<()> {
+    match stream {
+        Stream::Stdout => {
+            let mut stdout = io::stdout();
+            stdout.write_all(bytes).and_then(|()| stdout.flush())
+        }
+        Stream::Stderr => io::stderr().write_all(bytes),
+    }
+}
+
 #[derive(Debug)]
 struct Reader {
     file: File,

@@ -1,6 +1,6 @@
 //! `toro run -d`: starts this program again in the background and stays until it is known whether the guest came up.
 
-use crate::background::log::{self, Stream};
+use crate::background::log;
 use crate::background::spawn::spawn;
 use crate::background::store::Store;
 use crate::commands::run;
@@ -137,10 +137,6 @@ fn print(name: String) -> std::io::Result<u8> {
 /// Shows what a guest said that did not come up.
 fn replay(name: &str) {
     let Ok((entry, _)) = Store::open().and_then(|store| store.find(name)) else { return };
-    let out = |stream, bytes: &[u8]| match stream {
-        Stream::Stdout => std::io::stdout().write_all(bytes),
-        Stream::Stderr => std::io::stderr().write_all(bytes),
-    };
     // Beside the failure that is told, one of showing more of it is nothing.
-    let _shown = log::read(entry.folder(), || false, out);
+    let _shown = log::read(entry.folder(), || false, log::print);
 }

@@ -1,9 +1,9 @@
 //! `toro logs`: what a guest in the background printed, each stream to where it belongs.
 
 use crate::args::LogsArgs;
-use crate::background::log::{self, Changes, Stream};
+use crate::background::log::{self, Changes};
 use crate::background::store::Store;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use toro_vmm::Error;
 
 /// Prints the log; with `-f` until the guest has ended.
@@ -21,14 +21,7 @@ pub(crate) fn logs(args: &LogsArgs) -> Result<u8, Error> {
         }
         is_alive
     };
-    let out = |stream, bytes: &[u8]| match stream {
-        Stream::Stdout => {
-            let mut stdout = std::io::stdout();
-            stdout.write_all(bytes).and_then(|()| stdout.flush())
-        }
-        Stream::Stderr => std::io::stderr().write_all(bytes),
-    };
-    match log::read(entry.folder(), wait, out) {
+    match log::read(entry.folder(), wait, log::print) {
         // A reader who has seen enough, as `head`, is no failure.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
         result => result.map(|()| 0).map_err(failed),
