@@ -20,6 +20,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use toro_abi::control::Control;
 use toro_vmm::{Error, Guest, Machine};
 
@@ -73,20 +74,12 @@ impl Background {
     }
 
     /// The guest said this.
-    pub(crate) fn heard<'a>(&self, controls: impl Iterator<Item = &'a Control>) {
-        // Room for input is told often, and is nothing that others ask about.
-        let mut controls = controls.filter(|control| !matches!(control, Control::Stdin { .. })).peekable();
-        if controls.peek().is_none() {
+    pub(crate) fn heard(&self, controls: &[(Duration, Control)]) {
+        if controls.is_empty() {
             return;
         }
-        let mut boots = false;
-        self.update(|state| {
-            for control in controls {
-                boots |= matches!(control, Control::Boot { .. });
-                state.hear(control);
-            }
-        });
-        if boots {
+        self.update(|state| controls.iter().for_each(|(_, control)| state.hear(control)));
+        if controls.iter().any(|(_, control)| matches!(control, Control::Boot { .. })) {
             self.tell("boot");
         }
         if self.state.lock().unwrap_or_else(PoisonError::into_inner).listens_on_all_ports() {

@@ -372,7 +372,7 @@ impl News<'_> {
             }
         }
         if let Some(background) = self.background {
-            background.heard(controls.iter().map(|(_, control)| control));
+            background.heard(controls);
         }
     }
 
