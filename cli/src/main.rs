@@ -8,6 +8,7 @@ mod background;
 mod commands;
 mod config;
 mod metadata;
+mod replace;
 mod signals;
 mod status_file;
 mod ui;

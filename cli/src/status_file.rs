@@ -1,10 +1,14 @@
 //! `--status-file`: that it can be written is found out before the guest starts, and a reader never sees half of it.
 
+use crate::replace::{create, replace};
 use serde_json::Value;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::OpenOptions;
+use std::io;
 use std::path::{Path, PathBuf};
 use toro_vmm::Error;
+
+/// A new one can be read and written by whom the umask allows.
+const MODE: u32 = 0o666;
 
 /// Where the end of a run is written.
 pub(crate) struct StatusFile {
@@ -21,7 +25,7 @@ impl StatusFile {
         let is_special = path.metadata().is_ok_and(|metadata| !metadata.is_file());
         let aside = (!is_special).then(|| aside(&path)).flatten();
         let tried = match &aside {
-            Some(aside) => create(aside).and_then(|_| std::fs::remove_file(aside)),
+            Some(aside) => create(aside, MODE).and_then(|_| std::fs::remove_file(aside)),
             None => Err(io::Error::other("it has no folder")),
         };
         match tried {
@@ -38,19 +42,10 @@ impl StatusFile {
     /// Writes how the run ended.
     pub(crate) fn write(&self, report: &Value) -> Result<(), Error> {
         let text = format!("{report:#}\n");
-        let replace = |aside: &Path| {
-            let there = self.path.metadata();
-            let written = create(aside).and_then(|mut file| {
-                // Who may read it is not ours to change.
-                there.map_or(Ok(()), |there| file.set_permissions(there.permissions()))?;
-                file.write_all(text.as_bytes())
-            });
-            let replaced = written.and_then(|()| std::fs::rename(aside, &self.path));
-            replaced.inspect_err(|_| drop(std::fs::remove_file(aside)))
-        };
+        let in_place = || std::fs::write(&self.path, &text);
         let done = match &self.aside {
-            Some(aside) => replace(aside).or_else(|_| std::fs::write(&self.path, &text)),
-            None => std::fs::write(&self.path, &text),
+            Some(aside) => replace(&self.path, aside, MODE, text.as_bytes()).or_else(|_| in_place()),
+            None => in_place(),
         };
         done.map_err(|error| cannot_write(&self.path, &error))
     }
@@ -64,8 +59,4 @@ fn cannot_write(path: &Path, error: &io::Error) -> Error {
 fn aside(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_string_lossy();
     Some(path.with_file_name(format!(".{name}.{}", std::process::id())))
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(path)
 }

@@ -2,12 +2,14 @@
 
 use crate::args::BuildArgs;
 use crate::config::{Application, set_variable};
+use crate::replace::replace;
 use crate::ui;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use toro_abi::cmdline::{self, Builder};
 use toro_vmm::{Error, Image, elf, qemu};
+
+/// A new program can be executed by whom the umask allows.
+const PROGRAM_MODE: u32 = 0o777;
 
 /// Builds, embeds arguments and environment, writes.
 pub(crate) fn build(args: &BuildArgs) -> Result<u8, Error> {
@@ -47,35 +49,21 @@ pub(crate) fn build(args: &BuildArgs) -> Result<u8, Error> {
 
 /// Writes a program in one step: whoever runs the old one meanwhile has all of it, or all of the new one.
 fn write(output: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let failed = |error: std::io::Error| {
-        Error::new(format!("cannot write {}: {error}", output.display())).help("-o takes the name of a file")
-    };
-    let there = std::fs::metadata(output).ok();
+    let there = std::fs::metadata(output);
     // What stands for an open file, as /dev/stdout does, cannot be replaced by another.
     let is_open_file = |path: &Path| path.starts_with("/proc");
     let stands_for_one =
         is_open_file(output) || std::fs::read_link(output).is_ok_and(|leads_to| is_open_file(&leads_to));
-    if stands_for_one || there.as_ref().is_some_and(|there| !there.is_file()) {
+    if stands_for_one || there.is_ok_and(|there| !there.is_file()) {
         let why = format!("cannot write {}: it is there, and no regular file", output.display());
         return Err(Error::new(why).help("-o takes the name of a file"));
     }
     // A link stays one: what it leads to is replaced.
-    let output = output.canonicalize().unwrap_or_else(|_| output.to_owned());
-    let mut aside = output.as_os_str().to_owned();
+    let path = output.canonicalize().unwrap_or_else(|_| output.to_owned());
+    let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".{}.tmp", std::process::id()));
-    let write = || {
-        // A new file can be executed by whom the umask allows; one that was there keeps its mode.
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o777).open(&aside)?;
-        file.write_all(bytes)?;
-        if let Some(there) = there {
-            file.set_permissions(there.permissions())?;
-        }
-        std::fs::rename(&aside, &output)
-    };
-    write().map_err(|error| {
-        // What cannot be removed was not made; the first error says why.
-        std::fs::remove_file(&aside).unwrap_or_default();
-        failed(error)
+    replace(&path, Path::new(&aside), PROGRAM_MODE, bytes).map_err(|error| {
+        Error::new(format!("cannot write {}: {error}", output.display())).help("-o takes the name of a file")
     })
 }
 
