@@ -67,6 +67,14 @@ impl Application {
         }
     }
 
+    /// Whether its image has arguments, which others would replace. One that is built for this run has none.
+    fn has_embedded_arguments(&self) -> bool {
+        match self {
+            Self::Package(_) => false,
+            Self::Image(image) => image.has_embedded_arguments(),
+        }
+    }
+
     /// Its image, which may not be built yet.
     pub(crate) fn image(&self) -> Image {
         match self {
@@ -165,9 +173,9 @@ impl Config {
     }
 
     /// The machine that these settings describe.
-    pub(crate) fn machine(&self, args: &RunArgs, image: Image) -> Machine {
-        let keeps_embedded = self.arguments.is_empty() && image.has_embedded_arguments();
-        let mut machine = Machine::new(image);
+    pub(crate) fn machine(&self, args: &RunArgs, application: &Application) -> Machine {
+        let keeps_embedded = self.arguments.is_empty() && application.has_embedded_arguments();
+        let mut machine = Machine::new(application.image());
         if !keeps_embedded {
             machine = machine.arguments(self.arguments.clone());
         }

@@ -8,7 +8,7 @@ use toro_vmm::{Accelerator, Error, probe, qemu};
 /// Prints it.
 pub(crate) fn show(args: &RunArgs, config: &Config, application: &Application) -> Result<(), Error> {
     let mut page = Page::default();
-    let machine = config.machine(args, application.image());
+    let machine = config.machine(args, application);
     let program = qemu::program(None);
     page.line(format_args!("application: {}", machine.image.name));
     page.line(format_args!("image: {}", machine.image.boot.display()));

@@ -38,13 +38,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Error> {
             // Whoever started this process has built the image.
             let background = background.insert(Background::begin(config.name.as_deref())?);
             config.name = Some(background.name().to_owned());
-            return watch(config.machine(args, application.image()), &config, args, Some(background)).map(Done::Run);
+            return watch(config.machine(args, &application), &config, args, Some(background)).map(Done::Run);
         }
         if args.detach {
             return detach::detach(&config, &application).map(Done::Other);
         }
-        let image = application.build()?;
-        watch(config.machine(args, image), &config, args, None).map(Done::Run)
+        application.build()?;
+        watch(config.machine(args, &application), &config, args, None).map(Done::Run)
     });
     let report = match &result {
         Ok(Done::Other(status)) => return Ok(*status),
