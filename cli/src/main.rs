@@ -1,13 +1,14 @@
 //! Program `toro`: build and run unikernel images.
 //!
 //! `args` is what was typed, `config` what is meant, `commands` what is done, `background` where guests are that nobody watches,
-//! `ui` how it is said.
+//! `news` what guests tell of themselves, `ui` how it is said.
 
 mod args;
 mod background;
 mod commands;
 mod config;
 mod metadata;
+mod news;
 mod replace;
 mod signals;
 mod status_file;

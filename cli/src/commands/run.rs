@@ -4,22 +4,19 @@ use crate::args::RunArgs;
 use crate::background::Background;
 use crate::commands::{detach, dry_run};
 use crate::config::{Application, Config, GDB_PORT};
+use crate::news::News;
 use crate::signals::{self, Requests};
 use crate::status_file::StatusFile;
 use crate::ui;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Read};
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use toro_abi::FIXED_BASE;
-use toro_abi::control::{Control, Protocol};
-use toro_abi::network::Ipv4;
+use toro_abi::control::Control;
 use toro_abi::outcome::{Kind, status};
-use toro_vmm::{
-    Accelerator, Cancel, Ending, Error, Exit, Guest, Machine, Network, Port, Sink, Sinks, Unmet, probe, qemu,
-};
+use toro_vmm::{Accelerator, Cancel, Ending, Error, Exit, Guest, Machine, Sink, Sinks, Unmet, probe, qemu};
 
 /// Runs; the exit status is the tool's.
 pub(crate) fn run(args: &RunArgs) -> Result<u8, Error> {
@@ -179,11 +176,9 @@ fn watch(
         forward_stdin(&guest)?;
     }
 
-    let mut news = News { background, ..News::default() };
-    let gdb = args.gdb.then_some(&*symbols);
-    let tell = |controls: &[_]| news.tell(controls, &guest, &config.network, gdb);
-    let exit = stay(&guest, config, &requests, background, tell);
-    report(&guest, exit, config, &requests, news.ready_after)
+    let mut news = News::new(&guest, &config.network, args.gdb.then_some(&*symbols), background);
+    let exit = stay(&guest, config, &requests, background, |controls| news.tell(controls));
+    report(&guest, exit, config, &requests, news.ready_after())
 }
 
 /// Passes on what is heard of the guest, until it ends or has to.
@@ -323,91 +318,6 @@ fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// What the guest has told of itself, and what of it the user has been told.
-#[derive(Default)]
-struct News<'a> {
-    background: Option<&'a Background>,
-    ready_after: Option<Duration>,
-    address: Option<Ipv4>,
-    /// Ports that wait for an address, on a network where the guest is reached by its own.
-    unannounced: Vec<(Protocol, u16)>,
-}
-
-impl News<'_> {
-    fn tell(&mut self, controls: &[(Duration, Control)], guest: &Guest, network: &Network, gdb: Option<&Path>) {
-        for (after, control) in controls {
-            match *control {
-                Control::Listen { protocol, port } if matches!(network, Network::Tap(_)) => {
-                    self.unannounced.push((protocol, port));
-                }
-                Control::Listen { protocol, port } => {
-                    let is_wanted = |p: &&Port| p.guest == port && p.protocol == protocol;
-                    let mut published = guest.ports().iter().filter(is_wanted).peekable();
-                    if *network == Network::None {
-                        let text = format!("listening on guest port {}, without a network", numbered(protocol, port));
-                        ui::note(text, Some("nobody outside reaches it; leave --net none out"));
-                    } else if published.peek().is_none() {
-                        let text = format!("listening on guest port {}, not published", numbered(protocol, port));
-                        ui::note(text, Some(&format!("to reach it, add -p {}", suggestion(protocol, port))));
-                    }
-                    for Port { host, .. } in published {
-                        let url = url(protocol, port, host);
-                        self.ready(*after, format_args!("{url} -> guest :{port}"));
-                    }
-                }
-                Control::Address { ip, .. } => self.address = Some(ip),
-                Control::Stdin { .. } => {}
-                Control::Boot { base, .. } => {
-                    if let Some(symbols) = gdb
-                        && base != FIXED_BASE
-                    {
-                        ui::note(format_args!("in gdb: symbol-file {} -o {base:#x}", symbols.display()), None);
-                    }
-                }
-            }
-            if let Some(ip) = self.address {
-                for (protocol, port) in std::mem::take(&mut self.unannounced) {
-                    self.ready(*after, url(protocol, port, &format_args!("{ip}:{port}")));
-                }
-            }
-        }
-        if let Some(background) = self.background {
-            background.heard(controls);
-        }
-    }
-
-    fn ready(&mut self, after: Duration, what: impl std::fmt::Display) {
-        let line = format!("{what} ({} ms)", after.as_millis());
-        ui::ready(&line);
-        if let Some(background) = self.background {
-            background.ready(&line);
-        }
-        self.ready_after.get_or_insert(after);
-    }
-}
-
-/// An address as it can be clicked on, where the port says what speaks there.
-fn url(protocol: Protocol, guest_port: u16, host: &dyn std::fmt::Display) -> String {
-    match (protocol, guest_port) {
-        (Protocol::Tcp, 80 | 3000 | 8000 | 8080) => format!("http://{host}"),
-        (Protocol::Tcp, 443 | 8443) => format!("https://{host}"),
-        (Protocol::Tcp, _) => format!("{host}"),
-        (Protocol::Udp, _) => format!("udp {host}"),
-    }
-}
-
-/// `80`, or `53/udp`.
-fn numbered(protocol: Protocol, port: u16) -> String {
-    let suffix = if protocol == Protocol::Udp { "/udp" } else { "" };
-    format!("{port}{suffix}")
-}
-
-/// What publishes a port of the guest: on the same port of the host, where a user who is not root may take it.
-fn suggestion(protocol: Protocol, port: u16) -> String {
-    let host = if port < 1024 { u32::from(port) + 8000 } else { u32::from(port) };
-    format!("{host}:{}", numbered(protocol, port))
-}
-
 /// Whether standard input can give the guest anything: not when it is `/dev/null`, closed, or a terminal that
 /// belongs to somebody else, where reading would stop us.
 fn is_stdin_open() -> bool {
@@ -448,19 +358,6 @@ fn forward_stdin(guest: &Arc<Guest>) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_url_says_what_the_port_is_known_for() {
-        assert_eq!(url(Protocol::Tcp, 80, &"127.0.0.1:8080"), "http://127.0.0.1:8080");
-        assert_eq!(url(Protocol::Tcp, 6379, &"127.0.0.1:1"), "127.0.0.1:1");
-        assert_eq!(url(Protocol::Udp, 80, &"127.0.0.1:1"), "udp 127.0.0.1:1");
-    }
-
-    #[test]
-    fn a_port_that_is_not_published_is_told_with_the_option() {
-        assert_eq!(suggestion(Protocol::Tcp, 80), "8080:80");
-        assert_eq!(suggestion(Protocol::Udp, 5353), "5353:5353/udp");
-    }
 
     #[test]
     fn the_status_file_has_what_the_shell_gets() {
