@@ -1,7 +1,8 @@
 //! The VMM process: started by a thread that stays with it, so that neither outlives the other.
 //!
 //! The kernel ends the child when the *thread* that started it ends (`PR_SET_PDEATHSIG`): a tool that is killed leaves no
-//! machine behind, and a caller may still start a guest on one thread and drop it on another.
+//! machine behind, and a caller may still start a guest on one thread and drop it on another. [`Cancel`] ends a child that is
+//! still becoming a guest.
 #![expect(unsafe_code, reason = "pre_exec runs a closure between fork and exec")]
 
 use rustix::io::FdFlags;
