@@ -41,11 +41,11 @@ pub fn run(guests: &[Guest], machine: MachineType, plugin: &Path) -> Vec<Line> {
     let cost = |guest: &Guest, devices, style| measure::request_cost(guest, machine, plugin, devices, style, REQUESTS);
     vec![
         each("reset to first 200", "instructions", &|guest| {
-            Ok(measure::boot_counts(guest, machine, plugin, &[])?.first_200 as f64)
+            Ok(measure::boot_counts(guest, machine, plugin)?.first_200 as f64)
         }),
         in_turns("CPU of QEMU to first 200", "s", &|guest| measure::cpu_to_first_200(guest, machine)),
         each("wake-ups when idle", "a second", &|guest| {
-            Ok(measure::idle(guest, machine, plugin, Duration::from_secs(5))?.wakeups_per_s)
+            measure::idle_wakeups(guest, machine, plugin, Duration::from_secs(5))
         }),
         each("CPU of QEMU when idle", "%", &|guest| measure::idle_cpu_percent(guest, machine, Duration::from_secs(10))),
         each("a keep-alive request", "instructions", &|guest| Ok(cost(guest, false, Style::KeepAlive)?.instructions)),

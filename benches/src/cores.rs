@@ -9,11 +9,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use toro_counter::Counter;
 use toro_vmm::abi::network::Address;
-use toro_vmm::{MachineType, Network};
+use toro_vmm::{Image, MachineType, Network};
 
 use crate::http::Client;
 use crate::measure::at_rest;
-use crate::quick::{self, Subjects};
 use crate::vm::{Counting, Guest, Vm};
 
 /// Connections among which the card chooses a core for each; so many that the halves are nearly equal.
@@ -24,11 +23,11 @@ const TAP: &str = "tap0";
 const GUEST: [u8; 4] = [10, 77, 0, 2];
 
 /// How many times the requests of one core two cores serve in the same time, by counted instructions.
-pub fn worth_of_two() -> Result<f64> {
+pub fn worth_of_two(server: &Guest, plugin: &Path) -> Result<f64> {
     let program = std::env::current_exe().context("where is this program?")?;
-    let output =
-        Command::new("unshare").args(["--net", "--"]).arg(program).arg("two-cores").stdin(Stdio::null()).output();
-    let output = output.context("cannot run unshare")?;
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--"]).arg(program).arg("two-cores").arg(plugin).arg(&server.image.boot);
+    let output = command.stdin(Stdio::null()).output().context("cannot run unshare")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let value = text.lines().find_map(|line| line.strip_prefix("worth ")?.parse().ok());
     value.with_context(|| {
@@ -37,8 +36,8 @@ pub fn worth_of_two() -> Result<f64> {
     })
 }
 
-/// The measurement, in the private network.
-pub fn measure_in_private_network() -> Result<f64> {
+/// The measurement, in the private network, of the server that was built outside.
+pub fn measure_in_private_network(plugin: &Path, server: &Path) -> Result<f64> {
     for words in [
         &["link", "set", "lo", "up"][..],
         &["tuntap", "add", TAP, "mode", "tap", "multi_queue"],
@@ -50,11 +49,10 @@ pub fn measure_in_private_network() -> Result<f64> {
             bail!("ip {} fails", words.join(" "));
         }
     }
-    let subjects = Subjects::build()?;
-    let one = quick::server(&subjects);
+    let one = Guest::ours(Image::open(server).map_err(|error| anyhow::anyhow!("{error}"))?, true);
     let two = Guest { cpus: 2, ..one.clone() };
-    let alone = per_request(&one, "0", &subjects.plugin)?;
-    let [first, second] = [per_request(&two, "0", &subjects.plugin)?, per_request(&two, "1", &subjects.plugin)?];
+    let alone = per_request(&one, "0", plugin)?;
+    let [first, second] = [per_request(&two, "0", plugin)?, per_request(&two, "1", plugin)?];
     eprintln!("instructions a request: {alone:.0} on one core; {first:.0} and {second:.0} on each of two");
     Ok(alone / first.max(second))
 }

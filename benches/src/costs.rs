@@ -1,7 +1,6 @@
 //! What single operations cost: the test guest `costs` prints nanoseconds, and under `-icount` one is one instruction.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -18,9 +17,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 impl Costs {
     /// Runs the guest on two cores, which QEMU executes in turn.
     pub fn take() -> Result<Costs> {
-        let path = build("costs")?;
-        let image = Image::open(&path).map_err(|error| anyhow::anyhow!("{error}"))?;
-        let machine = Machine::new(image)
+        let machine = Machine::new(image("costs")?)
             .accelerator(Accelerator::Tcg)
             .network(Network::None)
             .memory(64 << 20)
@@ -44,7 +41,8 @@ impl Costs {
 }
 
 /// A guest of the tests, built as what ships.
-pub fn build(name: &str) -> Result<PathBuf> {
+pub fn image(name: &str) -> Result<Image> {
     let folder = artifact::root().join("guest");
-    artifact::build(&folder, &["--quiet", "-p", "toro-test-guests", "--bin", name], None, name)
+    let path = artifact::build(&folder, &["--quiet", "-p", "toro-test-guests", "--bin", name], None, name)?;
+    Image::open(path).map_err(|error| anyhow::anyhow!("{error}"))
 }

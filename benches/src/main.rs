@@ -1,6 +1,6 @@
 //! `cargo xtask bench ...` ends here: reads what was typed, measures, prints.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -36,10 +36,12 @@ fn main() -> ExitCode {
         ["profile", "--close"] => profile(Style::Close),
         ["linux", options @ ..] => linux(options),
         // What `quick` starts in a network of its own.
-        ["two-cores"] => cores::measure_in_private_network().map(|worth| {
-            println!("worth {worth}");
-            true
-        }),
+        ["two-cores", plugin, server] => {
+            cores::measure_in_private_network(Path::new(plugin), Path::new(server)).map(|worth| {
+                println!("worth {worth}");
+                true
+            })
+        }
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -107,7 +109,6 @@ fn linux(options: &[&str]) -> Result<bool> {
             "--initrd" => source.initrd = Some(PathBuf::from(value()?)),
             "--machine" => {
                 let name = value()?;
-
                 machine = MachineType::parse(name).context("no such machine")?;
             }
             other => bail!("unknown option {other}\n{USAGE}"),

@@ -22,30 +22,22 @@ const REST_LIMIT: Duration = Duration::from_secs(2);
 /// After the last request, timers of its connection may still run out; after that a guest is idle.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// Guest instructions up to the points of a boot, counted from reset.
+/// Guest instructions from reset to the answer to the first request.
 #[derive(Clone, Copy, Debug)]
 pub struct BootCounts {
-    /// The image's first instruction; before it runs the firmware. None for an unknown entry.
-    pub entry: Option<u64>,
-    /// The application's `main`.
-    pub main: Option<u64>,
-    /// The answer to the first request.
+    /// All of them.
     pub first_200: u64,
     /// The same with `rep` iterations left out.
     pub first_200_without_rep: u64,
 }
 
-/// Boots once and asks one request. `watches` are the addresses of entry and main.
-pub fn boot_counts(guest: &Guest, machine: MachineType, plugin: &Path, watches: &[u64]) -> Result<BootCounts> {
-    let counting = Counting { watches: watches.to_vec(), ..Counting::default() };
-    let vm = Vm::start(guest, machine, Some((plugin, &counting)))?;
+/// Boots once and asks one request.
+pub fn boot_counts(guest: &Guest, machine: MachineType, plugin: &Path) -> Result<BootCounts> {
+    let vm = Vm::start(guest, machine, Some((plugin, &Counting::default())))?;
     vm.ready()?;
     http::requests(vm.port, Style::Close, 1).context("first request")?;
     let counts = vm.counters()?.snapshot();
-    let watch = |index| vm.counters().ok()?.watch(index).map(|marker| marker.instructions);
     Ok(BootCounts {
-        entry: watch(0),
-        main: watch(1),
         first_200: counts.get(Counter::Instructions),
         first_200_without_rep: counts.instructions_without_rep(),
     })
@@ -171,17 +163,9 @@ pub(crate) fn at_rest(vm: &Vm) -> Result<Snapshot> {
     Ok(last)
 }
 
-/// What a guest does when nobody asks it anything.
-#[derive(Clone, Copy, Debug)]
-pub struct Idle {
-    /// `hlt` and `mwait` instructions a second.
-    pub wakeups_per_s: f64,
-    /// Instructions a second.
-    pub instructions_per_s: f64,
-}
-
-/// Lets a guest that has served a few requests stand for `length`.
-pub fn idle(guest: &Guest, machine: MachineType, plugin: &Path, length: Duration) -> Result<Idle> {
+/// Wake-ups a second (`hlt` and `mwait` instructions) of a guest that has served a few requests, and then stands for
+/// `length`.
+pub fn idle_wakeups(guest: &Guest, machine: MachineType, plugin: &Path, length: Duration) -> Result<f64> {
     let vm = Vm::start(guest, machine, Some((plugin, &Counting::default())))?;
     vm.ready()?;
     http::requests(vm.port, Style::KeepAlive, 5)?;
@@ -190,12 +174,8 @@ pub fn idle(guest: &Guest, machine: MachineType, plugin: &Path, length: Duration
     let start = Instant::now();
     std::thread::sleep(length);
     let spent = vm.counters()?.snapshot() - &before;
-    let seconds = start.elapsed().as_secs_f64();
     let wakeups = spent.get(Counter::Hlt) + spent.get(Counter::Mwait);
-    Ok(Idle {
-        wakeups_per_s: wakeups as f64 / seconds,
-        instructions_per_s: spent.get(Counter::Instructions) as f64 / seconds,
-    })
+    Ok(wakeups as f64 / start.elapsed().as_secs_f64())
 }
 
 /// CPU of QEMU in percent while the guest stands for `length`, without the plugin.

@@ -12,7 +12,7 @@ use crate::http::Style;
 use crate::image::Image;
 use crate::measure;
 use crate::null;
-use crate::report::{Report, Row, Target};
+use crate::report::{Report, Row, Target, shared};
 use crate::vm::{Guest, Kind};
 use toro_vmm::{Image as Bootable, MachineType};
 
@@ -51,14 +51,9 @@ impl Subjects {
     }
 }
 
-fn toro_guest(image: &Image, serves: bool) -> Guest {
-    let name = image.bootable.name.clone();
-    Guest { name, image: image.bootable.clone(), kind: Kind::Toro, memory_mib: 64, cpus: 1, serves }
-}
-
 /// The measured server, as a guest.
 pub fn server(subjects: &Subjects) -> Guest {
-    toro_guest(&subjects.server, true)
+    Guest::ours(subjects.server.bootable.clone(), true)
 }
 
 /// The empty guest, written to `folder`, on a machine like that of `like`.
@@ -78,16 +73,9 @@ pub fn run(subjects: &Subjects, extent: Extent) -> Result<Report> {
     counts(&mut report, subjects, &server);
     if extent == Extent::All {
         let empty = empty_guest(&artifact::root().join("target/bench"), &server)?;
-        times(&mut report, &server, &empty);
+        times(&mut report, &server, &empty, &subjects.plugin);
     }
     Ok(report)
-}
-
-/// The guest that runs threads on each of four cores, and ends.
-fn four_cores(like: &Guest) -> Result<Guest> {
-    let path = costs::build("cores")?;
-    let image = Bootable { name: "cores".to_owned(), boot: path.clone(), symbols: path };
-    Ok(Guest { name: "cores".to_owned(), image, cpus: 4, ..like.clone() })
 }
 
 fn steady(key: &'static str, what: &'static str, unit: &'static str, at_most: f64) -> Row {
@@ -100,15 +88,13 @@ fn timed(key: &'static str, what: &'static str, unit: &'static str, target: Targ
 
 fn counts(report: &mut Report, subjects: &Subjects, server: &Guest) {
     let plugin = &subjects.plugin;
-    let boot = measure::boot_counts(server, MachineType::Microvm, plugin, &[]);
-    let (all, without_rep) = match boot {
-        Ok(counts) => (Ok(counts.first_200 as f64), Ok(counts.first_200_without_rep as f64)),
-        Err(error) => (Err(anyhow::anyhow!("{error:#}")), Err(error)),
-    };
+    let boot = measure::boot_counts(server, MachineType::Microvm, plugin);
+    let all = shared(&boot).map(|counts| counts.first_200 as f64);
     report.add(steady("first_200", "reset to first 200, microvm", "instructions", 1e6), all);
+    let without_rep = boot.map(|counts| counts.first_200_without_rep as f64);
     report.add(timed("first_200_norep", "the same, a rep counted as one", "instructions", Target::None), without_rep);
-    let hello = toro_guest(&subjects.hello, false);
-    let mut first_of = [0.0; 2];
+    let hello = Guest::ours(subjects.hello.bootable.clone(), false);
+    let watches = subjects.hello.entry_and_main();
     for (machine, memory_mib, cpus, key, what) in [
         (MachineType::Microvm, hello.memory_mib, 1, "main_microvm", "entry to main, hello, microvm"),
         (MachineType::Microvm, hello.memory_mib, 4, "main_4_cores", "the same, the first of 4 cores"),
@@ -117,33 +103,29 @@ fn counts(report: &mut Report, subjects: &Subjects, server: &Guest) {
         (MachineType::Pc, hello.memory_mib, 1, "main_pc", "entry to main, hello, pc"),
     ] {
         let hello = Guest { memory_mib, cpus, ..hello.clone() };
-        let value = subjects
-            .hello
-            .entry_and_main()
-            .and_then(|watches| measure::entry_to_main(&hello, machine, plugin, watches));
-        if let (Ok(count), "main_microvm" | "main_4_cores") = (&value, key) {
-            first_of[usize::from(cpus > 1)] = *count as f64;
-        }
+        let value = shared(&watches).and_then(|watches| measure::entry_to_main(&hello, machine, plugin, *watches));
         report.add(steady(key, what, "instructions", 150e3), value.map(|count| count as f64));
     }
-    let ratio = Ok(first_of[1] / first_of[0]).and_then(|ratio: f64| {
-        if ratio.is_normal() { Ok(ratio) } else { anyhow::bail!("one of them was not measured") }
-    });
+    let first_of_4_and_1 = report.value("main_4_cores").zip(report.value("main_microvm"));
+    let ratio = first_of_4_and_1.map(|(of_4, of_1)| of_4 / of_1).context("one of them was not measured");
     report.add(steady("main_4_to_1", "entry to main, the first of 4 cores to that of 1", "times", 1.1), ratio);
-    let all = four_cores(&hello).and_then(|guest| measure::whole_run(&guest, MachineType::Microvm, plugin));
+    let all = costs::image("cores").and_then(|image| {
+        let guest = Guest { cpus: 4, ..Guest::ours(image, false) };
+        measure::whole_run(&guest, MachineType::Microvm, plugin)
+    });
     let what = "reset to off, 4 cores that all run threads, together";
     report.add(timed("cores_4_all", what, "instructions", Target::AtMost(2e6)), all.map(|count| count as f64));
     for (cpus, key, what) in [(1, "idle_wakeups", "wake-ups when idle"), (4, "idle_4_cores", "the same, of 4 cores")] {
         let server = Guest { cpus, ..server.clone() };
-        let idle = measure::idle(&server, MachineType::Microvm, plugin, Duration::from_secs(5));
-        report.add(steady(key, what, "a second", 0.0), idle.map(|idle| idle.wakeups_per_s));
+        let idle = measure::idle_wakeups(&server, MachineType::Microvm, plugin, Duration::from_secs(5));
+        report.add(steady(key, what, "a second", 0.0), idle);
     }
     let on_microvm = |style| measure::request_cost(server, MachineType::Microvm, plugin, false, style, REQUESTS);
     let what = ["a keep-alive request for 665 bytes, microvm", "the cheapest tenth of them"];
     add_cost(report, ["keepalive", "keepalive_tenth"], what, 4e3, on_microvm(Style::KeepAlive));
     let what = ["a connection and the same request, microvm", "the cheapest tenth of them"];
     add_cost(report, ["connection", "connection_tenth"], what, 15e3, on_microvm(Style::Close));
-    let store = toro_guest(&subjects.store, true);
+    let store = Guest::ours(subjects.store.bootable.clone(), true);
     let small = measure::small_request_cost(&store, MachineType::Microvm, plugin, REQUESTS);
     let what = ["a keep-alive request for 6 bytes, microvm", "the cheapest tenth of them"];
     add_cost(report, ["keepalive_small", "keepalive_small_tenth"], what, 4e3, small);
@@ -160,8 +142,7 @@ fn counts(report: &mut Report, subjects: &Subjects, server: &Guest) {
         ("timer_set", "timer set, of 100,000", "a timer set, 100,000 pending", 400.0),
         ("timer_expired", "timer expired, of 100,000", "a timer expired, 100,000 pending", 400.0),
     ] {
-        let cost = costs.as_ref().map_err(|error| anyhow::anyhow!("{error:#}")).and_then(|costs| costs.of(name));
-        report.add(steady(key, what, "instructions", at_most), cost);
+        report.add(steady(key, what, "instructions", at_most), shared(&costs).and_then(|costs| costs.of(name)));
     }
     let bytes = subjects.server.stripped_bytes().map(|bytes| bytes as f64);
     report.add(steady("image_bytes", "image with TCP, stripped", "bytes", 300e3), bytes);
@@ -175,20 +156,20 @@ fn add_cost(
     target: f64,
     cost: Result<measure::RequestCost>,
 ) {
-    let tenth = cost.as_ref().map(|cost| cost.instructions_tenth).map_err(|error| anyhow::anyhow!("{error:#}"));
+    let tenth = shared(&cost).map(|cost| cost.instructions_tenth);
     let average = cost.map(|cost| cost.instructions);
     report.add(timed(keys[0], what[0], "instructions", Target::AtMost(target)), average);
     report.add(Row { target: Target::None, ..steady(keys[1], what[1], "instructions", target) }, tenth);
 }
 
-fn times(report: &mut Report, server: &Guest, empty: &Guest) {
+fn times(report: &mut Report, server: &Guest, empty: &Guest, plugin: &Path) {
     let smallest = measure::smallest_memory(server, MachineType::Microvm, 64).context("none up to 64 MiB serves");
     let row = timed("memory", "smallest -m that serves, microvm", "MiB", Target::AtMost(2.0));
     report.add(row, smallest.map(|mib| mib as f64));
     let row = timed("cpu_first_200", "CPU to first 200 above an empty guest", "s", Target::AtMost(0.03));
     report.add(row, cpu_above_empty(server, empty));
     let row = timed("two_cores", "requests of 2 cores to those of 1, q35, queues", "times", Target::AtLeast(1.6));
-    report.add(row, cores::worth_of_two());
+    report.add(row, cores::worth_of_two(server, plugin));
     let length = Duration::from_secs(10);
     let idle_empty = measure::idle_cpu_percent(empty, MachineType::Microvm, length);
     let idle = measure::idle_cpu_percent(server, MachineType::Microvm, length);

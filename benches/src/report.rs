@@ -68,6 +68,11 @@ impl Report {
         }
     }
 
+    /// A figure that was measured before.
+    pub fn value(&self, key: &str) -> Option<f64> {
+        self.rows.iter().find(|row| row.key == key).map(|row| row.value)
+    }
+
     /// The rows as a table.
     pub fn table(&self) -> String {
         let width = self.rows.iter().map(|row| row.what.len()).max().unwrap_or(0);
@@ -88,6 +93,11 @@ impl Report {
         }
         text
     }
+}
+
+/// What came of a measurement that has several figures, for one of them: each tells the error.
+pub(crate) fn shared<T>(result: &anyhow::Result<T>) -> anyhow::Result<&T> {
+    result.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))
 }
 
 /// A figure with as many digits as it deserves and its thousands apart.

@@ -43,6 +43,11 @@ pub enum Kind {
 }
 
 impl Guest {
+    /// One of ours, on a machine of 64 MiB and one processor.
+    pub fn ours(image: Image, serves: bool) -> Guest {
+        Guest { name: image.name.clone(), image, kind: Kind::Toro, memory_mib: 64, cpus: 1, serves }
+    }
+
     /// The empty guest has a network card, as the others, but no server.
     pub fn serves_http(&self) -> bool {
         self.serves && self.name != crate::null::NAME

@@ -145,12 +145,6 @@ impl Snapshot {
         let memory = self.get(Counter::DeviceRead) + self.get(Counter::DeviceWrite) - self.apic_accesses();
         self.get(Counter::PortIn) + self.get(Counter::PortOut) + memory
     }
-
-    /// What would leave the guest for the host kernel: processor instructions that a hypervisor intercepts.
-    pub fn processor_exits(&self) -> u64 {
-        let classes = [Counter::Hlt, Counter::Mwait, Counter::Cpuid, Counter::Wrmsr, Counter::Wbinvd, Counter::Vmcall];
-        classes.into_iter().map(|counter| self.get(counter)).sum()
-    }
 }
 
 impl Sub<&Snapshot> for Snapshot {
