@@ -26,6 +26,11 @@ fn virtio(device: u16, bar4: u64) -> FakeFunction {
         .with_capability(0x40, 0x0110_0009, &[4, 0, 0x1000])
 }
 
+/// A bridge, whose register of bus numbers holds `buses`.
+fn bridge(buses: u32) -> FakeFunction {
+    FakeFunction::new(0x8086, 1).with(0x0c, 0x0001_0000).with(0x18, buses)
+}
+
 #[test]
 fn functions_on_bus_0_are_found_and_nothing_else_is_asked() {
     let config = FakeConfig::new([
@@ -49,11 +54,10 @@ fn zero_is_no_vendor() {
 
 #[test]
 fn bridges_are_followed_once_wherever_they_lead() {
-    let bridge = |bus: u32| FakeFunction::new(0x8086, 1).with(0x0c, 0x0001_0000).with(0x18, bus << 8);
     let config = FakeConfig::new([
-        (at(0, 1, 0), bridge(5)),
-        (at(5, 0, 0), bridge(5)), // to itself
-        (at(5, 1, 0), bridge(255)),
+        (at(0, 1, 0), bridge(5 << 8)),
+        (at(5, 0, 0), bridge(5 << 8)), // to itself
+        (at(5, 1, 0), bridge(255 << 8)),
         (at(255, 0, 0), FakeFunction::new(0x1af4, 0x1041)),
     ]);
     assert_eq!(found(&config), [at(0, 1, 0), at(5, 0, 0), at(5, 1, 0), at(255, 0, 0)]);
@@ -61,7 +65,6 @@ fn bridges_are_followed_once_wherever_they_lead() {
 
 #[test]
 fn bridges_without_a_bus_get_one() {
-    let bridge = |buses: u32| FakeFunction::new(0x8086, 1).with(0x0c, 0x0001_0000).with(0x18, buses);
     let config = FakeConfig::new([
         (at(0, 1, 0), bridge(0)),
         (at(0, 2, 0), bridge(0x4003_0300)), // 3, with a timer
@@ -80,7 +83,6 @@ fn bridges_without_a_bus_get_one() {
 
 #[test]
 fn a_bridge_without_a_bus_behind_one_that_has_one_is_left_alone() {
-    let bridge = |buses: u32| FakeFunction::new(0x8086, 1).with(0x0c, 0x0001_0000).with(0x18, buses);
     let config = FakeConfig::new([
         (at(0, 1, 0), bridge(0x0001_0100)),
         (at(0, 2, 0), bridge(0x0002_0200)),
@@ -92,7 +94,6 @@ fn a_bridge_without_a_bus_behind_one_that_has_one_is_left_alone() {
 
 #[test]
 fn no_bus_number_is_given_twice() {
-    let bridge = |buses: u32| FakeFunction::new(0x8086, 1).with(0x0c, 0x0001_0000).with(0x18, buses);
     let config = FakeConfig::new([
         (at(0, 1, 0), bridge(0x00ff_fe00)),
         (at(0, 2, 0), bridge(0)),
@@ -104,13 +105,10 @@ fn no_bus_number_is_given_twice() {
 
 #[test]
 fn a_closed_bridge_is_opened_for_the_bars_behind_it() {
-    let bridge = |memory: u32| {
-        let function = FakeFunction::new(0x8086, 1).with(0x0c, 0x0001_0000).with(0x18, 0);
-        function.with(0x20, memory).with(4, 0)
-    };
+    let closed = |memory: u32| bridge(0).with(0x20, memory).with(4, 0);
     let config = FakeConfig::new([
-        (at(0, 1, 0), bridge(0xc080_c070)),
-        (at(0, 2, 0), bridge(0x0000_fff0)),
+        (at(0, 1, 0), closed(0xc080_c070)),
+        (at(0, 2, 0), closed(0x0000_fff0)),
         (at(1, 0, 0), virtio(0x1041, 0)),
     ]);
     let mut bridges = enumerate(&config, &mut |_| {});
