@@ -8,7 +8,7 @@ mod scripted_qemu;
 use background::*;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, ExitCode, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
 use tempfile::TempDir;
 
 fn main() -> ExitCode {
@@ -85,14 +85,29 @@ fn toro_run(script: &str, options: &[&str]) -> Run {
 }
 
 impl Run {
-    fn output(&mut self) -> (i32, Output) {
+    /// To its end: the status, and what it told.
+    fn output(&mut self) -> (i32, String) {
         let output = self.command.output().unwrap();
-        (output.status.code().unwrap(), output)
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Starts it, to read what it tells line by line.
+    fn start(&mut self) -> (Child, BufReader<ChildStderr>) {
+        let mut child = self.command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        (child, stderr)
     }
 
     fn status_file(&self) -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(self.folder.path().join("status")).unwrap()).unwrap()
     }
+}
+
+/// What is told next.
+fn line(stderr: &mut BufReader<ChildStderr>) -> String {
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    line
 }
 
 fn signal(child: &Child, signal: rustix::process::Signal) {
@@ -142,35 +157,28 @@ fn streams_arrive_byte_for_byte_and_apart() {
 
 fn the_ready_line_names_the_port_that_was_free() {
     let mut run = toro_run("serve", &["-p", "0:80"]);
-    let mut child = run.command.spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let ready = lines.next().unwrap().unwrap();
-    assert!(ready.starts_with("ready: http://127.0.0.1:40404 -> guest :80 (") && ready.ends_with(" ms)"), "{ready}");
+    let (mut child, mut stderr) = run.start();
+    let ready = line(&mut stderr);
+    assert!(ready.starts_with("ready: http://127.0.0.1:40404 -> guest :80 (") && ready.ends_with(" ms)\n"), "{ready}");
     signal(&child, rustix::process::Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(lines.next().is_none());
+    assert_eq!(line(&mut stderr), "");
 }
 
 fn a_port_that_is_not_published_is_told() {
     let mut run = toro_run("serve", &[]);
-    let mut child = run.command.spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert_eq!(lines.next().unwrap().unwrap(), "note: listening on guest port 80, not published");
-    assert_eq!(lines.next().unwrap().unwrap(), " help: to reach it, add -p 8080:80");
+    let (mut child, mut stderr) = run.start();
+    assert_eq!(line(&mut stderr), "note: listening on guest port 80, not published\n");
+    assert_eq!(line(&mut stderr), " help: to reach it, add -p 8080:80\n");
     signal(&child, rustix::process::Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
 fn a_port_without_a_network_is_told() {
     let mut run = toro_run("serve", &["--net", "none"]);
-    let mut child = run.command.spawn().unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let told: Vec<String> = lines.take(2).map(Result::unwrap).collect();
-    let expected = [
-        "note: listening on guest port 80, without a network",
-        " help: nobody outside reaches it; leave --net none out",
-    ];
-    assert_eq!(told, expected);
+    let (mut child, mut stderr) = run.start();
+    assert_eq!(line(&mut stderr), "note: listening on guest port 80, without a network\n");
+    assert_eq!(line(&mut stderr), " help: nobody outside reaches it; leave --net none out\n");
     signal(&child, rustix::process::Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
@@ -180,18 +188,17 @@ fn a_qemu_that_nobody_tried_is_told_once() {
     run.command.env("XDG_CACHE_HOME", run.folder.path().join("cache"));
     let note = "note: QEMU 11.0 is newer than what Toro is tested with, 7.2 to 10\n";
     let mut is_told = || {
-        let (status, output) = run.output();
+        let (status, stderr) = run.output();
         assert_eq!(status, 0);
-        String::from_utf8_lossy(&output.stderr).contains(note)
+        stderr.contains(note)
     };
     assert!(is_told() && !is_told());
 }
 
 fn sigterm_stops_in_order() {
     let mut run = toro_run("serve", &["-p", "0:80"]);
-    let mut child = run.command.spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    lines.next().unwrap().unwrap();
+    let (mut child, mut stderr) = run.start();
+    assert!(line(&mut stderr).starts_with("ready: "));
     signal(&child, rustix::process::Signal::TERM);
     assert_eq!(child.wait().unwrap().code(), Some(143));
     let status = run.status_file();
@@ -201,11 +208,8 @@ fn sigterm_stops_in_order() {
 
 fn a_second_ctrl_c_says_where_a_deaf_guest_is_and_ends_it() {
     let mut run = toro_run("deaf", &[]);
-    let mut child = run.command.spawn().unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    stderr.read_line(&mut line).unwrap();
-    assert_eq!(line, "deaf\n");
+    let (mut child, mut stderr) = run.start();
+    assert_eq!(line(&mut stderr), "deaf\n");
     twice(&child);
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
@@ -216,17 +220,12 @@ fn a_second_ctrl_c_says_where_a_deaf_guest_is_and_ends_it() {
 fn a_third_signal_waits_for_no_qemu_that_hangs() {
     for options in [&[][..], &["--timeout", "1"]] {
         let mut run = toro_run("hung", options);
-        let mut child = run.command.spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        assert_eq!(line, "deaf\n");
+        let (mut child, mut stderr) = run.start();
+        assert_eq!(line(&mut stderr), "deaf\n");
         if options.is_empty() {
             twice(&child);
         }
-        line.clear();
-        stderr.read_line(&mut line).unwrap();
-        assert_eq!(line, "note: waiting for QEMU to say where the guest is; Ctrl-C ends it at once\n");
+        assert_eq!(line(&mut stderr), "note: waiting for QEMU to say where the guest is; Ctrl-C ends it at once\n");
         signal(&child, rustix::process::Signal::INT);
         let mut rest = String::new();
         stderr.read_to_string(&mut rest).unwrap();
@@ -239,46 +238,41 @@ fn a_third_signal_waits_for_no_qemu_that_hangs() {
 
 fn the_time_limit_says_where_the_guest_is_and_ends_it() {
     let mut run = toro_run("deaf", &["--timeout", "2"]);
-    let (status, output) = run.output();
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let (status, stderr) = run.output();
     assert_eq!(status, 124, "{stderr}");
     assert!(stderr.contains("time limit of 2s reached\nvCPU 0:\n  #0 image+0x101234"), "{stderr}");
     assert_eq!(run.status_file()["kind"], "timeout");
 }
 
 fn a_panic_is_101_and_reported_once() {
-    let (status, output) = toro_run("panic", &[]).output();
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let (status, stderr) = toro_run("panic", &[]).output();
     assert_eq!((status, &*stderr), (101, "panicked at main.rs:1: why\nerror: the application panicked\n"));
 }
 
 fn a_guest_that_says_nothing_has_failed() {
     let mut run = toro_run("silent", &[]);
-    let (status, output) = run.output();
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let (status, stderr) = run.output();
     assert_eq!(status, 125, "{stderr}");
     assert!(stderr.starts_with("error: the guest ended without saying why"), "{stderr}");
     assert_eq!(run.status_file()["kind"], "silent");
 }
 
 fn a_vmm_that_fails_is_told_with_its_last_words() {
-    let (status, output) = toro_run("vmm-failure", &[]).output();
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let (status, stderr) = toro_run("vmm-failure", &[]).output();
     assert_eq!(status, 125, "{stderr}");
     assert!(stderr.contains("it broke"), "{stderr}");
 }
 
 fn a_request_to_stop_does_not_wait_behind_input() {
     let mut run = toro_run("full", &[]);
-    let mut child = run.command.stdin(Stdio::piped()).spawn().unwrap();
+    run.command.stdin(Stdio::piped());
+    let (mut child, mut stderr) = run.start();
     let mut stdin = child.stdin.take().unwrap();
     let sending = std::thread::spawn(move || {
         // The guest takes four bytes; of the others some are in a pipe when it ends.
         let _refused = stdin.write_all(&[b'i'; 200_000]);
     });
-    let mut line = String::new();
-    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "full\n");
+    assert_eq!(line(&mut stderr), "full\n");
     signal(&child, rustix::process::Signal::INT);
     let mut input = String::new();
     child.stdout.take().unwrap().read_to_string(&mut input).unwrap();
@@ -313,8 +307,8 @@ fn a_second_ctrl_c_ends_the_guest_though_nobody_reads() {
 /// Status 130 and not a word.
 fn ends_in_silence(script: &str) {
     let mut run = toro_run(script, &[]);
-    let (status, output) = run.output();
-    assert_eq!((status, &*String::from_utf8_lossy(&output.stderr)), (130, ""));
+    let (status, stderr) = run.output();
+    assert_eq!((status, &*stderr), (130, ""));
     assert_eq!(run.status_file()["status"], 130);
 }
 
@@ -324,8 +318,8 @@ fn ctrl_c_is_heard_while_qemu_starts() {
 
 fn a_time_limit_holds_while_qemu_starts() {
     let mut run = toro_run("stuck", &["--timeout", "0.1"]);
-    let (status, output) = run.output();
-    assert_eq!((status, &*String::from_utf8_lossy(&output.stderr)), (124, "note: time limit of 100ms reached\n"));
+    let (status, stderr) = run.output();
+    assert_eq!((status, &*stderr), (124, "note: time limit of 100ms reached\n"));
     assert_eq!(run.status_file()["kind"], "timeout");
 }
 
@@ -335,11 +329,8 @@ fn ctrl_c_before_the_kernel_runs_ends_the_guest() {
 
 fn ctrl_c_while_the_guest_ends_is_no_failure() {
     let mut run = toro_run("leaving", &[]);
-    let mut child = run.command.spawn().unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    stderr.read_line(&mut line).unwrap();
-    assert_eq!(line, "leaving\n");
+    let (mut child, mut stderr) = run.start();
+    assert_eq!(line(&mut stderr), "leaving\n");
     signal(&child, rustix::process::Signal::INT);
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
@@ -352,8 +343,7 @@ fn lost_output_is_no_success() {
     for _ in 0..20 {
         let mut run = toro_run("short", &[]);
         run.command.stdout(File::options().write(true).open("/dev/full").unwrap());
-        let (status, output) = run.output();
-        let stderr = String::from_utf8_lossy(&output.stderr);
+        let (status, stderr) = run.output();
         assert_eq!(status, 125, "{stderr}");
         assert!(stderr.starts_with("error: cannot write the guest's standard output: No space left"), "{stderr}");
     }
@@ -361,8 +351,7 @@ fn lost_output_is_no_success() {
 
 fn another_version_of_the_interface_is_refused() {
     let mut run = toro_run("future", &[]);
-    let (status, output) = run.output();
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let (status, stderr) = run.output();
     assert_eq!(status, 125, "{stderr}");
     assert!(stderr.contains("error: the guest speaks version 9 of the guest interface"), "{stderr}");
     assert_eq!(run.status_file()["kind"], "version");
@@ -371,8 +360,7 @@ fn another_version_of_the_interface_is_refused() {
 fn input_that_cannot_be_read_is_told() {
     let mut run = toro_run("echo", &[]);
     run.command.stdin(File::open(run.folder.path()).unwrap());
-    let (status, output) = run.output();
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let (status, stderr) = run.output();
     assert_eq!(status, 7, "{stderr}");
     assert!(stderr.contains("error: cannot read standard input, which ends here: Is a directory"), "{stderr}");
 }
@@ -380,9 +368,9 @@ fn input_that_cannot_be_read_is_told() {
 fn nothing_is_left_behind_by_a_tool_that_is_killed() {
     let mut run = toro_run("deaf", &[]);
     let temporary = tempfile::tempdir().unwrap();
-    let mut child = run.command.env("TMPDIR", temporary.path()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    run.command.env("TMPDIR", temporary.path());
+    let (mut child, mut stderr) = run.start();
+    assert_eq!(line(&mut stderr), "deaf\n");
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(temporary.path().read_dir().unwrap().count(), 0);
