@@ -174,7 +174,8 @@ fn all_comes_back(pages: &Pages) {
         if round < 2 {
             (fewest, most) = (fewest.min(count), most.max(count));
         }
-        assert!(Context::new(pages, CODE as u64, 0).is_err() || count > 0);
+        assert!(count > 0);
+        drop(Context::new(pages, CODE as u64, 0)); // an error, when nothing is left for it, and no panic
         pages.unmap(start..END).expect("a range");
     }
     assert!(most - fewest < 64, "{fewest} and {most} pages of the same memory");

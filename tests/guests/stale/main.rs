@@ -7,8 +7,7 @@
 use toro::env;
 use toro::prelude::*;
 use toro::sync::mpsc;
-use toro::thread::{self, Builder};
-use toro::time::Duration;
+use toro::thread::{self, Builder, core_statistics};
 
 toro::main!(main);
 
@@ -20,8 +19,8 @@ fn main() {
     let (ask, asked) = mpsc::channel::<usize>();
     let (answer, mut answered) = mpsc::channel::<u64>();
     let last = thread::cores().last().expect("a machine has a core");
+    let awake = env::args().nth(1).as_deref() == Some("awake");
     let reader = thread::spawn_on(last, move || {
-        let awake = env::args().nth(1).as_deref() == Some("awake");
         let next = || loop {
             match asked.try_recv() {
                 Err(mpsc::TryRecvError::Empty) if awake => thread::yield_now(),
@@ -50,8 +49,8 @@ fn main() {
         (place, answered) = thread.expect("a thread").join().expect("it ends");
         places.push(place);
         taken.push(Vec::<u8>::with_capacity(4096)); // the next stack gets other memory
-        if round % 2 == 0 {
-            thread::sleep(Duration::from_millis(1)); // so that the other core sleeps
+        while !awake && round % 2 == 0 && !core_statistics(last).asleep {
+            thread::yield_now();
         }
     }
     drop(ask);
