@@ -35,22 +35,6 @@ fn processors_that_are_not_plugged_in_are_not_started() {
     }
 }
 
-#[test]
-fn numbers_that_need_more_than_eight_bits_are_no_obstacle() {
-    let program = std::env::var("TORO_QEMU").unwrap_or_else(|_| "qemu-system-x86_64".into());
-    let version = toro_tests::run(&program, &["--version"]).unwrap_or_default();
-    let major = version.split_whitespace().find_map(|word| word.split('.').next()?.parse::<u32>().ok());
-    if major.is_none_or(|major| major < 9) {
-        return toro_tests::skip("large numbers of cores", "QEMU emulates x2APIC mode since version 9");
-    }
-    // One processor on each of four sockets, whose numbers are 128 apart.
-    let others = ["1", "2", "3"].map(|socket| format!("max-x86_64-cpu,socket-id={socket},core-id=0,thread-id=0"));
-    let mut arguments = vec!["-cpu", "max", "-smp", "1,sockets=4,cores=65,maxcpus=260"];
-    arguments.extend(others.iter().flat_map(|device| ["-device", device]));
-    let run = guest("cores").machine(MachineType::Q35).qemu(&arguments).run();
-    run.expect_status(0).expect_stdout("4 cores, 1 leader\n");
-}
-
 /// A machine with two processors whose table names these.
 fn named(name: &str, apic_ids: &[u8]) -> Spec {
     let (low, high) = (0x9_f000, 0x10_0000);
