@@ -23,9 +23,8 @@ fn the_longest_command_line_that_is_let_through_arrives() {
         };
         let refused = with(8192).expect_status(125);
         // "... its command line has 8310 bytes and q35 takes 4095; ..."
-        let mut numbers =
-            refused.stderr.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse::<usize>().ok());
-        let numbers: Vec<usize> = numbers.by_ref().filter(|number| *number > 4000).collect();
+        let numbers = refused.stderr.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok());
+        let numbers: Vec<usize> = numbers.filter(|number| *number > 4000).collect();
         let (length, limit) = (numbers[0], numbers[1]);
         with(8192 - (length - limit)).expect_status(42);
     }
