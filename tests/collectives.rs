@@ -2,14 +2,10 @@
 
 use toro_tests::{Spec, example, guest};
 
-fn cores(name: &str, count: u32) -> Spec {
-    guest(name).with(|machine| machine.cpus(count))
-}
-
 #[test]
 fn cores_agree_on_what_comes_of_ten_thousand_operations() {
     for (seed, count) in [1, 2, 3, 4, 8].into_iter().enumerate() {
-        let run = cores("agreement", count).arguments(&[&seed.to_string()]).run();
+        let run = guest("agreement").cpus(count).arguments(&[&seed.to_string()]).run();
         run.expect_status(0).expect_stdout(&format!("{count} cores agree\n"));
     }
 }
@@ -17,7 +13,7 @@ fn cores_agree_on_what_comes_of_ten_thousand_operations() {
 #[test]
 fn a_core_that_comes_late_is_waited_for() {
     for (count, sum) in [(2, 1), (4, 6)] {
-        let run = cores("late_core", count).run();
+        let run = guest("late_core").cpus(count).run();
         run.expect_status(0).expect_stdout(&format!("the first core waits\n{sum}\n"));
     }
 }
@@ -38,7 +34,7 @@ fn cores_that_do_not_call_the_same_are_told() {
         ("twice", &["two threads of core 0 are in collective operations at the same time"]),
     ];
     for (how, messages) in cases {
-        let run = cores("disagreement", 2).arguments(&[how]).run().expect_kind("panic").expect_status(101);
+        let run = guest("disagreement").cpus(2).arguments(&[how]).run().expect_kind("panic").expect_status(101);
         messages.iter().fold(run, |run, message| run.expect_message(message));
     }
 }
@@ -58,7 +54,7 @@ fn costs(spec: Spec) -> Vec<(String, [u64; 3])> {
 #[test]
 fn the_example_measures_every_operation() {
     for count in [1, 4] {
-        let rows = costs(example("collectives").with(|machine| machine.cpus(count)));
+        let rows = costs(example("collectives").cpus(count));
         assert_eq!(rows.len(), 13, "{rows:?}");
     }
 }
@@ -67,7 +63,7 @@ fn the_example_measures_every_operation() {
 fn working_together_costs_few_instructions() {
     // QEMU's clock counts instructions here, of all cores together.
     let counting = |count| {
-        let spec = example("collectives").with(|machine| machine.cpus(count)).qemu(&["-icount", "shift=0,sleep=off"]);
+        let spec = example("collectives").cpus(count).qemu(&["-icount", "shift=0,sleep=off"]);
         spec.command_line("tsc_khz=1000000")
     };
     for (count, limit) in [(1, 600), (2, 1_500), (4, 4_000)] {

@@ -4,16 +4,12 @@ use toro_tests::{ALL_MACHINES, Change, MachineType, STUB_ADDRESS, Spec, guest};
 
 const RAM: u32 = 1;
 
-fn cores(name: &str, count: u32) -> Spec {
-    guest(name).with(|machine| machine.cpus(count))
-}
-
 #[test]
 fn every_core_of_every_machine_runs_threads() {
     for machine in ALL_MACHINES {
         for count in [1, 2, 4] {
             let said = format!("{count} cores, 1 leader\n");
-            cores("cores", count).machine(machine).run().expect_status(0).expect_stdout(&said);
+            guest("cores").cpus(count).machine(machine).run().expect_status(0).expect_stdout(&said);
         }
     }
 }
@@ -21,9 +17,9 @@ fn every_core_of_every_machine_runs_threads() {
 #[test]
 fn sixty_four_cores_run_threads() {
     let said = "64 cores, 1 leader\n";
-    cores("cores", 64).run().expect_status(0).expect_stdout(said);
-    cores("cores", 64).machine(MachineType::MicrovmMinimal).run().expect_status(0).expect_stdout(said);
-    let run = cores("cores", 80).machine(MachineType::Q35).run().expect_status(0).expect_stdout(said);
+    guest("cores").cpus(64).run().expect_status(0).expect_stdout(said);
+    guest("cores").cpus(64).machine(MachineType::MicrovmMinimal).run().expect_status(0).expect_stdout(said);
+    let run = guest("cores").cpus(80).machine(MachineType::Q35).run().expect_status(0).expect_stdout(said);
     run.expect_log("the machine has 80 processors, 64 are used");
 }
 
@@ -39,7 +35,7 @@ fn processors_that_are_not_plugged_in_are_not_started() {
 fn named(name: &str, apic_ids: &[u8]) -> Spec {
     let (low, high) = (0x9_f000, 0x10_0000);
     let map = vec![(0, low, RAM), (high, u64::from(STUB_ADDRESS) - high, RAM)];
-    cores(name, 2).tampered(&[Change::MemoryMap(map), Change::Processors(apic_ids.to_vec())])
+    guest(name).cpus(2).tampered(&[Change::MemoryMap(map), Change::Processors(apic_ids.to_vec())])
 }
 
 #[test]
@@ -63,34 +59,34 @@ fn what_threads_wait_for_reaches_them_on_any_core() {
     let scores = [800, 19900, 800, 5100, 400, 121, 100, 30];
     let said = format!("scores {:?}\n", [scores, scores].concat());
     for seed in 1..=4 {
-        let cores = cores("cross_core", 4).arguments(&[&seed.to_string()]);
+        let cores = guest("cross_core").cpus(4).arguments(&[&seed.to_string()]);
         cores.run().expect_status(0).expect_stdout(&said);
     }
 }
 
 #[test]
 fn a_sleeping_core_is_woken_by_one_interrupt() {
-    let run = cores("core_wakes", 3).run();
+    let run = guest("core_wakes").cpus(3).run();
     run.expect_status(0).expect_stdout("one interrupt for each of 50 sleeps\n");
 }
 
 #[test]
 fn the_program_exits_from_any_core() {
     for count in [1, 4] {
-        cores("exit_elsewhere", count).run().expect_kind("exit").expect_status(7).expect_stdout("bye\n");
+        guest("exit_elsewhere").cpus(count).run().expect_kind("exit").expect_status(7).expect_stdout("bye\n");
     }
 }
 
 #[test]
 fn a_call_that_fails_on_another_core_is_a_defect_there() {
-    let run = cores("call_fails", 2).run().expect_kind("kernel-defect").expect_status(103);
+    let run = guest("call_fails").cpus(2).run().expect_kind("kernel-defect").expect_status(103);
     run.expect_message("the kernel panicked on core 1").expect_log("a call went wrong").expect_stdout("");
 }
 
 #[test]
 fn a_fault_on_one_core_ends_all_and_names_it() {
     for count in [2, 4] {
-        let run = cores("core_faults", count).run().expect_kind("fault").expect_status(102);
+        let run = guest("core_faults").cpus(count).run().expect_kind("fault").expect_status(102);
         let last = count - 1;
         run.expect_message(&format!("near null in thread 'bad' on core {last}")).expect_stdout("");
     }
@@ -99,7 +95,7 @@ fn a_fault_on_one_core_ends_all_and_names_it() {
 #[test]
 fn of_faults_on_all_cores_at_once_one_is_told() {
     for count in [2, 4, 8] {
-        let run = cores("all_fault", count).run().expect_kind("fault").expect_status(102).expect_stdout("");
+        let run = guest("all_fault").cpus(count).run().expect_kind("fault").expect_status(102).expect_stdout("");
         let log = run.exit.log_text();
         assert_eq!(log.matches("near null").count(), 1, "{log}");
         assert!(log.contains("rflags") && log.contains("#0 image+"), "{log}");
@@ -110,7 +106,7 @@ fn of_faults_on_all_cores_at_once_one_is_told() {
 fn a_machine_ends_while_its_cores_are_busy() {
     for machine in [MachineType::Microvm, MachineType::Q35] {
         for _ in 0..5 {
-            let run = cores("exit_amid", 4).machine(machine).run().expect_kind("exit").expect_status(7);
+            let run = guest("exit_amid").cpus(4).machine(machine).run().expect_kind("exit").expect_status(7);
             // Whoever was stopped was in the middle of something, so the last line may be cut, but nothing else.
             let output = run.exit.stdout_text();
             let whole = output.rsplit_once('\n').map_or("", |(whole, _)| whole);

@@ -8,11 +8,7 @@ const WITHOUT_RANDOM: [&str; 2] = ["-cpu", "max,-rdrand,-rdseed"];
 #[test]
 fn a_device_gives_entropy_to_a_processor_that_has_none() {
     for machine in MACHINES {
-        let spec = guest("random")
-            .with(|machine| machine.cpus(2))
-            .machine(machine)
-            .command_line("log=warn")
-            .qemu(&WITHOUT_RANDOM);
+        let spec = guest("random").cpus(2).machine(machine).command_line("log=warn").qemu(&WITHOUT_RANDOM);
         let run = spec
             .with(|mut machine| {
                 machine.rng = true;

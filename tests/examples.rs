@@ -21,7 +21,7 @@ fn threads_sleep_at_the_same_time() {
 
 #[test]
 fn a_ball_goes_to_another_core_and_back() {
-    let run = example("two_cores").with(|machine| machine.cpus(2)).run().expect_status(0);
+    let run = example("two_cores").cpus(2).run().expect_status(0);
     run.expect_lines(["core 0 and core 1: 10000 rounds"]);
     example("two_cores").run().expect_status(0);
 }

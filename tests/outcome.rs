@@ -33,7 +33,7 @@ fn a_report_reaches_a_virtio_console() {
 #[test]
 fn no_memory_is_an_outcome() {
     for cpus in [1, 4] {
-        let guest = guest("heap_exhaustion").with(|machine| machine.cpus(cpus));
+        let guest = guest("heap_exhaustion").cpus(cpus);
         guest.memory_mib(16).run().expect_kind("oom").expect_status(104);
     }
 }

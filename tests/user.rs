@@ -30,7 +30,7 @@ fn pages_are_as_they_were_asked_for_and_all_come_back() {
 fn programs_share_their_cores() {
     for cpus in [1, 2, 4] {
         let said = format!("{} programs on {cpus} cores\n", 3 * cpus);
-        guest("program_threads").with(|machine| machine.cpus(cpus)).run().expect_status(0).expect_stdout(&said);
+        guest("program_threads").cpus(cpus).run().expect_status(0).expect_stdout(&said);
     }
 }
 

@@ -32,6 +32,11 @@ impl Spec {
         self.with(|machine| machine.machine_type(machine_type))
     }
 
+    /// Virtual processors; one otherwise.
+    pub fn cpus(self, count: u32) -> Spec {
+        self.with(|machine| machine.cpus(count))
+    }
+
     /// Memory in MiB; 64 otherwise.
     pub fn memory_mib(self, mib: u64) -> Spec {
         self.with(|machine| machine.memory(mib << 20))
