@@ -19,7 +19,7 @@ usage: cargo xtask COMMAND
 demo        builds an HTTP server, boots it in a microVM, fetches a page from it
 test        everything that CI checks
 setup       installs what demo and test need with the system's package manager
-bench       quick | linux: measures; `cargo xtask bench` says how
+bench       quick | profile | linux: measures; `cargo xtask bench` says how
 machines    boots on every machine, by QEMU as installed and by QEMU 10, which it fetches
 soak        every machine, then 10 million requests over a million connections; long
 soft-float  boots an image without SSE by KVM, where KVM emulates ring 0
