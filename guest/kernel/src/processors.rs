@@ -79,13 +79,12 @@ fn take_over_from_absent() {
 
 impl Watch {
     #[cold]
-    fn look(next: Next) -> Option<Next> {
+    fn look(next: Next, now_ns: u64) -> Option<Next> {
         if smp::look() == Progress::Complete {
             take_over_from_absent();
             log::info!("{} cores", cores::count());
             return None;
         }
-        let now_ns = time::now_ns();
         match next {
             Next::AskAgain(at_ns, give_up_ns) if now_ns >= at_ns => {
                 smp::ask_again();
@@ -104,18 +103,14 @@ impl Watch {
 }
 
 impl Poller for Watch {
-    fn poll(&self) {
+    fn poll(&self, now_ns: u64) {
         if let Some(next) = NEXT.with(|next| *next) {
-            let next = Self::look(next);
+            let next = Self::look(next, now_ns);
             NEXT.with(|stored| *stored = next);
         }
     }
 
-    fn prepare_idle(&self) -> bool {
-        false
-    }
-
-    fn next_deadline(&self) -> Option<u64> {
+    fn prepare_idle(&self) -> Option<u64> {
         NEXT.with(|next| *next).map(|(Next::AskAgain(at_ns, _) | Next::GiveUp(at_ns))| at_ns)
     }
 }

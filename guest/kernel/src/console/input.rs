@@ -144,7 +144,7 @@ impl InputPoller {
 }
 
 impl Poller for InputPoller {
-    fn poll(&self) {
+    fn poll(&self, _now_ns: u64) {
         let due = BUFFER.with(|buffer, _| {
             buffer.polls = (buffer.polls + 1) % POLLS_PER_LOOK;
             buffer.polls == 0
@@ -155,13 +155,9 @@ impl Poller for InputPoller {
     }
 
     /// Without an interrupt since the device was found empty it still is.
-    fn prepare_idle(&self) -> bool {
+    fn prepare_idle(&self) -> Option<u64> {
         let empty = BUFFER
             .with(|buffer, _| buffer.vector.is_some_and(|vector| Some(interrupt::count(vector)) == buffer.empty_at));
-        !empty && self.take()
-    }
-
-    fn next_deadline(&self) -> Option<u64> {
-        None
+        (!empty && self.take()).then_some(0)
     }
 }

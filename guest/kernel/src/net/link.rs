@@ -2,7 +2,6 @@
 
 use super::exchange::{self, Letter};
 use super::{Network, announce, with};
-use crate::arch::time;
 use crate::drivers::Verification;
 use crate::sched::Poller;
 use toro_netstack::{Event, Received};
@@ -11,24 +10,23 @@ use toro_netstack::{Event, Received};
 pub(super) struct Link;
 
 impl Poller for Link {
-    fn poll(&self) {
+    fn poll(&self, now_ns: u64) {
         // One event at a time is told outside, because the log and the console are not the network's.
-        let mut address = with(|network| network.poll(time::now_ns()));
+        let mut address = with(|network| network.poll(now_ns));
         while let Some(news) = address {
             announce(news);
             address = with(Network::tell);
         }
     }
 
-    fn prepare_idle(&self) -> bool {
+    fn prepare_idle(&self) -> Option<u64> {
         with(|network| {
             let has_work = network.stack.has_work();
-            network.card.enable_interrupts(has_work) || network.several && exchange::is_waiting()
+            if network.card.enable_interrupts(has_work) || network.several && exchange::is_waiting() {
+                return Some(0);
+            }
+            network.stack.next_deadline()
         })
-    }
-
-    fn next_deadline(&self) -> Option<u64> {
-        with(|network| network.stack.next_deadline())
     }
 }
 

@@ -117,7 +117,7 @@ pub fn init(device: Option<NetDevice>, boot: &BootInfo) {
     }
     NETWORK.with(|stored| *stored = Some(Box::leak(Box::new(network))));
     sched::register(&LINK);
-    sched::Poller::poll(&LINK); // the first question goes out while the program starts
+    sched::Poller::poll(&LINK, time::now_ns()); // the first question goes out while the program starts
 }
 
 impl Network {

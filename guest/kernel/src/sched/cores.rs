@@ -206,11 +206,12 @@ impl Patience {
 /// Stays awake for a letter as long as has paid lately, and calls `poll` now and then meanwhile. Whether there is something
 /// to do.
 #[inline]
-pub(super) fn linger(patience: Patience, poll: impl Fn()) -> bool {
+pub(super) fn linger(poll: impl Fn() -> bool) -> bool {
+    let patience = CORE.with(|core| core.patience);
     patience.window_ns > 0 && stay_awake(patience, poll)
 }
 
-fn stay_awake(patience: Patience, poll: impl Fn()) -> bool {
+fn stay_awake(patience: Patience, poll: impl Fn() -> bool) -> bool {
     const LOOKS_PER_POLL: u32 = 16;
     let start_ns = time::now_ns();
     let mut looks = 0;
@@ -223,11 +224,8 @@ fn stay_awake(patience: Patience, poll: impl Fn()) -> bool {
             break (false, patience.wasted());
         }
         looks += 1;
-        if looks % LOOKS_PER_POLL == 0 {
-            poll();
-            if CORE.with(|core| core.threads.ready()) > 0 {
-                return true; // no letter: this says nothing about letters
-            }
+        if looks % LOOKS_PER_POLL == 0 && poll() {
+            return true; // no letter: this says nothing about letters
         }
         cpu::relax();
     };
@@ -235,9 +233,9 @@ fn stay_awake(patience: Patience, poll: impl Fn()) -> bool {
     came
 }
 
-/// Sleeps until an interrupt or until what `prepare` answers, unless there are letters, or `prepare` says that there is
-/// something to do. `prepare` is asked when others already know that this core sleeps.
-pub(super) fn sleep(prepare: impl FnOnce() -> Option<Option<u64>>) {
+/// Sleeps until an interrupt or until what `prepare` answers, unless there are letters, or that is 0: there is something to
+/// do. `prepare` is asked when others already know that this core sleeps.
+pub(super) fn sleep(prepare: impl FnOnce() -> Option<u64>) {
     let here = here();
     let alone = cores::count() == 1;
     // A core that is alone need not say that it sleeps; it may have written to itself.
@@ -245,7 +243,8 @@ pub(super) fn sleep(prepare: impl FnOnce() -> Option<Option<u64>>) {
     if !sleeps {
         return;
     }
-    if let Some(deadline_ns) = prepare() {
+    let deadline_ns = prepare();
+    if deadline_ns != Some(0) {
         here.sleeps.store(here.sleeps.load(Relaxed) + 1, Relaxed);
         if alone {
             return power::idle_until(deadline_ns);

@@ -7,14 +7,12 @@ use crate::arch::{core_local, time};
 ///
 /// Called on the stack of whatever thread looks for work, so it must need little stack and must not wait.
 pub trait Poller: Sync {
-    /// Takes what has arrived, runs the timers that are due, wakes whom it concerns.
-    fn poll(&self);
+    /// Takes what has arrived, runs the timers that are due at `now_ns`, wakes whom it concerns.
+    fn poll(&self, now_ns: u64);
 
-    /// Asks the devices to interrupt from now on. `true`: something has arrived meanwhile, do not sleep.
-    fn prepare_idle(&self) -> bool;
-
-    /// When [`poll`](Self::poll) has something to do though no device says so: nanoseconds since boot.
-    fn next_deadline(&self) -> Option<u64>;
+    /// Asks the devices to interrupt from now on. When [`poll`](Self::poll) has something to do though no device says so, in
+    /// nanoseconds since boot: 0 if something has arrived meanwhile.
+    fn prepare_idle(&self) -> Option<u64>;
 }
 
 /// The network, the console, and room for what is to come; a fixed list, so that a look at all of them is short.
@@ -44,44 +42,40 @@ fn pollers() -> impl Iterator<Item = &'static dyn Poller> {
     POLLERS.with(|pollers| *pollers).into_iter().map_while(|poller| poller)
 }
 
-/// Makes ready whom another core, a device or the clock has made ready.
+/// Makes ready whom another core, a device or the clock has made ready. Whether anybody is.
 #[inline(never)] // keeps the way from thread to thread short
-pub(super) fn poll() {
+pub(super) fn poll() -> bool {
     cores::serve();
-    pollers().for_each(Poller::poll);
+    let now_ns = time::now_ns();
+    pollers().for_each(|poller| poller.poll(now_ns));
     CORE.with(|core| {
-        if core.threads.next_deadline().is_some() {
-            core.threads.expire(time::now_ns());
-        }
-        core.turns_until_poll = core.threads.ready().max(TURNS_PER_POLL_MIN);
-    });
+        core.threads.expire(now_ns);
+        let ready = core.threads.ready();
+        core.turns_until_poll = ready.max(TURNS_PER_POLL_MIN);
+        ready > 0
+    })
 }
 
-/// Nobody is ready: polls, and if that wakes nobody, sleeps until an interrupt or the next deadline.
+/// Nobody is ready: polls, and as long as that wakes nobody, sleeps until an interrupt or the next deadline.
 ///
 /// The order is what makes sleeping safe: first poll, then say to other cores that this one sleeps, then ask for interrupts,
 /// then look again (that is the answer of `prepare_idle`), and sleep in one step with letting interrupts in.
 #[inline(never)]
 pub(super) fn find_work() {
-    poll();
-    let (ready, patience) = CORE.with(|core| (core.threads.ready(), core.patience));
-    if ready > 0 || cores::linger(patience, poll) {
-        return;
+    while !poll() && !cores::linger(poll) {
+        cores::sleep(ask_pollers);
     }
-    cores::sleep(ask_pollers);
 }
 
-/// Asks the devices to interrupt: the next deadline, or `None` when something has arrived.
-pub(super) fn ask_pollers() -> Option<Option<u64>> {
+/// Asks the devices to interrupt: the next deadline, 0 when something has arrived.
+pub(super) fn ask_pollers() -> Option<u64> {
     let mut deadline = CORE.with(|core| core.threads.next_deadline());
-    let mut pending = false;
     // Each is asked, whatever the others say, or the devices behind it stay silent.
     for poller in pollers() {
-        pending |= poller.prepare_idle();
-        deadline = match (deadline, poller.next_deadline()) {
+        deadline = match (deadline, poller.prepare_idle()) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
     }
-    (!pending).then_some(deadline)
+    deadline
 }

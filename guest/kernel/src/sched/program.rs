@@ -27,12 +27,10 @@ fn listen() {
         if is_listening || cores::listen() {
             let look_ns = time::now_ns() + LOOK_NS;
             CORE.with(|core| core.listens_until_ns = look_ns);
-            if let Some(deadline) = poller::ask_pollers() {
-                let until_ns = deadline.map_or(look_ns, |deadline_ns| deadline_ns.min(look_ns));
-                if user::arm(until_ns) {
-                    CORE.with(|core| core.listens_until_ns = until_ns);
-                    return;
-                }
+            let until_ns = poller::ask_pollers().map_or(look_ns, |deadline_ns| deadline_ns.min(look_ns));
+            if user::arm(until_ns) {
+                CORE.with(|core| core.listens_until_ns = until_ns);
+                return;
             }
         }
         poller::poll();

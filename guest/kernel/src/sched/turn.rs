@@ -31,7 +31,7 @@ pub(super) fn give_way() {
                 return bury();
             }
             Choice::Serve => cores::serve(),
-            Choice::Poll => poller::poll(),
+            Choice::Poll => _ = poller::poll(),
             Choice::Idle => poller::find_work(),
         }
     }
