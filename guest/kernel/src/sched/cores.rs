@@ -78,10 +78,10 @@ pub(super) fn has_letters() -> bool {
 }
 
 /// Delivers the letters that have come: makes threads ready, takes over new ones, runs calls.
-pub fn serve() {
+pub(super) fn serve() {
     // Whoever listens counts as asleep, until now.
-    if has_letters() || CORE.with(|core| core.listens_until_ns != 0) {
-        CORE.with(|core| core.listens_until_ns = 0);
+    let listened = CORE.with(|core| core::mem::take(&mut core.listens_until_ns)) != 0;
+    if listened || has_letters() {
         take_letters();
     }
 }
@@ -211,12 +211,13 @@ pub(super) fn linger(poll: impl Fn() -> bool) -> bool {
     patience.window_ns > 0 && stay_awake(patience, poll)
 }
 
+#[inline(never)]
 fn stay_awake(patience: Patience, poll: impl Fn() -> bool) -> bool {
     const LOOKS_PER_POLL: u32 = 16;
     let start_ns = time::now_ns();
+    let mut waited_ns = 0;
     let mut looks = 0;
     let (came, patience) = loop {
-        let waited_ns = time::now_ns().saturating_sub(start_ns);
         if has_letters() {
             break (true, patience.paid(waited_ns));
         }
@@ -228,6 +229,7 @@ fn stay_awake(patience: Patience, poll: impl Fn() -> bool) -> bool {
             return true; // no letter: this says nothing about letters
         }
         cpu::relax();
+        waited_ns = time::now_ns().saturating_sub(start_ns);
     };
     CORE.with(|core| core.patience = patience);
     came
@@ -235,29 +237,38 @@ fn stay_awake(patience: Patience, poll: impl Fn() -> bool) -> bool {
 
 /// Sleeps until an interrupt or until what `prepare` answers, unless there are letters, or that is 0: there is something to
 /// do. `prepare` is asked when others already know that this core sleeps.
+#[inline]
 pub(super) fn sleep(prepare: impl FnOnce() -> Option<u64>) {
-    let here = here();
-    let alone = cores::count() == 1;
-    // A core that is alone need not say that it sleeps; it may have written to itself.
-    let sleeps = if alone { !has_letters() } else { here.mailbox.try_sleep() };
-    if !sleeps {
+    if cores::count() > 1 {
+        sleep_until_told(prepare);
+    } else if !has_letters() {
+        // A core that is alone need not say that it sleeps; it may have written to itself.
+        halt_until(prepare());
+    }
+}
+
+#[inline(never)]
+fn sleep_until_told(prepare: impl FnOnce() -> Option<u64>) {
+    if !listen() {
         return;
     }
     let deadline_ns = prepare();
-    if deadline_ns != Some(0) {
-        here.sleeps.store(here.sleeps.load(Relaxed) + 1, Relaxed);
-        if alone {
-            return power::idle_until(deadline_ns);
-        }
-        let start_ns = time::now_ns();
+    let start_ns = time::now_ns();
+    if halt_until(deadline_ns) && has_letters() {
+        CORE.with(|core| core.patience = core.patience.paid(time::now_ns().saturating_sub(start_ns)));
+    }
+    take_letters();
+}
+
+/// `false`: the deadline is 0, there is something to do.
+fn halt_until(deadline_ns: Option<u64>) -> bool {
+    let halts = deadline_ns != Some(0);
+    if halts {
+        let sleeps = &here().sleeps;
+        sleeps.store(sleeps.load(Relaxed) + 1, Relaxed);
         power::idle_until(deadline_ns);
-        if has_letters() {
-            CORE.with(|core| core.patience = core.patience.paid(time::now_ns().saturating_sub(start_ns)));
-        }
     }
-    if !alone {
-        take_letters();
-    }
+    halts
 }
 
 /// Takes and delivers what has come; from here on this core is awake.

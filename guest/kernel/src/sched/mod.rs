@@ -18,7 +18,7 @@ mod thread;
 mod turn;
 mod wait_queue;
 
-pub use cores::{CoreStatistics, call_on, is_asleep, ring, run_core, serve, statistics, take_over};
+pub use cores::{CoreStatistics, call_on, is_asleep, ring, run_core, statistics, take_over};
 pub use guarded::Guarded;
 pub use handle::{Thread as ThreadHandle, ThreadId, park};
 pub use local::LocalKey;
