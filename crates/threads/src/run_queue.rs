@@ -77,8 +77,9 @@ impl<P> Threads<P> {
         let (from, to) = if previous == NONE {
             (None, &mut self.slots[next as usize])
         } else {
-            let pair = self.slots.get_disjoint_mut([previous as usize, next as usize]);
-            let [from, to] = pair.expect("two different threads of the table");
+            let (lower, upper) = self.slots.split_at_mut(previous.max(next) as usize);
+            let (lower, upper) = (&mut lower[previous.min(next) as usize], &mut upper[0]);
+            let (from, to) = if previous < next { (lower, upper) } else { (upper, lower) };
             (from.payload.as_mut(), to)
         };
         let to = to.payload.as_mut().expect("a ready thread has its payload");
