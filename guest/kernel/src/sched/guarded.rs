@@ -58,19 +58,21 @@ impl<S> Guarded<S> {
         ask: impl FnOnce(&mut S, &mut Wakes) -> Option<R>,
         release: impl FnOnce(),
     ) -> Result<R, WaitOutcome> {
-        let waiter = cores::waiter();
+        let mut waiter = None;
         let answer = self.with(|state, wakes| {
             let answer = ask(state, wakes);
             if answer.is_none() {
+                let waiter = waiter.insert(cores::waiter());
                 // SAFETY: `wait_on_list` returns when the waiter was removed, or has come to this core as a letter.
-                unsafe { list(state).push(&waiter) };
+                unsafe { list(state).push(waiter) };
             }
             answer
         });
         answer.ok_or_else(|| {
             release();
             let _kernel = depth::enter();
-            wait_on_list(deadline_ns, || self.state.with(|state| list(state).remove(&waiter)))
+            let remove = |waiter| self.state.with(|state| list(state).remove(waiter));
+            wait_on_list(deadline_ns, || waiter.as_ref().is_some_and(remove))
         })
     }
 }
