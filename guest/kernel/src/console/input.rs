@@ -4,6 +4,7 @@
 //! that cannot be told, on a plain console, is held up by the device instead.
 
 use super::{CONSOLE, Device, uart};
+use crate::arch::core_local;
 use crate::arch::interrupt::{self, Vector};
 use crate::sched::{self, Guarded, Poller, WaitList};
 use toro_abi::control::Control;
@@ -24,11 +25,15 @@ struct Buffer {
     /// What the host may still send; `None` for one that cannot be told.
     promised: Option<usize>,
     decoder: Decoder,
+    readers: WaitList,
+}
+
+/// What the core that polls the device knows of it.
+struct Looks {
     /// The device's interrupt, and how often it had been taken when the device was last found empty.
     vector: Option<Vector>,
     empty_at: Option<u64>,
     polls: u32,
-    readers: WaitList,
 }
 
 static BUFFER: Guarded<Buffer> = Guarded::new(Buffer {
@@ -38,11 +43,11 @@ static BUFFER: Guarded<Buffer> = Guarded::new(Buffer {
     ended: false,
     promised: None,
     decoder: Decoder::new(),
-    vector: None,
-    empty_at: None,
-    polls: 0,
     readers: WaitList::new(),
 });
+core_local! {
+    static LOOKS: Looks = Looks { vector: None, empty_at: None, polls: 0 };
+}
 static POLLER: InputPoller = InputPoller;
 
 /// Starts to take input. Without a host that forwards it, the input has ended: nobody waits for ever.
@@ -56,7 +61,7 @@ pub fn init(host_forwards: bool) {
         Device::Uart => uart::enable_input(),
         Device::Driver(port) => port.enable_input(),
     };
-    BUFFER.with(|buffer, _| buffer.vector = vector);
+    LOOKS.with(|looks| looks.vector = vector);
     sched::register(&POLLER);
     tell_room();
 }
@@ -105,9 +110,9 @@ impl InputPoller {
     /// Takes what has arrived. While there is no room the device keeps what a host sends that was not told.
     fn take(&self) -> bool {
         let mut stop = false;
+        let interrupts = LOOKS.with(|looks| looks.vector.map_or(0, interrupt::count));
         let taken = BUFFER.with(|buffer, wakes| {
             let mut taken = false;
-            let interrupts = buffer.vector.map_or(0, interrupt::count);
             while buffer.count < BUFFER_BYTES || buffer.promised.is_some() {
                 let byte = match CONSOLE.with(|console| console.device) {
                     Device::None => None,
@@ -115,7 +120,7 @@ impl InputPoller {
                     Device::Driver(port) => port.read(),
                 };
                 let Some(byte) = byte else {
-                    buffer.empty_at = Some(interrupts);
+                    LOOKS.with(|looks| looks.empty_at = Some(interrupts));
                     break;
                 };
                 taken = true;
@@ -145,9 +150,9 @@ impl InputPoller {
 
 impl Poller for InputPoller {
     fn poll(&self, _now_ns: u64) {
-        let due = BUFFER.with(|buffer, _| {
-            buffer.polls = (buffer.polls + 1) % POLLS_PER_LOOK;
-            buffer.polls == 0
+        let due = LOOKS.with(|looks| {
+            looks.polls = (looks.polls + 1) % POLLS_PER_LOOK;
+            looks.polls == 0
         });
         if due {
             self.take();
@@ -156,8 +161,8 @@ impl Poller for InputPoller {
 
     /// Without an interrupt since the device was found empty it still is.
     fn prepare_idle(&self) -> Option<u64> {
-        let empty = BUFFER
-            .with(|buffer, _| buffer.vector.is_some_and(|vector| Some(interrupt::count(vector)) == buffer.empty_at));
+        let empty =
+            LOOKS.with(|looks| looks.vector.is_some_and(|vector| Some(interrupt::count(vector)) == looks.empty_at));
         (!empty && self.take()).then_some(0)
     }
 }
