@@ -53,20 +53,11 @@ impl Hurry {
 
     /// Writes all bytes; [`io::ErrorKind::TimedOut`] when the reader did not take them and somebody is in a hurry.
     pub fn write_all(&self, fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
-        // Whoever finds room uses it before another thread does, or its write would wait after all.
-        static WRITE: Mutex<()> = Mutex::new(());
         while !bytes.is_empty() {
-            if !self.wait_for_room(fd)? {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reads it"));
-            }
-            let _turn = WRITE.lock().unwrap_or_else(PoisonError::into_inner);
-            if poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)], Some(&Timespec::default())) != Ok(1) {
-                continue;
-            }
-            match rustix::io::write(fd, &bytes[..bytes.len().min(PIECE_BYTES)]) {
-                Ok(len) => bytes = &bytes[len..],
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-                Err(error) => return Err(error.into()),
+            match write_if_room(fd, bytes)? {
+                Some(len) => bytes = &bytes[len..],
+                None if self.wait_for_room(fd)? => {}
+                None => return Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reads it")),
             }
         }
         Ok(())
@@ -95,6 +86,21 @@ impl Hurry {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// Writes a piece, and tells how much of it; `None` when that would have to wait.
+fn write_if_room(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Option<usize>> {
+    // Whoever finds room uses it before another thread does, or its write would wait after all.
+    static WRITE: Mutex<()> = Mutex::new(());
+    let _turn = WRITE.lock().unwrap_or_else(PoisonError::into_inner);
+    if poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)], Some(&Timespec::default())) != Ok(1) {
+        return Ok(None);
+    }
+    match rustix::io::write(fd, &bytes[..bytes.len().min(PIECE_BYTES)]) {
+        Ok(len) => Ok(Some(len)),
+        Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
