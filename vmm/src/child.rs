@@ -68,13 +68,16 @@ impl Cancel {
         self.lock().is_cancelled
     }
 
-    pub(crate) fn watch(&self, child: &Child) -> io::Result<()> {
+    /// Ends `child` when the start is cancelled, until what this returns is dropped.
+    pub(crate) fn watch(&self, child: &Child) -> io::Result<Watch<'_>> {
+        let watch = Watch(self);
         let mut starting = self.lock();
         starting.child = Some(child.pidfd.clone());
         if starting.is_cancelled {
             child.kill();
         }
-        let Some(limit) = self.limit else { return Ok(()) };
+        drop(starting);
+        let Some(limit) = self.limit else { return Ok(watch) };
         let cancel = self.clone();
         let wait = move || {
             let is_under_way = |starting: &mut Starting| starting.child.is_some();
@@ -85,15 +88,27 @@ impl Cancel {
                 cancel.cancel();
             }
         };
-        std::thread::Builder::new().name("start-limit".into()).spawn(wait).map(drop)
+        std::thread::Builder::new().name("start-limit".into()).spawn(wait).map(|_| watch)
     }
+}
 
+/// Lasts as long as a start that can be cancelled, however it comes out.
+pub(crate) struct Watch<'a>(&'a Cancel);
+
+impl Watch<'_> {
     /// The start is over; whether it was cancelled.
-    pub(crate) fn release(&self) -> bool {
-        let mut starting = self.lock();
-        starting.child = None;
-        self.starting.1.notify_all();
-        starting.is_cancelled
+    pub(crate) fn end(self) -> bool {
+        let cancel = self.0;
+        // First, so that whoever cancels it later finds nothing to end.
+        drop(self);
+        cancel.is_cancelled()
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.0.lock().child = None;
+        self.0.starting.1.notify_all();
     }
 }
 
@@ -166,4 +181,33 @@ pub(crate) fn spawn(
         }
     })?;
     receiver.recv().map_err(|_| io::Error::other("the thread that starts it ended"))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_start_is_cancelled_only_until_it_is_over() {
+        for is_over in [true, false] {
+            let null = std::fs::File::open("/dev/null").unwrap();
+            let (child, mut pipes) = spawn(Command::new("cat"), null.into(), drop).unwrap();
+            let cancel = Cancel::after(Duration::MAX);
+            let watch = cancel.watch(&child).unwrap();
+            if is_over {
+                drop(watch);
+                cancel.cancel();
+            } else {
+                cancel.cancel();
+                assert!(watch.end());
+            }
+            // One that was killed may still take it, and says nothing.
+            let _taken = pipes.stdin.write_all(b"alive");
+            drop(pipes.stdin);
+            let mut said = String::new();
+            pipes.stdout.read_to_string(&mut said).unwrap();
+            assert_eq!(said == "alive", is_over, "{said}");
+        }
+    }
 }

@@ -47,7 +47,7 @@ pub(crate) fn start(mut machine: Machine, cancel: &Cancel) -> Result<Guest, Erro
         exited.update(|transcript| transcript.vmm_exit = Some(status.unwrap_or_default()));
     })
     .map_err(|error| qemu::cannot_start(&program, &error))?;
-    cancel.watch(&child).map_err(|error| no_thread(&error))?;
+    let watch = cancel.watch(&child).map_err(|error| no_thread(&error))?;
 
     let symbolizer = Arc::new(Symbolizer::new(&machine.image.symbols));
     let input = Arc::new(Input::default());
@@ -79,7 +79,7 @@ pub(crate) fn start(mut machine: Machine, cancel: &Cancel) -> Result<Guest, Erro
         Ok(qmp)
     });
     // From here on it is a guest, which can be asked to stop.
-    let is_cancelled = cancel.release();
+    let is_cancelled = watch.end();
     let talk = talk.and_then(|qmp| {
         if !is_cancelled && machine.gdb_port.is_none() {
             begin(&qmp, &shared)?;
