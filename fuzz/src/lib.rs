@@ -3,6 +3,7 @@
 //! The inputs worth keeping are in `corpus/<target>`; `cargo test` replays them all, on stable. To look for more, with
 //! a nightly compiler: `fuzz/run virtqueue -max_total_time=60`.
 
+mod abi;
 mod acpi;
 mod input;
 mod net;
@@ -16,8 +17,14 @@ pub use input::Input;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] =
-    &[("acpi", acpi::run), ("net", net::run), ("pci", pci::run), ("stack", stack::run), ("virtqueue", virtqueue::run)];
+pub const TARGETS: &[Target] = &[
+    ("acpi", acpi::run),
+    ("net", net::run),
+    ("pci", pci::run),
+    ("stack", stack::run),
+    ("virtqueue", virtqueue::run),
+    ("abi", abi::run),
+];
 
 /// The target of this name.
 pub fn target(name: &str) -> Option<Target> {
