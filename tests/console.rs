@@ -64,7 +64,8 @@ fn input_is_answered_when_it_comes() {
 
 #[test]
 fn a_machine_that_gets_no_console_speaks_by_the_debug_port() {
-    let file = std::env::temp_dir().join(format!("toro-debug-port-{}", std::process::id()));
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("said");
     let port = format!("file,id=debug,path={}", file.display());
     let arguments = ["-chardev", &port, "-device", "isa-debugcon,iobase=0xe9,chardev=debug"];
     let spec = |extra: &str| {
@@ -77,5 +78,4 @@ fn a_machine_that_gets_no_console_speaks_by_the_debug_port() {
     // Nothing is said there that another console takes.
     spec("").run().expect_status(42).expect_stdout("hello from ring 0\n");
     assert!(said().contains("event=boot") && !said().contains("hello"), "{}", said());
-    std::fs::remove_file(&file).unwrap_or_default();
 }
