@@ -45,9 +45,9 @@ pub(crate) struct RunArgs {
     /// Run in the background, and print the guest's name once it is up
     #[arg(short = 'd', long)]
     pub detach: bool,
-    /// This is the process in the background, started by `-d`
-    #[arg(long, hide = true)]
-    pub in_background: bool,
+    /// This is the process in the background, started by `-d`, which has decided what `--accel` comes to
+    #[arg(long, hide = true, value_name = "ACCEL")]
+    pub in_background: Option<String>,
     /// Publish a port; host port 0 picks a free one [address: 127.0.0.1]
     #[arg(short = 'p', long, value_name = "[ADDR:]HOST:GUEST[/udp]")]
     pub publish: Vec<String>,

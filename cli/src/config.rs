@@ -264,7 +264,7 @@ fn parse_machine(text: &str) -> Result<MachineType, Error> {
         .ok_or_else(|| Error::new(format!("there is no machine `{text}`")).help(format!("--machine takes {names}")))
 }
 
-fn parse_accelerator(text: &str) -> Result<Accelerator, Error> {
+pub(crate) fn parse_accelerator(text: &str) -> Result<Accelerator, Error> {
     let all = [Accelerator::Auto, Accelerator::Tcg, Accelerator::Kvm];
     all.into_iter()
         .find(|accelerator| accelerator.name() == text)

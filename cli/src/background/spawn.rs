@@ -6,13 +6,14 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use toro_vmm::Accelerator;
 
-/// Starts it; the connection is its standard input.
-pub(crate) fn spawn() -> io::Result<(Child, UnixStream)> {
+/// Starts it, with what executes its guest decided; the connection is its standard input.
+pub(crate) fn spawn(accelerator: Accelerator) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     keep_files()?;
     let child = Command::new("/proc/self/exe")
-        .args(["run", "--in-background"])
+        .args(["run", "--in-background", accelerator.name()])
         .args(std::env::args_os().skip(2))
         .stdin(OwnedFd::from(theirs))
         .stdout(Stdio::null())

@@ -24,9 +24,9 @@ pub(crate) fn detach(config: &Config, application: &Application) -> Result<u8, E
         Store::open()?.check_free(name)?;
     }
     application.build()?;
-    run::choose_accelerator(config.accelerator)?;
+    let accelerator = run::choose_accelerator(config.accelerator)?;
     let failed = |error: std::io::Error| Error::new(format!("cannot start the background process: {error}"));
-    let (mut process, connection) = spawn().map_err(failed)?;
+    let (mut process, connection) = spawn(accelerator).map_err(failed)?;
     let verdict = Starter { events: BufReader::new(connection), name: None }.watch(!config.ports.is_empty());
     verdict.map_err(failed)?.tell(&mut process).map_err(failed)
 }

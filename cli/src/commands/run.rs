@@ -3,7 +3,7 @@
 use crate::args::RunArgs;
 use crate::background::Background;
 use crate::commands::{detach, dry_run};
-use crate::config::{Application, Config, GDB_PORT};
+use crate::config::{Application, Config, GDB_PORT, parse_accelerator};
 use crate::news::News;
 use crate::signals::{self, Requests};
 use crate::status_file::StatusFile;
@@ -31,8 +31,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Error> {
         if args.dry_run {
             return dry_run::show(args, &config, &application).map(|()| Done::Other(0));
         }
-        if args.in_background {
-            // Whoever started this process has built the image.
+        if let Some(accelerator) = &args.in_background {
+            // Whoever started this process has built the image, and tried KVM where that was to be tried.
+            config.accelerator = parse_accelerator(accelerator)?;
             let background = background.insert(Background::begin(config.name.as_deref())?);
             config.name = Some(background.name().to_owned());
             return watch(config.machine(args, &application), &config, args, Some(background)).map(Done::Run);
