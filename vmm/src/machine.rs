@@ -374,9 +374,11 @@ impl Machine {
         let by_default = private.filter(|_| !self.plain).map(|it| Address::Static { ip: it.guest, prefix: it.prefix });
         let Some(address) = self.address.or(by_default) else { return };
         line.push(cmdline::IP, address.to_string());
-        let is_static = matches!(address, Address::Static { .. });
-        let private = private.filter(|_| is_static);
-        if let Some(gateway) = self.gateway.or(private.map(|it| it.host)).filter(|_| is_static) {
+        // DHCP brings the rest with it.
+        if !matches!(address, Address::Static { .. }) {
+            return;
+        }
+        if let Some(gateway) = self.gateway.or(private.map(|it| it.host)) {
             line.push(cmdline::GATEWAY, gateway.to_string());
         }
         if let Some(private) = private {
