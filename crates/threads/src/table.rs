@@ -14,7 +14,6 @@ pub struct Threads<P> {
     pub(crate) timers: TimerQueue<u32>,
     pub(crate) current: u32,
     free: u32,
-    alive: usize,
 }
 
 #[derive(Debug)]
@@ -49,14 +48,7 @@ impl<P> Threads<P> {
     /// An empty table; allocates nothing, so it can stand in a static.
     #[must_use]
     pub const fn new() -> Self {
-        Threads {
-            slots: Vec::new(),
-            ready: RunQueue::new(),
-            timers: TimerQueue::new(),
-            current: NONE,
-            free: NONE,
-            alive: 0,
-        }
+        Threads { slots: Vec::new(), ready: RunQueue::new(), timers: TimerQueue::new(), current: NONE, free: NONE }
     }
 
     /// Adds a thread that is ready to run, behind those that already are.
@@ -70,7 +62,6 @@ impl<P> Threads<P> {
             return Err(payload);
         }
         let index = self.take_slot(payload);
-        self.alive += 1;
         self.make_ready(index);
         Ok(())
     }
@@ -88,7 +79,6 @@ impl<P> Threads<P> {
             self.timers.cancel(timer.key);
         }
         self.free = index;
-        self.alive -= 1;
         payload
     }
 
@@ -105,12 +95,6 @@ impl<P> Threads<P> {
     /// The payload of the running thread; `None` before the first and while nobody has followed one that ended.
     pub fn current_payload(&mut self) -> Option<&mut P> {
         self.slots.get_mut(self.current as usize)?.payload.as_mut()
-    }
-
-    /// How many threads live.
-    #[must_use]
-    pub fn alive(&self) -> usize {
-        self.alive
     }
 
     pub(crate) fn slot(&mut self, index: u32) -> &mut Slot<P> {
