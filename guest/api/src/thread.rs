@@ -109,7 +109,7 @@ where
 /// The cores of this machine, the first of which runs `main`.
 #[must_use = "it tells, and does nothing"]
 pub fn cores() -> impl ExactSizeIterator<Item = CoreId> + Clone {
-    (0..kernel_cores::count()).map(|number| CoreId::new(number).expect("a core of the machine has a number"))
+    kernel_cores::all()
 }
 
 /// How often `core` has taken each interrupt, by its device's name: `timer`, `wake` (another core), `virtio-net` and so on.

@@ -30,6 +30,6 @@ pub fn is_given_up(core: CoreId) -> bool {
 }
 
 /// All cores, the boot core first.
-pub fn all() -> impl Iterator<Item = CoreId> {
-    (0..count()).filter_map(CoreId::new)
+pub fn all() -> impl ExactSizeIterator<Item = CoreId> + Clone {
+    (0..count()).map(|number| CoreId::new(number).expect("a core of the machine has a number"))
 }
