@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "a waiting thread's place on a list lies on its stack")]
 
-use super::{CORE, WaitList, WaitOutcome, Wakes, cores, turn};
+use super::{CORE, WaitList, WaitOutcome, Wakes, letters, turn};
 use crate::arch::{SpinLock, depth};
 use core::fmt;
 
@@ -32,7 +32,7 @@ impl<S> Guarded<S> {
     pub fn with<R>(&self, f: impl FnOnce(&mut S, &mut Wakes) -> R) -> R {
         let mut wakes = Wakes::new();
         let result = self.state.with(|state| f(state, &mut wakes));
-        cores::wake(wakes);
+        letters::wake(wakes);
         result
     }
 
@@ -62,7 +62,7 @@ impl<S> Guarded<S> {
         let answer = self.with(|state, wakes| {
             let answer = ask(state, wakes);
             if answer.is_none() {
-                let waiter = waiter.insert(cores::waiter());
+                let waiter = waiter.insert(letters::waiter());
                 // SAFETY: `wait_on_list` returns when the waiter was removed, or has come to this core as a letter.
                 unsafe { list(state).push(waiter) };
             }

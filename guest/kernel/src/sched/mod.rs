@@ -7,20 +7,21 @@
 //! one that never leaves a core. Which thread runs next is decided by the `toro-threads` crate, how a wake-up reaches another
 //! core by `toro-mailbox`; each says why none can be lost.
 
-mod cores;
 mod guarded;
 mod handle;
+mod letters;
 mod local;
 mod poller;
 mod program;
 mod shortage;
+mod sleep;
 mod thread;
 mod turn;
 mod wait_queue;
 
-pub use cores::{CoreStatistics, call_on, is_asleep, ring, run_core, statistics, take_over};
 pub use guarded::Guarded;
 pub use handle::{Thread as ThreadHandle, ThreadId, park};
+pub use letters::{CoreStatistics, call_on, is_asleep, ring, statistics, take_over};
 pub use local::LocalKey;
 pub use poller::{Poller, register};
 pub use program::{before_program, interrupt_program_after, interrupted, others_are_ready};
@@ -31,12 +32,12 @@ pub use thread::{
 };
 pub use toro_mailbox::{WaitList, Wakes};
 pub use toro_threads::WaitOutcome;
-pub use turn::yield_now;
+pub use turn::{run_core, yield_now};
 pub use wait_queue::{WaitQueue, sleep_until};
 
 use crate::arch::context::Context;
 use crate::arch::core_local;
-use cores::Patience;
+use sleep::Patience;
 use thread::Thread;
 use toro_threads::Threads;
 

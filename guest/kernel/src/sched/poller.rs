@@ -1,6 +1,6 @@
 //! What a core does when no thread can run: look at its devices, at the clock, and then sleep.
 
-use super::{CORE, cores};
+use super::{CORE, letters, sleep};
 use crate::arch::{core_local, time};
 
 /// Something that turns events from outside into wake-ups: a network, a console.
@@ -45,7 +45,7 @@ fn pollers() -> impl Iterator<Item = &'static dyn Poller> {
 /// Makes ready whom another core, a device or the clock has made ready. Whether anybody is.
 #[inline(never)] // keeps the way from thread to thread short
 pub(super) fn poll() -> bool {
-    cores::serve();
+    letters::serve();
     let now_ns = time::now_ns();
     pollers().for_each(|poller| poller.poll(now_ns));
     CORE.with(|core| {
@@ -62,8 +62,8 @@ pub(super) fn poll() -> bool {
 /// then look again (that is the answer of `prepare_idle`), and sleep in one step with letting interrupts in.
 #[inline(never)]
 pub(super) fn find_work() {
-    while !poll() && !cores::linger(poll) {
-        cores::sleep(ask_pollers);
+    while !poll() && !sleep::linger(poll) {
+        sleep::sleep(ask_pollers);
     }
 }
 

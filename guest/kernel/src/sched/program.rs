@@ -3,7 +3,7 @@
 //! It is made ready for that as for sleep: other cores are told, devices are asked, the timer is set. That holds until
 //! the next look at all of them, so a program that only calls the kernel and goes on pays for it once.
 
-use super::{CORE, cores, poller};
+use super::{CORE, letters, poller};
 use crate::arch::{time, user};
 
 /// The longest that a program goes on before the timers of devices are looked at: a program's calls may change them.
@@ -24,7 +24,7 @@ pub fn before_program() {
 fn listen() {
     loop {
         let is_listening = CORE.with(|core| core.listens_until_ns != 0);
-        if is_listening || cores::listen() {
+        if is_listening || letters::listen() {
             let look_ns = time::now_ns() + LOOK_NS;
             CORE.with(|core| core.listens_until_ns = look_ns);
             let until_ns = poller::ask_pollers().map_or(look_ns, |deadline_ns| deadline_ns.min(look_ns));

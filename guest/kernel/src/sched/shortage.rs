@@ -3,7 +3,7 @@
 
 #![expect(unsafe_code, reason = "letters are linked by pointers until they are delivered")]
 
-use super::cores;
+use super::letters;
 use crate::arch::cores::{CORES_MAX, CoreId, all, current, is_running};
 use crate::arch::{cpu, time};
 use crate::mm;
@@ -45,7 +45,7 @@ pub fn reclaim_elsewhere() -> bool {
             // SAFETY: the bit was clear, so the letter is nobody's until it is delivered; it stays where it is.
             unsafe {
                 let letter = (*letter).write(Node::new(give_back));
-                cores::post(core, NonNull::from_mut(letter));
+                letters::post(core, NonNull::from_mut(letter));
             }
         }
     }

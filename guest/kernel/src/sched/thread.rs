@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "the first context of a thread is made by hand, and sent to its core by address")]
 
 use super::local::Locals;
-use super::{CORE, ThreadHandle, ThreadId, cores as letters, turn};
+use super::{CORE, ThreadHandle, ThreadId, letters, turn};
 use crate::arch::context::Context;
 use crate::arch::cores::{self, CoreId};
 use crate::arch::depth;

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "switching from one stack to another")]
 
-use super::{CORE, Core, cores, poller};
+use super::{CORE, Core, letters, poller};
 use crate::arch::context::{self, Context};
 use crate::arch::depth;
 use toro_threads::Turn;
@@ -12,6 +12,14 @@ pub fn yield_now() {
     let _kernel = depth::enter();
     CORE.with(|core| core.threads.yield_current());
     give_way();
+}
+
+/// Runs this core, which has no thread of its own: its loop, on the stack it was started on.
+pub fn run_core() -> ! {
+    CORE.with(|core| core.has_loop = true);
+    loop {
+        give_way();
+    }
 }
 
 /// Returns when the scheduler has chosen the calling thread. The caller has said before whether it yields (it is in the run
@@ -30,7 +38,7 @@ pub(super) fn give_way() {
                 depth::set(depth);
                 return bury();
             }
-            Choice::Serve => cores::serve(),
+            Choice::Serve => letters::serve(),
             Choice::Poll => _ = poller::poll(),
             Choice::Idle => poller::find_work(),
         }
@@ -58,7 +66,7 @@ impl Core {
         if self.turns_until_poll == 0 {
             return Choice::Poll;
         }
-        if cores::has_letters() {
+        if letters::have_come() {
             return Choice::Serve;
         }
         match self.threads.run_next() {

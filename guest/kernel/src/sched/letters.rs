@@ -1,13 +1,13 @@
-//! What cores say to each other: letters, and how a core without threads lives.
+//! What cores say to each other: letters, and the interrupts that tell a sleeping core of them.
 //!
 //! A core takes its letters at each look for work and before it sleeps. Letters cannot run out of room: each is a part of
 //! what its sender owns (a waiting thread's stack, a boxed closure), linked into the mailbox without allocating.
 
 #![expect(unsafe_code, reason = "letters are linked by pointers until they are delivered")]
 
-use super::{CORE, turn};
+use super::CORE;
 use crate::arch::cores::{CORES_MAX, CoreId, current};
-use crate::arch::{cores, cpu, interrupt, power, time};
+use crate::arch::interrupt;
 use alloc::boxed::Box;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -63,17 +63,9 @@ fn here() -> &'static Public {
     &CORES[current().index()]
 }
 
-/// Runs this core, which has no thread of its own: its loop, on the stack it was started on.
-pub fn run_core() -> ! {
-    CORE.with(|core| core.has_loop = true);
-    loop {
-        turn::give_way();
-    }
-}
-
 /// Whether letters wait for this core.
 #[inline]
-pub(super) fn has_letters() -> bool {
+pub(super) fn have_come() -> bool {
     here().mailbox.has_letters()
 }
 
@@ -81,8 +73,8 @@ pub(super) fn has_letters() -> bool {
 pub(super) fn serve() {
     // Whoever listens counts as asleep, until now.
     let listened = CORE.with(|core| core::mem::take(&mut core.listens_until_ns)) != 0;
-    if listened || has_letters() {
-        take_letters();
+    if listened || have_come() {
+        take();
     }
 }
 
@@ -90,6 +82,12 @@ pub(super) fn serve() {
 pub fn take_over(core: CoreId) {
     fence(SeqCst); // who posts after this has seen that the core was given up, and comes here, too
     CORES[core.index()].mailbox.take().deliver();
+}
+
+/// Counts that this core sleeps.
+pub(super) fn count_sleep() {
+    let sleeps = &here().sleeps;
+    sleeps.store(sleeps.load(Relaxed) + 1, Relaxed);
 }
 
 /// Says that this core wants to be interrupted, as one that sleeps. `false`: there are letters.
@@ -178,101 +176,8 @@ unsafe fn arrive(letter: NonNull<Node>) {
     CORE.with(|core| core.threads.resume(thread));
 }
 
-/// How long a core stays awake for a letter before it sleeps: nothing at first. It has paid when a letter came meanwhile, or
-/// would have, when one ended a short sleep.
-#[derive(Clone, Copy)]
-pub(super) struct Patience {
-    window_ns: u64,
-}
-
-impl Patience {
-    pub(super) const NONE: Patience = Patience { window_ns: 0 };
-    const MAX_NS: u64 = 50_000;
-    const MIN_NS: u64 = 1_000;
-
-    /// A letter came after this time.
-    fn paid(self, waited_ns: u64) -> Patience {
-        if waited_ns > Self::MAX_NS {
-            return self;
-        }
-        Patience { window_ns: (waited_ns * 2).clamp(Self::MIN_NS, Self::MAX_NS).max(self.window_ns) }
-    }
-
-    fn wasted(self) -> Patience {
-        Patience { window_ns: if self.window_ns > Self::MIN_NS { self.window_ns / 2 } else { 0 } }
-    }
-}
-
-/// Stays awake for a letter as long as has paid lately, and calls `poll` now and then meanwhile. Whether there is something
-/// to do.
-#[inline]
-pub(super) fn linger(poll: impl Fn() -> bool) -> bool {
-    let patience = CORE.with(|core| core.patience);
-    patience.window_ns > 0 && stay_awake(patience, poll)
-}
-
-#[inline(never)]
-fn stay_awake(patience: Patience, poll: impl Fn() -> bool) -> bool {
-    const LOOKS_PER_POLL: u32 = 16;
-    let start_ns = time::now_ns();
-    let mut waited_ns = 0;
-    let mut looks = 0;
-    let (came, patience) = loop {
-        if has_letters() {
-            break (true, patience.paid(waited_ns));
-        }
-        if waited_ns > patience.window_ns {
-            break (false, patience.wasted());
-        }
-        looks += 1;
-        if looks % LOOKS_PER_POLL == 0 && poll() {
-            return true; // no letter: this says nothing about letters
-        }
-        cpu::relax();
-        waited_ns = time::now_ns().saturating_sub(start_ns);
-    };
-    CORE.with(|core| core.patience = patience);
-    came
-}
-
-/// Sleeps until an interrupt or until what `prepare` answers, unless there are letters, or that is 0: there is something to
-/// do. `prepare` is asked when others already know that this core sleeps.
-#[inline]
-pub(super) fn sleep(prepare: impl FnOnce() -> Option<u64>) {
-    if cores::count() > 1 {
-        sleep_until_told(prepare);
-    } else if !has_letters() {
-        // A core that is alone need not say that it sleeps; it may have written to itself.
-        halt_until(prepare());
-    }
-}
-
-#[inline(never)]
-fn sleep_until_told(prepare: impl FnOnce() -> Option<u64>) {
-    if !listen() {
-        return;
-    }
-    let deadline_ns = prepare();
-    let start_ns = time::now_ns();
-    if halt_until(deadline_ns) && has_letters() {
-        CORE.with(|core| core.patience = core.patience.paid(time::now_ns().saturating_sub(start_ns)));
-    }
-    take_letters();
-}
-
-/// `false`: the deadline is 0, there is something to do.
-fn halt_until(deadline_ns: Option<u64>) -> bool {
-    let halts = deadline_ns != Some(0);
-    if halts {
-        let sleeps = &here().sleeps;
-        sleeps.store(sleeps.load(Relaxed) + 1, Relaxed);
-        power::idle_until(deadline_ns);
-    }
-    halts
-}
-
 /// Takes and delivers what has come; from here on this core is awake.
-fn take_letters() {
+pub(super) fn take() {
     let here = here();
     let count = here.mailbox.take().deliver() as u64;
     here.letters.store(here.letters.load(Relaxed) + count, Relaxed);
