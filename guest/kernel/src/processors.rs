@@ -6,7 +6,6 @@ use crate::arch::{core_local, cores, cpu, time};
 use crate::boot::BootInfo;
 use crate::mm::PhysAddr;
 use crate::sched::{self, Poller};
-use crate::start;
 
 /// When a core that has not come is asked again, and when it is given up: nobody waits so long for what works.
 const ASK_AGAIN_NS: u64 = 100_000_000;
@@ -46,7 +45,7 @@ pub(crate) fn start(boot: &BootInfo, low_page: Option<PhysAddr>) {
     if found.beyond > 0 {
         log::warn!("the machine has {} processors, {} are used", found.count + 1 + found.beyond, found.count + 1);
     }
-    if let Err(error) = smp::start(&found.apic_ids[..found.count], low_page, start::core) {
+    if let Err(error) = smp::start(&found.apic_ids[..found.count], low_page, sched::run_core) {
         log::error!("{} of {} processors are used: {error}", cores::count(), found.count + 1);
     }
     if cores::count() > 1 {

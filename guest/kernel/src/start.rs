@@ -2,7 +2,6 @@
 
 #![expect(unsafe_code, reason = "the embedded command line, and the application's entry, are found by name")]
 
-use crate::arch::cores::CoreId;
 use crate::arch::{SpinLock, interrupt, time};
 use crate::boot::{BootError, BootInfo};
 use crate::mm::PhysAddr;
@@ -44,7 +43,7 @@ pub(crate) fn start(mut info: BootInfo, entropy: u64) -> ! {
     }
     time::init(command_line); // the clock runs
     mm::ask_others_by(sched::reclaim_elsewhere);
-    processors::start(boot, low_page); // other cores are on their way, and end in `core`
+    processors::start(boot, low_page); // other cores are on their way, and end in `sched::run_core`
     for key in command_line.unknown() {
         ::log::warn!("command line: unknown key `{key}` is ignored");
     }
@@ -56,11 +55,6 @@ pub(crate) fn start(mut info: BootInfo, entropy: u64) -> ! {
     match sched::run(builder, Box::new(|| fault::exit(toro_main()))) {
         Err(error) => fault::refuse(&error),
     }
-}
-
-/// What a core runs that was started by [`processors`].
-pub(crate) fn core(_id: CoreId) -> ! {
-    sched::run_core()
 }
 
 /// Says why the machine cannot start.

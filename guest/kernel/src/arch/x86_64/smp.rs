@@ -137,7 +137,7 @@ fn others() -> impl Iterator<Item = (CoreId, &'static Slot)> {
 ///
 /// # Errors
 /// [`StartError`]; then no core was started, or fewer than were named.
-pub fn start(apic_ids: &[u32], page: Option<PhysAddr>, run: fn(CoreId) -> !) -> Result<(), StartError> {
+pub fn start(apic_ids: &[u32], page: Option<PhysAddr>, run: fn() -> !) -> Result<(), StartError> {
     SLOTS[0].apic_id.store(interrupt::own_apic_id(), Ordering::Relaxed);
     SLOTS[0].state.store(RUNNING, Ordering::Release);
     let apic_ids = &apic_ids[..apic_ids.len().min(CORES_MAX - 1)];
@@ -316,8 +316,8 @@ extern "C" fn go(number: usize) -> ! {
     UP.fetch_add(1, Ordering::AcqRel);
     let run = RUN.load(Ordering::Acquire);
     // SAFETY: stored by `start`, which took it as this type.
-    let run = unsafe { core::mem::transmute::<usize, fn(CoreId) -> !>(run) };
-    run(local::current())
+    let run = unsafe { core::mem::transmute::<usize, fn() -> !>(run) };
+    run()
 }
 
 /// Stops all other cores for good, wherever they are, and waits until they have stopped, though not for ever.
