@@ -20,7 +20,12 @@ fn a_server_in_the_background_serves_until_it_is_stopped() {
     let told = tool.start(&server, "web", &["-p", "0:80", "-m", "8M"]).expect_status(0).expect_stdout("web\n");
     told.expect_stderr("ready: http://127.0.0.1:");
     let address = tool.address("web");
-    assert_eq!(Client::connect(address).get("/").0, 200);
+    let mut client = Client::connect(address);
+    assert_eq!(client.get("/").0, 200);
+    let told = tool.run(&["net", "web"]).expect_status(0);
+    for state in ["listen        [::]:80", "established   10.0.2.15:80", "connections: 1 now", "dropped: none"] {
+        assert!(told.stdout.contains(state), "{state}: {told:?}");
+    }
     let state = tool.inspect("web");
     assert_eq!((&state["state"], &state["memory_bytes"]), (&"running".into(), &(8 << 20).into()));
     assert_eq!(state["ports"][0]["listening"], true);
@@ -42,7 +47,7 @@ fn what_is_printed_is_in_the_log_by_stream() {
     tool.start(&guest("arguments"), "quick", &["-e", "COLOUR=blue"]).expect_status(0).expect_stdout("quick\n");
     let told = tool.run(&["logs", "-f", "quick"]).expect_status(0);
     assert!(told.stdout.contains("COLOUR is \"blue\"\n") && told.stderr.is_empty(), "{told:?}");
-    let told = tool.start(&guest("panic"), "unlucky", &[]).expect_status(101).expect_stdout("");
+    let told = tool.start(&guest("panic"), "unlucky", &["--fault", "exit-any"]).expect_status(101).expect_stdout("");
     told.expect_stderr("number 13").expect_stderr("unlucky ended at its start, with status 101");
     tool.run(&["logs", "unlucky"]).expect_status(0).expect_stderr("number 13");
     tool.run(&["ps", "-a"]).expect_status(0);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use toro_tests::{ALL_MACHINES, ConsoleDevice, MACHINES, MachineType, guest};
+use toro_tests::{ALL_MACHINES, ConsoleDevice, MACHINES, MachineType, example, guest};
 
 #[test]
 fn every_machine_boots_and_goes_off() {
@@ -22,7 +22,7 @@ fn a_console_without_a_uart_says_the_same() {
 #[test]
 fn two_mebibytes_are_enough() {
     for machine in MACHINES {
-        guest("exit_code").machine(machine).memory_mib(2).run().expect_status(42);
+        example("hello").machine(machine).memory_mib(2).run().expect_status(0);
     }
 }
 

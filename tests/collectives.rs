@@ -34,7 +34,8 @@ fn cores_that_do_not_call_the_same_are_told() {
         ("twice", &["two threads of core 0 are in collective operations at the same time"]),
     ];
     for (how, messages) in cases {
-        let run = guest("disagreement").cpus(2).arguments(&[how]).run().expect_kind("panic").expect_status(101);
+        let run = guest("disagreement").cpus(2).arguments(&[how]).command_line("fault=exit-any").run();
+        let run = run.expect_kind("panic").expect_status(101);
         messages.iter().fold(run, |run, message| run.expect_message(message));
     }
 }

@@ -25,7 +25,7 @@ fn a_variable_given_twice_is_there_once_with_its_last_value() {
 #[test]
 fn a_log_filter_names_modules() {
     let boot = |filter: &str| guest("exit_code").with(|machine| machine.log(filter)).ports(&[]).run().exit.log_text();
-    let (card, address) = ("drivers: virtio-net", "net: address");
+    let (card, address) = ("drivers: eth0: virtio-net", "net: eth0: address");
     let log = boot("drivers=info");
     assert!(log.contains(card) && !log.contains(address), "{log}");
     let log = boot("error,net=info");

@@ -116,6 +116,7 @@ fn a_ramdisk_is_taken_out_of_memory() {
         &[(RAMDISK, 0x1000), (RAMDISK_BYTES, 1), (ZERO_PAGE + 0xc0, u32::MAX), (ZERO_PAGE + 0xc4, u32::MAX)],
         "past",
     );
+    refused(&[(RAMDISK, 0x100_0123), (RAMDISK_BYTES, 5)], "the boot module begins at 0x1000123, not at a page");
 }
 
 #[test]

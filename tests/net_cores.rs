@@ -5,10 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use toro_tests::{
-    Client, MachineType, Network, Running, Spec, example, guest, on_private_network, on_private_network_with_queues,
-    run, skip,
+    Client, MachineType, Running, Spec, example, guest, on_private_network, on_private_network_with_queues, run, skip,
 };
-use toro_vmm::abi::network::Address;
 
 const PORT: u16 = 7;
 const ALL: [&str; 4] = ["0", "1", "2", "3"];
@@ -25,11 +23,7 @@ fn on_user_network(cores: &[&str]) -> Running {
 }
 
 fn on_tap(cores: &[&str], machine: MachineType) -> Running {
-    let spec = listening(cores).machine(machine).with(|mut machine| {
-        machine.address = Address::parse("10.77.0.2/24");
-        machine.network(Network::Tap("tap0".to_owned()))
-    });
-    let running = spec.start();
+    let running = listening(cores).machine(machine).on_tap().start();
     wait(&running, cores);
     running
 }
@@ -216,11 +210,7 @@ fn four_cores_lose_no_request() {
     crate::soak::requests(running.listening(80).into(), 1000, 10);
     running.stop().expect_kind("stopped");
     on_private_network_with_queues("four_cores_lose_no_request", || {
-        let spec = server().machine(MachineType::Q35).with(|mut machine| {
-            machine.address = Address::parse("10.77.0.2/24");
-            machine.network(Network::Tap("tap0".to_owned()))
-        });
-        let running = spec.start();
+        let running = server().machine(MachineType::Q35).on_tap().start();
         running.guest.wait_for_listen(80, toro_tests::LIMIT).expect("the guest listens");
         crate::soak::requests(([10, 77, 0, 2], 80).into(), 1000, 10);
         match run("wrk", &["-t", "1", "-c", "64", "-d", "3", "--timeout", "20", "http://10.77.0.2/"]) {

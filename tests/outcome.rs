@@ -20,14 +20,16 @@ fn an_error_from_main_is_status_one() {
 #[test]
 fn a_panic_is_told_with_its_place() {
     for machine in MACHINES {
-        let run = guest("panic").machine(machine).run().expect_kind("panic").expect_status(101);
-        run.expect_log("thread 'unlucky' panicked at").expect_log("number 13").expect_log("panic::main");
+        let run = guest("panic").machine(machine).command_line("fault=exit-any").run();
+        let run = run.expect_kind("panic").expect_status(101);
+        run.expect_log("thread 2 'unlucky' panicked at").expect_log("number 13").expect_log("panic::main");
     }
 }
 
 #[test]
 fn a_report_reaches_a_virtio_console() {
-    guest("panic").console(ConsoleDevice::Virtio).run().expect_kind("panic").expect_log("number 13");
+    let run = guest("panic").console(ConsoleDevice::Virtio).command_line("fault=exit-any").run();
+    run.expect_kind("panic").expect_log("number 13");
 }
 
 #[test]
@@ -88,12 +90,12 @@ fn an_unknown_key_is_a_warning() {
 fn a_fault_inside_the_console_is_reported_on_it() {
     for console in [ConsoleDevice::Serial, ConsoleDevice::Virtio] {
         let run = guest("overflow_in_print").console(console).run().expect_kind("fault").expect_status(102);
-        run.expect_log("the thread's stack is full").expect_log("in thread 'main'");
+        run.expect_log("the thread's stack is full").expect_log("in thread 1 'main'");
     }
 }
 
 #[test]
 fn a_panic_while_reporting_a_panic_ends_as_the_first() {
     let run = guest("bad_message").run().expect_kind("panic").expect_status(101);
-    run.expect_log("thread 'main' panicked at").expect_message("failed again while reporting");
+    run.expect_log("thread 1 'main' panicked at").expect_message("failed again while reporting");
 }

@@ -1,11 +1,13 @@
 //! Memory protection: each guest tries one thing, and is caught. (W^X, NX, page 0, guard pages, read-only text.)
 
-use toro_tests::{MACHINES, guest};
+use std::collections::HashSet;
+
+use toro_tests::{Libc, MACHINES, Program, built, guest};
 
 /// On every machine: `try_it`'s first line is printed, what it then does is a fault of that kind.
 fn is_caught(try_it: &str, first_line: &str, fault: &str) {
     for machine in MACHINES {
-        let run = guest(try_it).machine(machine).run();
+        let run = guest(try_it).machine(machine).command_line("fault=exit-any").run();
         let run = run.expect_kind("fault").expect_status(102).expect_stdout(first_line);
         run.expect_log(fault).expect_log("image+0x");
     }
@@ -54,4 +56,18 @@ fn a_stack_ends_at_its_guard_page() {
 #[test]
 fn recursion_without_end_is_caught() {
     is_caught("stack_overflow", "recurse for ever\n", "stack is full");
+}
+
+#[test]
+fn a_program_is_elsewhere_each_time() {
+    let Some(program) = built(Program::c_with("crash", Libc::Glibc, &["-g", "-static-pie"])) else { return };
+    let places = || {
+        let said = program.guest(&["places"]).run().expect_status(0).exit.stdout_text();
+        said.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let runs: Vec<Vec<String>> = (0..4).map(|_| places()).collect();
+    for (at, what) in ["code", "stack", "heap", "mapped memory"].iter().enumerate() {
+        let different: HashSet<&String> = runs.iter().map(|places| &places[at]).collect();
+        assert_eq!(different.len(), runs.len(), "its {what} was twice at the same address: {runs:?}");
+    }
 }

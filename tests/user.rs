@@ -36,7 +36,7 @@ fn programs_share_their_cores() {
 
 #[test]
 fn the_kernel_cannot_touch_a_program_by_mistake() {
-    let message = |verb: &str, address: &str, why: &str| format!("{verb} {address}, {why} in thread 'main'");
+    let message = |verb: &str, address: &str, why: &str| format!("{verb} {address}, {why}, in thread 1 'main'");
     let read = guest("touch_program").run();
     read.expect_kind("fault").expect_message(&message("read of", "0x500000", "whose mapping is not valid"));
     let run = guest("touch_program").arguments(&["run"]).run();

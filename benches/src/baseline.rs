@@ -1,4 +1,4 @@
-//! The counts recorded in the repository: none may grow by more than 5 % unless they are recorded anew.
+//! The counts recorded in the repository: none may grow by more than 5 % (a few that move with the host: more) unless they are recorded anew.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,6 +11,8 @@ use crate::report::{Report, number};
 
 /// Growth that fails the check.
 const GROWTH_MAX: f64 = 1.05;
+/// More is allowed to these: a host decides which packets of a connection's beginning and end arrive together.
+const LOOSE: [(&str, f64); 1] = [("connection_tenth", 1.15)];
 /// Figures this small (wake-ups, exits a request) are compared with a margin of their own.
 const MARGIN: f64 = 0.05;
 
@@ -22,6 +24,10 @@ pub struct Baseline {
 
 fn path() -> PathBuf {
     artifact::root().join("benches/baseline.json")
+}
+
+fn growth_max(key: &str) -> f64 {
+    LOOSE.iter().find(|(loose, _)| *loose == key).map_or(GROWTH_MAX, |&(_, growth)| growth)
 }
 
 impl Baseline {
@@ -41,6 +47,16 @@ impl Baseline {
         Baseline { counts: steady.map(|row| (row.key.to_owned(), rounded(row.value))).collect() }
     }
 
+    /// Of each figure the lower one, of two runs; one that only one of them has, as it is.
+    #[must_use]
+    pub fn lower_of(&self, other: &Baseline) -> Baseline {
+        let mut lower = self.clone();
+        for (key, &value) in &other.counts {
+            lower.counts.entry(key.clone()).and_modify(|known| *known = known.min(value)).or_insert(value);
+        }
+        lower
+    }
+
     /// Writes the figures into the repository.
     pub fn record(&self) -> Result<()> {
         let mut text = serde_json::to_string_pretty(self)?;
@@ -54,7 +70,7 @@ impl Baseline {
         for (key, &recorded) in &self.counts {
             match now.counts.get(key) {
                 None => complaints.push(format!("{key}: recorded as {}, not measured now", number(recorded))),
-                Some(&value) if value > recorded * GROWTH_MAX + MARGIN => {
+                Some(&value) if value > recorded * growth_max(key) + MARGIN => {
                     let percent = (value / recorded - 1.0) * 100.0;
                     let (value, recorded) = (number(value), number(recorded));
                     complaints.push(format!("{key}: {value}, recorded {recorded} ({percent:+.1} %)"));
@@ -85,6 +101,19 @@ mod tests {
         let complaints = recorded.compare(&grown);
         assert_eq!(complaints.len(), 2, "{complaints:?}");
         assert!(complaints[0].starts_with("a: 1,051, recorded 1,000 (+5.1 %)"), "{complaints:?}");
+    }
+
+    #[test]
+    fn what_moves_with_the_host_may_grow_more() {
+        let recorded = baseline(&[("connection_tenth", 1000.0)]);
+        assert_eq!(recorded.compare(&baseline(&[("connection_tenth", 1140.0)])), Vec::<String>::new());
+        assert_eq!(recorded.compare(&baseline(&[("connection_tenth", 1160.0)])).len(), 1);
+    }
+
+    #[test]
+    fn of_two_runs_the_lower_figures_count() {
+        let lower = baseline(&[("a", 3.0), ("b", 1.0)]).lower_of(&baseline(&[("a", 2.0), ("b", 4.0), ("c", 5.0)]));
+        assert_eq!(lower, baseline(&[("a", 2.0), ("b", 1.0), ("c", 5.0)]));
     }
 
     #[test]

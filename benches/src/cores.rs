@@ -6,21 +6,19 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use toro_counter::Counter;
-use toro_vmm::abi::network::Address;
-use toro_vmm::{Image, MachineType, Network};
+use toro_vmm::{Image, MachineType};
 
 use crate::http::Client;
 use crate::measure::at_rest;
+use crate::private::{self, Place};
 use crate::vm::{Counting, Guest, Vm};
 
 /// Connections among which the card chooses a core for each; so many that the halves are nearly equal.
 const CONNECTIONS: usize = 128;
 /// Requests over each, when they are counted.
 const ROUNDS: usize = 20;
-const TAP: &str = "tap0";
-const GUEST: [u8; 4] = [10, 77, 0, 2];
 
 /// How many times the requests of one core two cores serve in the same time, by counted instructions.
 pub fn worth_of_two(server: &Guest, plugin: &Path) -> Result<f64> {
@@ -38,17 +36,8 @@ pub fn worth_of_two(server: &Guest, plugin: &Path) -> Result<f64> {
 
 /// The measurement, in the private network, of the server that was built outside.
 pub fn measure_in_private_network(plugin: &Path, server: &Path) -> Result<f64> {
-    for words in [
-        &["link", "set", "lo", "up"][..],
-        &["tuntap", "add", TAP, "mode", "tap", "multi_queue"],
-        &["address", "add", "10.77.0.1/24", "dev", TAP],
-        &["link", "set", TAP, "up"],
-    ] {
-        let status = Command::new("ip").args(words).status().context("cannot run ip")?;
-        if !status.success() {
-            bail!("ip {} fails", words.join(" "));
-        }
-    }
+    private::ip(&["link", "set", "lo", "up"])?;
+    Place::FIRST.set_up(&["multi_queue"])?;
     let one = Guest::ours(Image::open(server).map_err(|error| anyhow::anyhow!("{error}"))?, true);
     let two = Guest { cpus: 2, ..one.clone() };
     let alone = per_request(&one, "0", plugin)?;
@@ -60,15 +49,12 @@ pub fn measure_in_private_network(plugin: &Path, server: &Path) -> Result<f64> {
 /// Instructions of one core for each request, whichever core serves it.
 fn per_request(guest: &Guest, core: &'static str, plugin: &Path) -> Result<f64> {
     let counting = Counting { processors: (guest.cpus > 1).then_some(core), ..Counting::default() };
-    let vm = Vm::start_as(guest, MachineType::Q35, Some((plugin, &counting)), |mut machine| {
-        machine.ports.clear();
-        machine.address = Address::parse("10.77.0.2/24");
-        machine.network(Network::Tap(TAP.to_owned()))
-    })?;
+    let plug = |machine| Place::FIRST.plug(machine);
+    let vm = Vm::start_as(guest, MachineType::Q35, Some((plugin, &counting)), plug)?;
     vm.listens()?;
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
-        clients.push(Client::connect_to((GUEST, 80).into())?);
+        clients.push(Client::connect_to(Place::FIRST.server())?);
     }
     send(&mut clients, 2)?;
     let before = at_rest(&vm)?;
@@ -82,10 +68,7 @@ fn per_request(guest: &Guest, core: &'static str, plugin: &Path) -> Result<f64> 
 fn send(clients: &mut [Client], rounds: usize) -> Result<()> {
     for client in clients {
         for _ in 0..rounds {
-            let response = client.get()?;
-            if response.status != 200 {
-                bail!("status {}", response.status);
-            }
+            client.get_ok()?;
         }
     }
     Ok(())

@@ -1,12 +1,14 @@
-//! What single operations cost: the test guest `costs` prints nanoseconds, and under `-icount` one is one instruction.
+//! What single operations cost: the test guest `costs`, and the Linux program of that name, print nanoseconds, and under
+//! `-icount` one is one instruction.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use toro_vmm::{Accelerator, Image, Machine, Network};
+use toro_vmm::{Accelerator, Image, Machine, MachineType, Network};
 
-use crate::artifact;
+use crate::vm::{Guest, Kind};
+use crate::{artifact, linux};
 
 /// Instructions of each operation by its name, of all cores together.
 pub struct Costs(BTreeMap<String, f64>);
@@ -17,13 +19,20 @@ const LIMIT: Duration = Duration::from_secs(120);
 impl Costs {
     /// Runs the guest on two cores, which QEMU executes in turn.
     pub fn take() -> Result<Costs> {
-        let machine = Machine::new(image("costs")?)
-            .accelerator(Accelerator::Tcg)
-            .network(Network::None)
-            .memory(64 << 20)
-            .cpus(2)
-            .raw_cmdline("tsc_khz=1000000")
-            .vmm_arguments(["-icount", "shift=0,sleep=off"]);
+        let machine =
+            Machine::new(image("costs")?).accelerator(Accelerator::Tcg).network(Network::None).memory(64 << 20);
+        Costs::told_by(machine.cpus(2))
+    }
+
+    /// Runs the Linux program on one core.
+    pub fn take_linux() -> Result<Costs> {
+        let image = linux::personality("costs")?;
+        let kind = Kind::ToroLinux { program: linux::costs()?, arguments: Vec::new() };
+        Costs::told_by(Guest { kind, ..Guest::ours(image, false) }.machine(MachineType::Microvm)?)
+    }
+
+    fn told_by(machine: Machine) -> Result<Costs> {
+        let machine = machine.raw_cmdline("tsc_khz=1000000").vmm_arguments(["-icount", "shift=0,sleep=off"]);
         let exit = machine.start().map_err(|error| anyhow::anyhow!("{error}"))?.wait(LIMIT);
         ensure!(exit.status() == 0, "the guest `costs` ended with status {}: {}", exit.status(), exit.log_text());
         let text = exit.stdout_text();

@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use anyhow::{Result, ensure};
+
 const KEEP_ALIVE: &[u8] = b"GET / HTTP/1.1\r\nHost: toro\r\n\r\n";
 const CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: toro\r\nConnection: close\r\n\r\n";
 /// Longest wait for an answer; a loaded host is slow, a lost request never comes.
@@ -36,6 +38,16 @@ impl Client {
     pub fn get(&mut self) -> io::Result<Response> {
         self.stream.write_all(KEEP_ALIVE)?;
         self.read_response()
+    }
+
+    /// The same, which must succeed.
+    ///
+    /// # Errors
+    /// There is no answer, or it is another than 200.
+    pub fn get_ok(&mut self) -> Result<()> {
+        let status = self.get()?.status;
+        ensure!(status == 200, "status {status}");
+        Ok(())
     }
 
     /// Stores `body` under `path`, as the key-value example does.

@@ -1,9 +1,11 @@
 //! What the bench must know of an image: where it starts, where `main` is, how large it is stripped.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 use object::Endianness;
-use object::elf::FileHeader64;
-use object::read::elf::{FileHeader, Sym};
+use object::elf::{FileHeader64, PT_LOAD};
+use object::read::elf::{FileHeader, ProgramHeader, Sym};
 use toro_vmm::{Package, Profile};
 
 use crate::artifact;
@@ -12,6 +14,15 @@ use crate::artifact;
 const ENTRY_SYMBOL: &str = "pvh_start";
 /// Symbols that the kernel calls when the application starts, in order of preference.
 const MAIN_SYMBOLS: &[&str] = &["toro_main", "__toro_main", "main"];
+
+/// How much of an image is put into a machine: symbols are not.
+pub fn segments_bytes(path: &Path) -> Result<u64> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let header = Header::parse(&*bytes).with_context(|| format!("{} is no image", path.display()))?;
+    let endian = header.endian()?;
+    let loaded = header.program_headers(endian, &*bytes)?.iter().filter(|part| part.p_type(endian) == PT_LOAD);
+    Ok(loaded.map(|part| part.p_filesz(endian)).sum())
+}
 
 /// An image and what its symbols say.
 pub struct Image {

@@ -6,17 +6,21 @@
 
 pub mod artifact;
 pub mod baseline;
+pub mod burst;
 pub mod compare;
 pub mod cores;
 pub mod costs;
+pub mod hold;
 pub mod http;
 pub mod image;
 pub mod linux;
 pub mod load;
 pub mod measure;
 pub mod null;
-pub mod process;
+pub mod private;
 pub mod profile;
 pub mod quick;
 pub mod report;
+pub mod studies;
+pub mod study;
 pub mod vm;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use toro_counter::{Profile, Reader};
-use toro_vmm::{Accelerator, Guest as Handle, Image, Machine, MachineType, Network};
-
-use crate::process::{CpuSeconds, cpu_seconds};
+use toro_vmm::abi::control::Control;
+use toro_vmm::linux::Program;
+use toro_vmm::{Accelerator, Files, Guest as Handle, Image, Machine, MachineType, MemoryFile, Mode, Module, Network};
 
 /// What is started.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Guest {
     pub cpus: u32,
     /// True for a guest with a network card and an HTTP server on port 80.
     pub serves: bool,
+    /// How one of ours trades processor time for latency.
+    pub mode: Mode,
 }
 
 /// How a guest is started, and how it says that it is ready.
@@ -31,6 +33,13 @@ pub struct Guest {
 pub enum Kind {
     /// One of ours: it listens, or for a program without a server, it ends.
     Toro,
+    /// One of ours, whose program is this static Linux binary.
+    ToroLinux {
+        /// Its path on the host.
+        program: PathBuf,
+        /// What it is given.
+        arguments: Vec<String>,
+    },
     /// A foreign kernel, which says this on its serial console.
     Foreign {
         /// The text.
@@ -45,7 +54,49 @@ pub enum Kind {
 impl Guest {
     /// One of ours, on a machine of 64 MiB and one processor.
     pub fn ours(image: Image, serves: bool) -> Guest {
-        Guest { name: image.name.clone(), image, kind: Kind::Toro, memory_mib: 64, cpus: 1, serves }
+        let (name, mode) = (image.name.clone(), Mode::default());
+        Guest { name, image, kind: Kind::Toro, memory_mib: 64, cpus: 1, serves, mode }
+    }
+
+    /// A static Linux executable that serves, on such a machine.
+    ///
+    /// # Errors
+    /// The kernel for Linux programs cannot be had.
+    pub fn linux_program(program: PathBuf, arguments: &[String]) -> Result<Guest> {
+        let image = crate::linux::personality("program")?;
+        Ok(Guest { kind: Kind::ToroLinux { program, arguments: arguments.to_vec() }, ..Guest::ours(image, true) })
+    }
+
+    /// What is started: by QEMU's translator, unless it is changed.
+    ///
+    /// # Errors
+    /// A Linux program cannot be packed.
+    pub fn machine(&self, machine_type: MachineType) -> Result<Machine> {
+        let machine = Machine::new(self.image.clone())
+            .machine_type(machine_type)
+            .accelerator(Accelerator::Tcg)
+            .memory(self.memory_mib << 20)
+            .cpus(self.cpus)
+            // So that the virtual processors' threads are told apart.
+            .vmm_arguments(["-name", "bench,debug-threads=on"]);
+        let mut machine =
+            if self.serves { machine.network(Network::User).publish(HTTP) } else { machine.network(Network::None) };
+        Ok(match &self.kind {
+            Kind::Toro if self.mode == Mode::default() => machine,
+            Kind::Toro => machine.power(self.mode),
+            Kind::ToroLinux { program, arguments } => {
+                let (path, module) = pack(program)?;
+                machine.module = Some(Module::Memory(module));
+                machine.arguments = [std::slice::from_ref(&path), arguments.as_slice()].concat();
+                machine.program = Some(Program { path, workdir: "/".into(), strace: false, symbols: None });
+                machine
+            }
+            Kind::Foreign { command_line, initrd, .. } => {
+                machine.plain = true;
+                machine.module = initrd.clone().map(Module::File);
+                machine.raw_cmdline(command_line)
+            }
+        })
     }
 
     /// The empty guest has a network card, as the others, but no server.
@@ -72,6 +123,15 @@ const HTTP: u16 = 80;
 /// Longest wait for a guest; Linux with the plugin takes half a minute on a busy host.
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
 
+/// CPU seconds of a QEMU process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuSeconds {
+    /// All threads.
+    pub all: f64,
+    /// The virtual processors: guest code, its translation, its device accesses.
+    pub vcpu: f64,
+}
+
 /// A running guest. Dropping it ends it.
 pub struct Vm {
     handle: Handle,
@@ -80,6 +140,7 @@ pub struct Vm {
     profile: Option<Profile>,
     counter_file: PathBuf,
     limit: Duration,
+    serves: bool,
     /// Host port that leads to the guest's port 80; 0 without a server.
     pub port: u16,
 }
@@ -98,21 +159,7 @@ impl Vm {
         change: impl FnOnce(Machine) -> Machine,
     ) -> Result<Vm> {
         let counter_file = scratch_file();
-        let mut machine = Machine::new(guest.image.clone())
-            .machine_type(machine_type)
-            .accelerator(Accelerator::Tcg)
-            .memory(guest.memory_mib << 20)
-            .cpus(guest.cpus)
-            // So that the virtual processor's thread is told apart.
-            .vmm_arguments(["-name", "bench,debug-threads=on"]);
-        machine =
-            if guest.serves { machine.network(Network::User).publish(HTTP) } else { machine.network(Network::None) };
-        if let Kind::Foreign { command_line, initrd, .. } = &guest.kind {
-            machine.plain = true;
-            machine.module = initrd.clone();
-            machine = machine.raw_cmdline(command_line);
-        }
-        machine = change(machine);
+        let mut machine = change(guest.machine(machine_type)?);
         if let Some((plugin, counting)) = counting {
             machine = machine.vmm_arguments(["-plugin".to_owned(), plugin_option(plugin, &counter_file, counting)]);
         }
@@ -121,7 +168,16 @@ impl Vm {
         let wants_profile = counting.is_some_and(|(_, counting)| counting.profile);
         let profile = wants_profile.then(|| Profile::open(&profile_file(&counter_file))).transpose()?;
         let port = handle.host_address(HTTP).map_or(0, |address| address.port());
-        Ok(Vm { handle, kind: guest.kind.clone(), counters, profile, counter_file, limit: BOOT_LIMIT, port })
+        Ok(Vm {
+            handle,
+            kind: guest.kind.clone(),
+            counters,
+            profile,
+            counter_file,
+            limit: BOOT_LIMIT,
+            serves: guest.serves,
+            port,
+        })
     }
 
     /// The same, with another limit for getting ready.
@@ -134,8 +190,12 @@ impl Vm {
     /// Waits until the guest listens, says its word, or, a program without a server, has ended.
     pub fn ready(&self) -> Result<()> {
         let met = match &self.kind {
-            Kind::Toro if self.port != 0 => self.handle.wait_for_listen(HTTP, self.limit).map(drop),
-            Kind::Toro => self.handle.wait_until(Some(self.limit), |said| said.outcome.as_ref().map(drop)),
+            Kind::Toro | Kind::ToroLinux { .. } if self.serves => {
+                self.handle.wait_for_listen(HTTP, self.limit).map(drop)
+            }
+            Kind::Toro | Kind::ToroLinux { .. } => {
+                self.handle.wait_until(Some(self.limit), |said| said.outcome.as_ref().map(drop))
+            }
             Kind::Foreign { ready, .. } => self.handle.wait_for_text(ready, self.limit),
         };
         let Err(why) = met else { return Ok(()) };
@@ -143,7 +203,26 @@ impl Vm {
             let log = String::from_utf8_lossy(&said.log).into_owned();
             format!("{log:?}, outcome {:?}, QEMU: {}", said.outcome, said.vmm_messages)
         });
-        bail!("the guest did not get ready ({why:?}); it said {said}");
+        // One of ours says where it is; of another kernel these addresses say nothing.
+        let place = match &self.kind {
+            Kind::Foreign { .. } => String::new(),
+            _ => self.handle.backtrace().unwrap_or_else(|error| format!("no backtrace: {error}")),
+        };
+        bail!("the guest did not get ready ({why:?}); it said {said}; it is at\n{place}");
+    }
+
+    /// Waits until a guest of a foreign kernel has said this.
+    pub fn says(&self, text: &str) -> Result<()> {
+        let said = self.handle.wait_for_text(text, self.limit);
+        said.map_err(|why| anyhow::anyhow!("the guest does not say {text:?} ({why:?})"))
+    }
+
+    /// How long after its start QEMU had heard this from one of ours.
+    pub fn control_after(&self, wanted: impl Fn(&Control) -> bool) -> Result<Duration> {
+        let find = |said: &toro_vmm::Transcript| {
+            said.controls.iter().find(|(_, control)| wanted(control)).map(|(after, _)| *after)
+        };
+        self.handle.transcript(find).context("the guest has not said what is waited for")
     }
 
     /// Waits until a guest listens that has a network of its own.
@@ -169,9 +248,44 @@ impl Vm {
         self.handle.transcript(toro_vmm::Transcript::image_base).context("the guest has not said where it is")
     }
 
+    /// The process id of QEMU.
+    pub fn pid(&self) -> u32 {
+        self.handle.pid()
+    }
+
+    /// What one of ours has counted so far. To ask wakes it.
+    pub fn statistics(&self, limit: Duration) -> Result<Vec<toro_vmm::Stat>> {
+        self.handle.statistics(limit).map_err(|error| anyhow::anyhow!("{error}"))
+    }
+
+    /// What the network of one of ours has counted so far under this name, on all cores together. To ask wakes it.
+    pub fn network_count(&self, name: &str, limit: Duration) -> Result<u64> {
+        let state = self.handle.network(limit).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let counts = state.stats.iter().filter(|stat| stat.name.strip_prefix("net.") == Some(name));
+        let counts = counts.map(|stat| stat.value.parse::<u64>().with_context(|| format!("{name}={}", stat.value)));
+        counts.sum()
+    }
+
+    /// Has the machine stand still.
+    pub fn pause(&self) -> Result<()> {
+        self.handle.qmp().execute("stop", serde_json::json!({})).map(drop).map_err(|error| anyhow::anyhow!("{error}"))
+    }
+
+    /// Does `work`; a machine that stands still goes on meanwhile.
+    pub fn run<T>(&self, stands_still: bool, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        if !stands_still {
+            return work();
+        }
+        self.handle.qmp().execute("cont", serde_json::json!({})).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let result = work();
+        self.pause()?;
+        result
+    }
+
     /// CPU seconds that QEMU has used.
     pub fn cpu(&self) -> CpuSeconds {
-        cpu_seconds(self.handle.pid())
+        let usage = self.handle.usage();
+        CpuSeconds { all: usage.cpu.as_secs_f64(), vcpu: usage.vcpu.as_secs_f64() }
     }
 
     /// How long after its start QEMU had heard that the guest listens.
@@ -192,6 +306,14 @@ impl Drop for Vm {
         drop(std::fs::remove_file(&self.counter_file));
         drop(std::fs::remove_file(profile_file(&self.counter_file)));
     }
+}
+
+/// The boot module of a guest with one program, and where that is in it. One for all guests of this process.
+fn pack(program: &Path) -> Result<(String, MemoryFile)> {
+    let fail = |error: toro_vmm::Error| anyhow::anyhow!("{error}");
+    let mut files = Files::new();
+    let path = files.add_program(program).map_err(fail)?;
+    Ok((path, files.module().map_err(fail)?))
 }
 
 fn profile_file(counter_file: &Path) -> PathBuf {

@@ -18,7 +18,7 @@ struct Line {
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Run an application: a package directory, which is built first, or an image
+    /// Run an application: a package directory, which is built first, an image, or a static Linux executable
     Run(Box<RunArgs>),
     /// Build an image that plain `qemu-system-x86_64 -kernel FILE` boots
     Build(BuildArgs),
@@ -34,8 +34,14 @@ pub(crate) enum Command {
     Kill(NamesArgs),
     /// Print all that is known of a guest in the background, as JSON
     Inspect(InspectArgs),
+    /// Print what a guest in the background has used and counted: how it slept, and what woke it
+    Stats(StatsArgs),
+    /// Print the network cards and sockets of a guest in the background, and which packets it dropped, and why
+    Net(StatsArgs),
     /// Forget guests that have ended; their names are free anyway
     Rm(NamesArgs),
+    /// Tell whether a Linux program can run, and which of its system calls are missing
+    Check(CheckArgs),
     /// Check what this machine has for building and running images
     Doctor,
 }
@@ -51,7 +57,7 @@ pub(crate) struct RunArgs {
     /// Publish a port; host port 0 picks a free one [address: 127.0.0.1]
     #[arg(short = 'p', long, value_name = "[ADDR:]HOST:GUEST[/udp]")]
     pub publish: Vec<String>,
-    /// Memory [default: 64M]
+    /// Memory [default: 64M, beside the files of a Linux program]
     #[arg(short = 'm', long, value_name = "SIZE")]
     pub memory: Option<String>,
     /// Virtual processors [default: 1]
@@ -72,24 +78,60 @@ pub(crate) struct RunArgs {
     /// auto, tcg or kvm [default: auto]
     #[arg(long, value_name = "ACCEL")]
     pub accel: Option<String>,
-    /// user, tap:NAME or none; an interface made with multi_queue gives each core of a PCI machine a queue [default: user]
+    /// user, tap:NAME or none; an interface made with multi_queue gives each core of a PCI machine a queue. Up to four times,
+    /// for eth0, eth1 and so on, each with ,ip=A.B.C.D/P ,gateway=A.B.C.D ,ip6=X:X::X/P ,gateway6=X:X::X and
+    /// ,mac=XX:XX:XX:XX:XX:XX of its own if wanted [default: user]
     #[arg(long, value_name = "NETWORK")]
-    pub net: Option<String>,
-    /// Address of the guest, with the length of its network's prefix; or dhcp
+    pub net: Vec<String>,
+    /// Address of the guest (of eth0), with the length of its network's prefix; or dhcp
     #[arg(long, value_name = "A.B.C.D/P")]
     pub ip: Option<String>,
-    /// Default gateway of the guest
+    /// Default gateway of the guest (of eth0)
     #[arg(long, value_name = "A.B.C.D")]
     pub gateway: Option<String>,
+    /// Address of IPv6 of the guest (of eth0), with the length of its network's prefix; auto or none [default: auto]
+    #[arg(long, value_name = "X:X::X/P")]
+    pub ip6: Option<String>,
+    /// Default gateway of IPv6 (of eth0)
+    #[arg(long, value_name = "X:X::X")]
+    pub gateway6: Option<String>,
+    /// Name server that the guest asks; several are asked one after the other [default: the network's]
+    #[arg(long, value_name = "ADDRESS")]
+    pub dns: Vec<String>,
+    /// Domain in which the guest looks for short names [default: the network's]
+    #[arg(long, value_name = "DOMAIN")]
+    pub dns_search: Vec<String>,
+    /// A name that the guest knows without asking
+    #[arg(long, value_name = "NAME:ADDRESS")]
+    pub add_host: Vec<String>,
     /// What the kernel logs: a level, or `module=level,...` [default: warn]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
+    /// latency, balanced, saving or spin: how cores without work trade processor time for latency [default: balanced]
+    #[arg(long, value_name = "MODE")]
+    pub power: Option<String>,
+    /// What a fault comes to that nobody catches: exit (it ends its thread, and that of main the machine), restart (main begins
+    /// again) or exit-any (it ends the machine, whichever thread's it is) [default: exit]
+    #[arg(long, value_name = "POLICY")]
+    pub fault: Option<String>,
+    /// Print at the end what the guest has counted: how it slept, and what woke it
+    #[arg(long)]
+    pub stats: bool,
+    /// Print how long each step of the start took
+    #[arg(long)]
+    pub boot_timeline: bool,
     /// End the guest after this many seconds, with a backtrace
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<String>,
     /// Record all frames
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
+    /// Write reports of what went wrong as JSON, with how the run ended
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// When a fault, a panic, a signal or the time limit ends the guest, write a core that gdb opens with the image or the Linux program
+    #[arg(long, value_name = "FILE")]
+    pub core: Option<PathBuf>,
     /// Wait at the first instruction for gdb on port 1234
     #[arg(long)]
     pub gdb: bool,
@@ -99,6 +141,11 @@ pub(crate) struct RunArgs {
     /// Write how the run ended as JSON
     #[arg(long, value_name = "FILE")]
     pub status_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub files: FileArgs,
+    /// Print each system call of a Linux program
+    #[arg(long)]
+    pub strace: bool,
     /// The application; everything after it is passed on
     // One list, so that options behind APP are the application's and not ours.
     #[arg(required = true, trailing_var_arg = true, value_names = ["APP", "ARGS"])]
@@ -115,6 +162,20 @@ impl RunArgs {
     }
 }
 
+/// The files of a Linux program.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct FileArgs {
+    /// Files of a Linux program: its root, in which APP may be; a folder or a tar file [default: the program alone, in /app]
+    #[arg(long, value_name = "DIR|FILE.tar")]
+    pub root: Option<PathBuf>,
+    /// Put a folder or file of the host at a path of the guest, as it is now; read-only
+    #[arg(short = 'v', long, value_name = "HOST:GUEST[:ro]")]
+    pub volume: Vec<String>,
+    /// Directory of the guest that a Linux program begins in [default: /]
+    #[arg(short = 'w', long, value_name = "DIR")]
+    pub workdir: Option<String>,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct BuildArgs {
     /// Set an environment variable, or pass the one of this environment
@@ -126,11 +187,22 @@ pub(crate) struct BuildArgs {
     /// Leave symbols out: smaller, but reports show bare addresses
     #[arg(long)]
     pub strip: bool,
-    /// The application: a package directory, or an image
+    #[command(flatten)]
+    pub files: FileArgs,
+    /// The application: a package directory, an image, or a static Linux executable
     pub app: String,
     /// Arguments that the image gives to the application
     #[arg(last = true)]
     pub arguments: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The program
+    pub file: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -173,6 +245,15 @@ pub(crate) struct NamesArgs {
     /// The guests' names
     #[arg(required = true)]
     pub names: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatsArgs {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The guest's name
+    pub name: String,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,113 +1,24 @@
 //! What is meant: options over `[package.metadata.toro]` over defaults.
 
+use crate::application::Application;
 use crate::args::RunArgs;
 use crate::background::names;
 use crate::metadata::Metadata;
-use serde_json::Value;
-use std::path::Path;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toro_abi::cmdline::{self, CommandLine};
-use toro_abi::network::{Address, Ipv4};
-use toro_vmm::elf;
-use toro_vmm::machine::MEMORY_BYTES_DEFAULT;
-use toro_vmm::{Accelerator, Error, Image, Machine, MachineType, Network, Package, Port, Profile};
+use toro_abi::network::{Address, Address6, Ipv4, Mac};
+use toro_abi::policy::Policy;
+use toro_vmm::{Accelerator, Error, Machine, MachineType, Mode, Network, NetworkCard, Port};
 
 /// The port that `--gdb` opens.
 pub(crate) const GDB_PORT: u16 = 1234;
 
-/// What is run.
-#[derive(Debug)]
-pub(crate) enum Application {
-    /// A package, built first.
-    Package(Package),
-    /// An image that is there.
-    Image(Image),
-}
-
-impl Application {
-    /// Finds it: a directory is a package, a file an image.
-    pub(crate) fn open(app: &str) -> Result<Self, Error> {
-        let path = Path::new(app);
-        if path.is_file() { Image::open(path).map(Self::Image) } else { Package::open(path).map(Self::Package) }
-    }
-
-    /// `[package.metadata.toro]`.
-    fn metadata(&self) -> Option<&Value> {
-        match self {
-            Self::Package(package) => Some(&package.metadata).filter(|metadata| !metadata.is_null()),
-            Self::Image(_) => None,
-        }
-    }
-
-    /// What an image carries by itself: of a package's metadata, or what is embedded already.
-    pub(crate) fn embedded_settings(&self) -> Result<Embedded, Error> {
-        if let Self::Image(image) = self {
-            return Ok(Embedded::read(&elf::read(&image.boot)?));
-        }
-        let metadata = Metadata::new(self.metadata())?;
-        Ok(Embedded { arguments: metadata.list("args")?, environment: metadata.environment()? })
-    }
-
-    /// A machine with this memory and these ports, as a user without options gets it.
-    pub(crate) fn default_machine(&self, image: Image) -> Result<Machine, Error> {
-        let metadata = Metadata::new(self.metadata())?;
-        let mut machine = Machine::new(image);
-        if let Some(text) = metadata.text("memory")? {
-            machine.memory_bytes = parse_memory(&text)?;
-        }
-        machine.ports = metadata.list("publish")?.iter().map(|port| Port::parse(port)).collect::<Result<_, _>>()?;
-        Ok(machine)
-    }
-
-    /// Its image, built if it has to be.
-    pub(crate) fn build(&self) -> Result<Image, Error> {
-        match self {
-            Self::Package(package) => package.build(Profile::Release),
-            Self::Image(image) => Ok(image.clone()),
-        }
-    }
-
-    /// Whether its image has arguments, which others would replace. One that is built for this run has none.
-    fn has_embedded_arguments(&self) -> bool {
-        match self {
-            Self::Package(_) => false,
-            Self::Image(image) => image.has_embedded_arguments(),
-        }
-    }
-
-    /// Its image, which may not be built yet.
-    pub(crate) fn image(&self) -> Image {
-        match self {
-            Self::Package(package) => package.image(Profile::Release),
-            Self::Image(image) => image.clone(),
-        }
-    }
-}
-
-/// What an image carries by itself.
-#[derive(Debug)]
-pub(crate) struct Embedded {
-    pub arguments: Vec<String>,
-    pub environment: Vec<(String, String)>,
-}
-
-impl Embedded {
-    fn read(image: &[u8]) -> Self {
-        let line = CommandLine::new(elf::embedded_cmdline(image).unwrap_or_default());
-        let texts = |key: &'static str| line.all(key).map(|value| value.to_text());
-        Self {
-            arguments: texts(cmdline::ARG).skip(1).collect(),
-            environment: texts(cmdline::ENV)
-                .filter_map(|variable| variable.split_once('=').map(|(name, value)| (name.into(), value.into())))
-                .collect(),
-        }
-    }
-}
-
 /// All settings of a run, decided.
 #[derive(Debug)]
 pub(crate) struct Config {
-    pub memory_bytes: u64,
+    /// `None` leaves it to what is run.
+    pub memory_bytes: Option<u64>,
     pub cpus: u32,
     pub ports: Vec<Port>,
     pub environment: Vec<(String, String)>,
@@ -115,11 +26,18 @@ pub(crate) struct Config {
     pub name: Option<String>,
     pub machine_type: MachineType,
     pub accelerator: Accelerator,
-    pub network: Network,
-    pub address: Option<Address>,
-    pub gateway: Option<Ipv4>,
+    /// One at least, though it may be none.
+    pub cards: Vec<NetworkCard>,
+    pub name_servers: Vec<IpAddr>,
+    pub search: Vec<String>,
+    pub hosts: Vec<(String, IpAddr)>,
     pub log: String,
+    pub power: Option<Mode>,
+    pub fault: Option<Policy>,
+    pub stats: bool,
+    pub boot_timeline: bool,
     pub timeout: Option<Duration>,
+    pub core: Option<PathBuf>,
 }
 
 impl Config {
@@ -131,16 +49,24 @@ impl Config {
             Some(text) => Ok(Some(text.clone())),
             None => metadata.text(key),
         };
-        let network = text(&args.net, "net")?.map_or(Ok(Network::User), |text| parse_network(&text))?;
+        let networks = if args.net.is_empty() { metadata.texts("net")? } else { args.net.clone() };
+        let mut cards = networks.iter().map(|text| parse_card(text)).collect::<Result<Vec<_>, _>>()?;
+        if cards.is_empty() {
+            cards.push(NetworkCard::default());
+        }
         let publish = match args.publish.as_slice() {
             // What the author published is for the network that he meant; a user who chose another would be refused.
-            [] if network == Network::User => metadata.list("publish")?,
+            [] if cards.iter().any(|card| card.network == Network::User) => metadata.list("publish")?,
             typed => typed.to_vec(),
         };
         // The author's gateway belongs to the author's address.
         let gateway = if args.ip.is_some() { args.gateway.clone() } else { text(&args.gateway, "gateway")? };
+        let gateway6 = if args.ip6.is_some() { args.gateway6.clone() } else { text(&args.gateway6, "gateway6")? };
         let arguments = if args.arguments().is_empty() { metadata.list("args")? } else { args.arguments().to_vec() };
-        let mut environment = metadata.environment()?;
+        let mut environment = application.environment();
+        for (name, value) in metadata.environment()? {
+            set_variable(&format!("{name}={value}"), &mut environment)?;
+        }
         for file in &args.env_file {
             read_env_file(file, &mut environment)?;
         }
@@ -149,8 +75,30 @@ impl Config {
         }
         let memory = text(&args.memory, "memory")?.map(|text| parse_memory(&text)).transpose()?;
         let address = text(&args.ip, "ip")?.map(|text| parse_address(&text)).transpose()?;
+        let gateway = gateway.map(|text| parse_gateway(&text)).transpose()?;
+        let address6 = text(&args.ip6, "ip6")?.map(|text| parse_address6(&text)).transpose()?;
+        let gateway6 = gateway6.map(|text| parse_gateway6(&text)).transpose()?;
+        if let [first, ..] = &mut cards[..] {
+            let is_own = [
+                first.address.is_some() || first.gateway.is_some(),
+                first.address6.is_some() || first.gateway6.is_some(),
+            ];
+            let is_typed = [args.ip.is_some() || args.gateway.is_some(), args.ip6.is_some() || args.gateway6.is_some()];
+            if is_own.into_iter().zip(is_typed).any(|(own, typed)| own && typed) {
+                return Err(
+                    Error::new("the address of eth0 is given twice").help("by --net, or by --ip, --ip6 and the like")
+                );
+            }
+            // The author's belongs to the author's network.
+            if !is_own[0] {
+                (first.address, first.gateway) = (address, gateway);
+            }
+            if !is_own[1] {
+                (first.address6, first.gateway6) = (address6, gateway6);
+            }
+        }
         Ok(Self {
-            memory_bytes: memory.unwrap_or(MEMORY_BYTES_DEFAULT),
+            memory_bytes: memory,
             cpus: text(&args.cpus, "cpus")?.map_or(Ok(1), |text| parse_cpus(&text))?,
             ports: publish.iter().map(|port| Port::parse(port)).collect::<Result<_, _>>()?,
             environment,
@@ -159,12 +107,24 @@ impl Config {
             machine_type: text(&args.machine, "machine")?
                 .map_or(Ok(MachineType::default()), |text| parse_machine(&text))?,
             accelerator: text(&args.accel, "accel")?.map_or(Ok(Accelerator::Auto), |text| parse_accelerator(&text))?,
-            network,
-            address,
-            gateway: gateway.map(|text| parse_gateway(&text)).transpose()?,
+            cards,
+            name_servers: args.dns.iter().map(|text| parse_name_server(text)).collect::<Result<_, _>>()?,
+            search: args.dns_search.clone(),
+            hosts: args.add_host.iter().map(|text| parse_host(text)).collect::<Result<_, _>>()?,
             log: text(&args.log, "log")?.map_or(Ok("warn".into()), parse_log)?,
+            power: text(&args.power, "power")?.map(|text| parse_power(&text)).transpose()?,
+            fault: text(&args.fault, "fault")?.map(|text| parse_policy(&text)).transpose()?,
+            stats: args.stats,
+            boot_timeline: args.boot_timeline,
             timeout: text(&args.timeout, "timeout")?.map(|text| parse_timeout(&text)).transpose()?,
+            core: args.core.clone(),
         })
+    }
+
+    /// The network by which the host reaches the guest: one that forwards ports, if there is one.
+    pub(crate) fn network(&self) -> &Network {
+        let forwards = self.cards.iter().find(|card| card.network == Network::User);
+        forwards.or(self.cards.first()).map_or(&Network::None, |card| &card.network)
     }
 
     /// Whether a variable gets its value here.
@@ -172,27 +132,33 @@ impl Config {
         self.environment.iter().any(|(name, _)| name == variable)
     }
 
-    /// The machine that these settings describe.
-    pub(crate) fn machine(&self, args: &RunArgs, application: &Application) -> Machine {
-        let keeps_embedded = self.arguments.is_empty() && application.has_embedded_arguments();
-        let mut machine = Machine::new(application.image());
-        if !keeps_embedded {
-            machine = machine.arguments(self.arguments.clone());
-        }
-        machine.memory_bytes = self.memory_bytes;
+    /// The machine that these settings describe; the files of a Linux program are yet to be packed.
+    pub(crate) fn machine(&self, args: &RunArgs, application: &Application) -> Result<Machine, Error> {
+        let mut machine = application.machine(&self.arguments)?;
+        machine.memory_bytes = self.memory_bytes.unwrap_or(machine.memory_bytes);
         machine.cpus = self.cpus;
         machine.ports = self.ports.clone();
         machine.environment = self.environment.clone();
         machine.name = self.name.clone();
         machine.machine_type = self.machine_type;
         machine.accelerator = self.accelerator;
-        machine.network = self.network.clone();
-        machine.address = self.address;
-        machine.gateway = self.gateway;
+        if let [first, further @ ..] = &self.cards[..] {
+            (machine.eth0, machine.further_cards) = (first.clone(), further.to_vec());
+        }
+        machine.name_servers = self.name_servers.clone();
+        machine.search = self.search.clone();
+        machine.hosts = self.hosts.clone();
         machine.log = Some(self.log.clone());
+        machine.power = self.power;
+        machine.fault = self.fault;
+        machine.stats = self.stats || self.boot_timeline;
+        machine.core = self.core.clone();
         machine.pcap = args.pcap.clone();
         machine.gdb_port = args.gdb.then_some(GDB_PORT);
-        machine
+        if let Some(program) = &mut machine.program {
+            program.strace = args.strace;
+        }
+        Ok(machine)
     }
 }
 
@@ -235,7 +201,7 @@ fn checked_name(name: String) -> Result<String, Error> {
     names::check(&name).map(|()| name)
 }
 
-fn parse_memory(text: &str) -> Result<u64, Error> {
+pub(crate) fn parse_memory(text: &str) -> Result<u64, Error> {
     let wrong =
         || Error::new(format!("cannot use memory size `{text}`")).help("a number with K, M or G, for example -m 64M");
     let lower = text.to_ascii_lowercase();
@@ -280,11 +246,69 @@ fn parse_network(text: &str) -> Result<Network, Error> {
     }
 }
 
+/// `NETWORK[,ip=..][,gateway=..][,ip6=..][,gateway6=..][,mac=..]`.
+fn parse_card(text: &str) -> Result<NetworkCard, Error> {
+    let mut parts = text.split(',');
+    let mut card = NetworkCard { network: parse_network(parts.next().unwrap_or_default())?, ..NetworkCard::default() };
+    for part in parts {
+        match part.split_once('=').unwrap_or((part, "")) {
+            ("ip", value) => card.address = Some(parse_address(value)?),
+            ("gateway", value) => card.gateway = Some(parse_gateway(value)?),
+            ("ip6", value) => card.address6 = Some(parse_address6(value)?),
+            ("gateway6", value) => card.gateway6 = Some(parse_gateway6(value)?),
+            ("mac", value) => card.mac = Some(parse_mac(value)?),
+            _ => {
+                return Err(Error::new(format!("a network card has no setting `{part}`"))
+                    .help("for example --net tap:tap1,ip=10.0.1.15/24,gateway=10.0.1.1,mac=52:54:00:00:00:02"));
+            }
+        }
+    }
+    Ok(card)
+}
+
+fn parse_mac(text: &str) -> Result<Mac, Error> {
+    Mac::parse(text).ok_or_else(|| {
+        Error::new(format!("cannot use hardware address `{text}`"))
+            .help("mac= takes that of one card, for example 52:54:00:00:00:02")
+    })
+}
+
 fn parse_address(text: &str) -> Result<Address, Error> {
     Address::parse(text).ok_or_else(|| {
         Error::new(format!("cannot use address `{text}`"))
             .help("--ip takes A.B.C.D/P, for example 10.0.0.15/24, or dhcp")
     })
+}
+
+fn parse_address6(text: &str) -> Result<Address6, Error> {
+    Address6::parse(text).ok_or_else(|| {
+        Error::new(format!("cannot use address `{text}`"))
+            .help("--ip6 takes an address with its prefix, for example fd00::15/64, auto or none")
+    })
+}
+
+fn parse_gateway6(text: &str) -> Result<Ipv6Addr, Error> {
+    text.parse().map_err(|_| {
+        Error::new(format!("cannot use gateway `{text}`")).help("--gateway6 takes an address, for example fd00::1")
+    })
+}
+
+fn parse_name_server(text: &str) -> Result<IpAddr, Error> {
+    text.parse().map_err(|_| {
+        Error::new(format!("cannot use name server `{text}`")).help("--dns takes an address, for example 10.0.0.53")
+    })
+}
+
+fn parse_host(text: &str) -> Result<(String, IpAddr), Error> {
+    let (name, ip) = text.split_once(':').unwrap_or_default();
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    // Brackets are for those who are used to them.
+    let ip = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip);
+    ip.parse()
+        .ok()
+        .filter(|_| is_name)
+        .map(|ip| (name.to_owned(), ip))
+        .ok_or_else(|| Error::new(format!("cannot use host `{text}`")).help("--add-host takes NAME:ADDRESS"))
 }
 
 fn parse_gateway(text: &str) -> Result<Ipv4, Error> {
@@ -311,6 +335,19 @@ fn parse_log(text: String) -> Result<String, Error> {
         }
     }
     Ok(text)
+}
+
+fn parse_policy(text: &str) -> Result<Policy, Error> {
+    Policy::parse(text).ok_or_else(|| {
+        let names = Policy::ALL.map(Policy::name).join(", ");
+        Error::new(format!("there is no policy `{text}` for faults")).help(format!("--fault takes {names}"))
+    })
+}
+
+fn parse_power(text: &str) -> Result<Mode, Error> {
+    let names = Mode::ALL.map(Mode::name).join(", ");
+    Mode::parse(text)
+        .ok_or_else(|| Error::new(format!("there is no mode `{text}`")).help(format!("--power takes {names}")))
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, Error> {
@@ -350,6 +387,18 @@ mod tests {
     }
 
     #[test]
+    fn cards_are_read_as_they_print() {
+        for text in [
+            "user",
+            "tap:t0",
+            "user,ip=dhcp,ip6=none",
+            "tap:t1,ip=10.0.1.15/24,gateway=10.0.1.1,ip6=fd00::1/64,gateway6=fd00::2,mac=52:54:00:00:00:02",
+        ] {
+            assert_eq!(parse_card(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
     fn log_filters_are_levels_and_modules() {
         for text in ["warn", "off", "net=debug", "info,drivers=warn,my_app=trace"] {
             assert_eq!(parse_log(text.into()).as_deref(), Ok(text));
@@ -369,13 +418,30 @@ mod tests {
             parse_machine("vax").unwrap_err(),
             parse_accelerator("xen").unwrap_err(),
             parse_network("tap:").unwrap_err(),
+            parse_card("user,speed=9").unwrap_err(),
+            parse_card("user,mac=01:00:00:00:00:00").unwrap_err(),
+            parse_card("user,ip=").unwrap_err(),
             parse_address("10.0.0.1").unwrap_err(),
             parse_gateway("x").unwrap_err(),
+            parse_address6("fd00::1").unwrap_err(),
+            parse_gateway6("10.0.0.1").unwrap_err(),
+            parse_name_server("x").unwrap_err(),
+            parse_host("x:y").unwrap_err(),
+            parse_host("1.2.3.4").unwrap_err(),
+            parse_host("fd00::1").unwrap_err(),
             parse_timeout("0").unwrap_err(),
             parse_timeout("-1").unwrap_err(),
             parse_cpus("0").unwrap_err(),
         ] {
             assert!(error.message().contains('`') && error.cure().is_some(), "{error}");
         }
+    }
+
+    #[test]
+    fn hosts_have_addresses_of_either_family() {
+        let six = "fd00::1".parse().unwrap();
+        assert_eq!(parse_host("db:10.0.0.1"), Ok(("db".into(), [10, 0, 0, 1].into())));
+        assert_eq!(parse_host("db:fd00::1"), Ok(("db".into(), six)));
+        assert_eq!(parse_host("db:[fd00::1]"), Ok(("db".into(), six)));
     }
 }

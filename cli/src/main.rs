@@ -1,17 +1,24 @@
 //! Program `toro`: build and run unikernel images.
 //!
-//! `args` is what was typed, `config` what is meant, `commands` what is done, `background` where guests are that nobody watches,
-//! `news` what guests tell of themselves, `ui` how it is said.
+//! `args` is what was typed, `application` and `config` what is meant, `commands` what is done, `background` where guests are that nobody watches,
+//! `news` what guests tell of themselves, `figures` what they have counted, `sockets` how their network stands, `ui` how it is said.
 
+mod application;
 mod args;
 mod background;
 mod commands;
 mod config;
+mod figures;
+mod gdb;
 mod metadata;
 mod news;
+mod program;
 mod replace;
+mod scan;
 mod signals;
+mod sockets;
 mod status_file;
+mod timeline;
 mod ui;
 
 use args::Command;
@@ -31,7 +38,10 @@ fn main() -> ExitCode {
         Command::Stop(args) => commands::stop::stop(&args),
         Command::Kill(args) => commands::stop::kill(&args),
         Command::Inspect(args) => commands::inspect::inspect(&args),
+        Command::Stats(args) => commands::stats::stats(&args),
+        Command::Net(args) => commands::net::net(&args),
         Command::Rm(args) => commands::stop::rm(&args),
+        Command::Check(args) => commands::check::check(&args),
         Command::Doctor => commands::doctor::doctor(),
     };
     match result {

@@ -3,8 +3,10 @@
 use serde_json::Value;
 use toro_vmm::Error;
 
-const KEYS: [&str; 13] =
-    ["memory", "cpus", "publish", "env", "args", "name", "machine", "accel", "net", "ip", "gateway", "log", "timeout"];
+const KEYS: [&str; 17] = [
+    "memory", "cpus", "publish", "env", "args", "name", "machine", "accel", "net", "ip", "gateway", "ip6", "gateway6",
+    "log", "power", "fault", "timeout",
+];
 
 /// `[package.metadata.toro]`, read with care: its author is not the one who runs it.
 pub(crate) struct Metadata<'a>(Option<&'a serde_json::Map<String, Value>>);
@@ -42,6 +44,14 @@ impl<'a> Metadata<'a> {
         let Some(value) = self.value(key) else { return Ok(Vec::new()) };
         let list = value.as_array().ok_or_else(wrong)?;
         list.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+    }
+
+    /// A string, or a list of them.
+    pub(crate) fn texts(&self, key: &str) -> Result<Vec<String>, Error> {
+        match self.value(key) {
+            Some(Value::Array(_)) => self.list(key),
+            _ => Ok(self.text(key)?.into_iter().collect()),
+        }
     }
 
     /// The table of environment variables.

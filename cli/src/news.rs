@@ -2,11 +2,11 @@
 
 use crate::background::Background;
 use crate::ui;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use toro_abi::FIXED_BASE;
 use toro_abi::control::{Control, Protocol};
-use toro_abi::network::Ipv4;
 use toro_vmm::{Guest, Network, Port};
 
 /// What the guest has told of itself, and what of it the user has been told.
@@ -17,7 +17,8 @@ pub(crate) struct News<'a> {
     gdb: Option<&'a Path>,
     background: Option<&'a Background>,
     ready_after: Option<Duration>,
-    address: Option<Ipv4>,
+    /// The first that came.
+    address: Option<IpAddr>,
     /// Ports that wait for an address, on a network where the guest is reached by its own.
     unannounced: Vec<(Protocol, u16)>,
 }
@@ -60,7 +61,10 @@ impl<'a> News<'a> {
                         self.ready(*after, format_args!("{url} -> guest :{port}"));
                     }
                 }
-                Control::Address { ip, .. } => self.address = Some(ip),
+                Control::Address { ip, .. } if self.address.is_none_or(|known| known.is_ipv4() == ip.is_ipv4()) => {
+                    self.address = Some(ip);
+                }
+                Control::Address { .. } => {}
                 Control::Stdin { .. } => {}
                 Control::Boot { base, .. } => {
                     if let Some(symbols) = self.gdb
@@ -72,7 +76,7 @@ impl<'a> News<'a> {
             }
             if let Some(ip) = self.address {
                 for (protocol, port) in std::mem::take(&mut self.unannounced) {
-                    self.ready(*after, url(protocol, port, &format_args!("{ip}:{port}")));
+                    self.ready(*after, url(protocol, port, &SocketAddr::new(ip, port)));
                 }
             }
         }

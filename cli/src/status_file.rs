@@ -1,4 +1,4 @@
-//! `--status-file`: that it can be written is found out before the guest starts, and a reader never sees half of it.
+//! `--status-file` and `--report`: that one can be written is found out before the guest starts, and a reader never sees half of it.
 
 use crate::replace::{create, replace};
 use serde_json::Value;
@@ -12,6 +12,8 @@ const MODE: u32 = 0o666;
 
 /// Where the end of a run is written.
 pub(crate) struct StatusFile {
+    /// What named it.
+    option: &'static str,
     path: PathBuf,
     /// A file beside it that takes its place; `None` where none can be made, or where it is no file but a pipe or a device.
     aside: Option<PathBuf>,
@@ -19,7 +21,7 @@ pub(crate) struct StatusFile {
 
 impl StatusFile {
     /// Fails when it cannot be written. What is there stays until the end.
-    pub(crate) fn check(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn check(option: &'static str, path: &Path) -> Result<Self, Error> {
         // What a link leads to takes the new text, not the link.
         let path = path.canonicalize().unwrap_or_else(|_| path.into());
         let is_special = path.metadata().is_ok_and(|metadata| !metadata.is_file());
@@ -29,12 +31,12 @@ impl StatusFile {
             None => Err(io::Error::other("it has no folder")),
         };
         match tried {
-            Ok(()) => Ok(Self { path, aside }),
+            Ok(()) => Ok(Self { option, path, aside }),
             // The folder may be closed to us, and the file in it open.
             Err(error) => match OpenOptions::new().write(true).open(&path) {
-                Ok(_) => Ok(Self { path, aside: None }),
-                Err(_) if !path.exists() => Err(cannot_write(&path, &error)),
-                Err(error) => Err(cannot_write(&path, &error)),
+                Ok(_) => Ok(Self { option, path, aside: None }),
+                Err(_) if !path.exists() => Err(cannot_write(option, &path, &error)),
+                Err(error) => Err(cannot_write(option, &path, &error)),
             },
         }
     }
@@ -47,12 +49,13 @@ impl StatusFile {
             Some(aside) => replace(&self.path, aside, MODE, text.as_bytes()).or_else(|_| in_place()),
             None => in_place(),
         };
-        done.map_err(|error| cannot_write(&self.path, &error))
+        done.map_err(|error| cannot_write(self.option, &self.path, &error))
     }
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> Error {
-    Error::new(format!("cannot write {}: {error}", path.display())).help("--status-file FILE names a file to write to")
+fn cannot_write(option: &str, path: &Path, error: &io::Error) -> Error {
+    let cure = format!("{option} FILE names a file to write to");
+    Error::new(format!("cannot write {}: {error}", path.display())).help(cure)
 }
 
 /// A name beside it that is nobody else's.

@@ -30,7 +30,7 @@ fn command_line(bytes: &[u8]) {
     assert!(line.unknown().count() <= words && line.virtio_mmio().count() <= words);
     let values = line.all(ARG).chain(line.all(ENV));
     assert!(values.map(|value| value.to_vec().len()).sum::<usize>() <= text.len());
-    let _ = (line.address(), line.gateway(), line.dns(), line.tsc_khz(), line.epoch_ns());
+    let _ = (line.address(0), line.gateway(3), line.address6(1), line.gateway6(0), line.tsc_khz(), line.epoch_ns());
     let _ = embedded::read(bytes);
 }
 

@@ -5,7 +5,10 @@
 
 mod abi;
 mod acpi;
+mod dns;
+mod elf;
 mod input;
+mod module;
 mod net;
 mod pci;
 mod stack;
@@ -19,6 +22,9 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("acpi", acpi::run),
+    ("dns", dns::run),
+    ("elf", elf::run),
+    ("module", module::run),
     ("net", net::run),
     ("pci", pci::run),
     ("stack", stack::run),

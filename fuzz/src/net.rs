@@ -34,8 +34,14 @@ pub(crate) fn run(data: &[u8]) {
     if head & 0xf0 == 0x90 {
         return control(&mut input, head & 8 != 0);
     }
-    let offloads =
-        Offloads { transmit_checksum: head & 1 != 0, receive_checksum: head & 2 != 0, merge_buffers: head & 4 != 0 };
+    let offloads = Offloads {
+        transmit_checksum: head & 1 != 0,
+        receive_checksum: head & 2 != 0,
+        merge_buffers: head & 4 != 0,
+        receive_bytes_max: if head & 0x20 != 0 { 5000 } else { 0 },
+        segmentation: false,
+        segmentation6: false,
+    };
     let (queue, slabs) = parts(Direction::FromDevice, head & 8 != 0);
     let mut receive = Receive::new(queue, slabs, offloads);
     let (queue, slabs) = parts(Direction::ToDevice, head & 8 != 0);

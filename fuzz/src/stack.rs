@@ -1,17 +1,22 @@
 //! The network stack between a program and a peer that both do as the bytes say: frames as they are, segments whose
 //! headers are right as far as they must be to get in, calls in any order, and time that jumps.
 
+mod six;
+
 use crate::Input;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use six::{ip6_frame, pseudo_header6};
 use toro_netstack::{
-    Address, Checksum, Config, ConnectionId, Device, Ending, Event, Full, Limits, ListenerId, NoDevice, Received, Seat,
-    Stack, Steering, UdpId,
+    Address, Checksum, Config, ConnectionId, Device, Ending, Error, Event, Full, KeepAlive, Limits, LinkConfig,
+    ListenerId, NoDevice, Received, Seat, Sharing, Stack, Steering, TcpOption, UdpId, UdpOption,
 };
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+const OWN6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+const PEER6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 const STEPS_MAX: usize = 400;
 
 /// A device with so much room; it looks at what it is given.
@@ -45,12 +50,32 @@ impl Device for Port {
                 self.ports = (u16::from_be_bytes([frame[34], frame[35]]), u16::from_be_bytes([frame[36], frame[37]]));
             }
         }
+        if frame[12..14] == [0x86, 0xdd] {
+            self.look_at_packet6(&frame[14..]);
+        }
         Ok(())
+    }
+}
+
+impl Port {
+    fn look_at_packet6(&mut self, packet: &[u8]) {
+        assert_eq!((packet[0] >> 4, usize::from(u16::from_be_bytes([packet[4], packet[5]]))), (6, packet.len() - 40));
+        let payload = &packet[40..];
+        if matches!(packet[6], 6 | 17 | 58) {
+            assert_eq!(sum(&[&pseudo_header6(packet, packet[6], payload.len()), payload].concat()), 0xffff);
+        }
+        if packet[6] == 6 {
+            let number = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().expect("four bytes"));
+            (self.sequence, self.acknowledgement) = (number(4), number(8));
+            self.ports = ((number(0) >> 16) as u16, number(0) as u16);
+        }
     }
 }
 
 struct World {
     stack: Stack,
+    /// They speak IPv6.
+    six: bool,
     /// The stack of another core.
     other: Option<Stack>,
     port: Port,
@@ -58,6 +83,8 @@ struct World {
     listeners: Vec<ListenerId>,
     connections: Vec<ConnectionId>,
     sockets: Vec<UdpId>,
+    /// There is a second link, on which every other frame comes; both have the same device.
+    several: bool,
 }
 
 pub(crate) fn run(data: &[u8]) {
@@ -67,7 +94,8 @@ pub(crate) fn run(data: &[u8]) {
     let memory_max = config.limits.memory_bytes as u64;
     let head = input.byte();
     let mut other = None;
-    if head & 0xf0 == 0x90 {
+    let six = head & 0xe0 == 0xa0;
+    if matches!(head & 0xf0, 0x90 | 0xb0) {
         let steering: &'static Steering = Box::leak(Box::default());
         let core = head >> 1 & 1;
         config.seat = Some(Seat { core: 1 - core, cores: 2, steering });
@@ -76,18 +104,28 @@ pub(crate) fn run(data: &[u8]) {
     }
     let mut world = World {
         stack: Stack::new(config),
+        six,
         other,
         port: Port::default(),
         now_ns: 1,
         listeners: Vec::new(),
         connections: Vec::new(),
         sockets: Vec::new(),
+        several: head & 0xf0 == 0xc0,
     };
-    if head & 1 == 0 {
-        let address = Address { ip: OWN, prefix_bits: 24, gateway: Some(PEER), dns: None };
-        assert!(world.stack.set_address(address));
+    if world.several {
+        assert_eq!(world.stack.add_link(LinkConfig::new(MAC)), 1);
+        world.stack.start_dhcp(1, world.now_ns);
+        world.stack.start_ipv6(1, world.now_ns);
+    }
+    if six {
+        world.stack.start_ipv6(0, world.now_ns);
+        assert!(head & 1 == 1 || world.stack.add_address6(0, OWN6, 64, world.now_ns));
+    } else if head & 1 == 0 {
+        let address = Address { ip: OWN, prefix_bits: 24, gateway: Some(PEER), dns: [None; 3] };
+        assert!(world.stack.set_address(0, address));
     } else {
-        world.stack.start_dhcp(world.now_ns);
+        world.stack.start_dhcp(0, world.now_ns);
     }
     for _ in 0..STEPS_MAX {
         if input.is_empty() {
@@ -126,8 +164,9 @@ impl World {
     fn step(&mut self, input: &mut Input<'_>) {
         match input.byte() % 16 {
             0 => self.frame(input),
-            1 => self.packet(input, 1),
+            1 => self.packet(input, if self.six { 58 } else { 1 }),
             2 => self.packet(input, 17),
+            3 if self.six => self.discovery(input),
             3 => self.arp(input),
             4..=7 => self.segment(input),
             8 => {
@@ -154,7 +193,12 @@ impl World {
     }
 
     fn take(&mut self, frame: &[u8]) {
-        self.stack.receive(frame, Received::Verified, self.now_ns);
+        self.receive(frame, Received::Verified);
+    }
+
+    fn receive(&mut self, frame: &[u8], checksum: Received) {
+        let link = usize::from(self.several) & self.stack.statistics().frames_received as usize;
+        self.stack.receive_on(link, frame, checksum, self.now_ns);
     }
 
     /// Bytes as they are, addressed to us or not.
@@ -164,7 +208,7 @@ impl World {
         if input.byte() & 1 == 0 {
             frame.drain(..6);
         }
-        self.stack.receive(&frame, Received::Unverified, self.now_ns);
+        self.receive(&frame, Received::Unverified);
     }
 
     fn packet(&mut self, input: &mut Input<'_>, protocol: u8) {
@@ -173,6 +217,9 @@ impl World {
             payload[2..4].fill(0);
             let checksum = !sum(&payload);
             payload[2..4].copy_from_slice(&checksum.to_be_bytes());
+        }
+        if self.six {
+            return self.packet6(input, protocol, &payload);
         }
         let source = if input.byte() & 7 == 0 { Ipv4Addr::from_bits(input.u32()) } else { PEER };
         let destination = if input.byte() & 7 == 0 { Ipv4Addr::from_bits(input.u32()) } else { OWN };
@@ -218,21 +265,104 @@ impl World {
         } else {
             tcp.resize(tcp.len() + usize::from(input.u16() % 1400), kind);
         }
-        let frame = ip_frame(PEER, OWN, 6, &tcp);
+        let frame =
+            if self.six { ip6_frame((PEER6, OWN6), (6, 64), (6, &[]), &tcp) } else { ip_frame(PEER, OWN, 6, &tcp) };
         self.take(&frame);
+    }
+
+    fn own(&self) -> IpAddr {
+        if self.six { OWN6.into() } else { OWN.into() }
+    }
+
+    fn peer(&self) -> IpAddr {
+        if self.six { PEER6.into() } else { PEER.into() }
+    }
+
+    fn any(&self) -> IpAddr {
+        if self.six { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
+    }
+
+    fn localhost(&self) -> IpAddr {
+        if self.six { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() }
+    }
+
+    /// Calls that look, share and tune.
+    fn rare_call(&mut self, kind: u8, input: &mut Input<'_>) {
+        let which = usize::from(input.byte());
+        let now_ns = self.now_ns;
+        let sharing = Sharing { reuse_address: which & 1 != 0, reuse_port: which & 2 != 0, v6_only: which & 16 != 0 };
+        let bound = if which & 4 == 0 { self.any() } else { self.own() };
+        let at = |port| SocketAddr::new(bound, port);
+        let connection = self.connections.get(which % self.connections.len().max(1)).copied();
+        let socket = self.sockets.get(which % self.sockets.len().max(1)).copied();
+        match (kind % 8, connection, socket) {
+            (0, ..) => self.listeners.extend(self.stack.tcp_listen_beside(at(80), sharing, which).map(|(id, _)| id)),
+            (1, ..) => self.sockets.extend(self.stack.udp_bind_beside(at(u16::from(which as u8 % 4)), sharing)),
+            (2, ..) => {
+                let remote = SocketAddr::new(self.peer(), 80);
+                let taken = |port: u16| port & 1 == 0;
+                let begun = self.stack.tcp_connect_from(Some(at(which as u16 & 3)), remote, &taken, now_ns);
+                self.connections.extend(begun);
+            }
+            (3, Some(id), _) => {
+                let readiness = self.stack.tcp_readiness(id);
+                let peeked = self.stack.tcp_peek(id, &mut [0; 100]);
+                assert!(readiness.readable || peeked == Err(Error::WouldBlock), "{readiness:?} {peeked:?}");
+                let info = self.stack.tcp_info(id);
+                let (unacknowledged, unsent) = self.stack.tcp_pending_bytes(id);
+                assert!(unsent <= unacknowledged, "{info:?}");
+                let _ = self.stack.tcp_drained(id);
+            }
+            (4, Some(id), _) => {
+                let number = input.u16();
+                let option = match number & 7 {
+                    0 => TcpOption::Cork(number & 8 != 0),
+                    1 => TcpOption::QuickAck(number & 8 != 0),
+                    2 => TcpOption::UserTimeout(Some(u64::from(number) << 20)),
+                    3 => TcpOption::Hops(number as u8),
+                    4 => TcpOption::Service(number as u8),
+                    5 => TcpOption::SendBuffer(number.into()),
+                    6 => TcpOption::ReceiveBuffer(number.into()),
+                    _ => TcpOption::KeepAlive(None),
+                };
+                let _ = self.stack.tcp_set(id, option, now_ns);
+            }
+            (5, Some(id), _) => {
+                let (most, some) = (usize::from(input.u16() % 9000), usize::from(input.byte()) * 16);
+                let _ = self.stack.tcp_read_with(id, most, &mut |piece| piece.len().min(some));
+                let _ = self.stack.tcp_write_with(id, most, &mut |room| room.len().min(some));
+            }
+            (6, Some(id), _) => {
+                self.stack.tcp_shutdown_read(id);
+                let _ = self.stack.tcp_take_error(id);
+            }
+            (7, _, Some(id)) => {
+                let _ = self.stack.udp_readiness(id);
+                let _ = self.stack.udp_set(id, UdpOption::Broadcast(which & 1 != 0));
+                let group = Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, which as u16 & 0x3f);
+                let _ = self.stack.udp_set(id, UdpOption::Join(group.into()));
+                let _ = self.stack.udp_connect(id, (which & 2 != 0).then_some(at(7)));
+                let _ = self.stack.udp_take_error(id);
+            }
+            _ => {}
+        }
     }
 
     fn call(&mut self, input: &mut Input<'_>) {
         let kind = input.byte();
+        if kind >= 0xf0 {
+            return self.rare_call(kind, input);
+        }
         let which = usize::from(input.byte());
-        let any = |port| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        let any_ip = self.any();
+        let any = |port| SocketAddr::new(any_ip, port);
         let connection = self.connections.get(which % self.connections.len().max(1)).copied();
         let socket = self.sockets.get(which % self.sockets.len().max(1)).copied();
         match (kind % 14, connection, socket) {
             (0, ..) => self.listeners.extend(self.stack.tcp_listen(any(80), which)),
             (1, ..) => {
-                let to = if which & 1 == 0 { PEER } else { Ipv4Addr::LOCALHOST };
-                self.connections.extend(self.stack.tcp_connect(SocketAddrV4::new(to, 80), self.now_ns));
+                let to = if which & 1 == 0 { self.peer() } else { self.localhost() };
+                self.connections.extend(self.stack.tcp_connect(SocketAddr::new(to, 80), self.now_ns));
             }
             (2, ..) if !self.listeners.is_empty() => {
                 let listener = self.listeners[which % self.listeners.len()];
@@ -253,18 +383,21 @@ impl World {
                 self.stack.tcp_close(id, ending, self.now_ns);
             }
             (8, Some(id), _) => {
-                let _ = self.stack.tcp_set_no_delay(id, which & 1 == 0);
+                let _ = self.stack.tcp_set(id, TcpOption::NoDelay(which & 1 == 0), self.now_ns);
                 let _ = self.stack.tcp_connected(id);
             }
             (9, Some(id), _) => {
-                let _ = self.stack.tcp_set_keep_alive(id, Some(u64::from(input.u32()) << 8), self.now_ns);
+                let time_ns = u64::from(input.u32()) << 8;
+                let keep_alive = KeepAlive { idle_ns: time_ns, interval_ns: time_ns, count: 3 };
+                let _ = self.stack.tcp_set(id, TcpOption::KeepAlive(Some(keep_alive)), self.now_ns);
             }
             (10, ..) => self.sockets.extend(self.stack.udp_bind(any(u16::from(input.byte() % 4)))),
             (11, _, Some(id)) => {
-                let to = SocketAddrV4::new(if which & 1 == 0 { PEER } else { OWN }, u16::from(input.byte() % 4));
+                let ip = if which & 1 == 0 { self.peer() } else { self.own() };
+                let to = SocketAddr::new(ip, u16::from(input.byte() % 4));
                 let _ = self.stack.udp_send(id, &vec![9; usize::from(input.u16() % 2000)], to);
                 if which & 2 == 0 {
-                    let _ = self.stack.udp_connect(id, to);
+                    let _ = self.stack.udp_connect(id, Some(to));
                 }
             }
             (12, _, Some(id)) => {

@@ -42,9 +42,23 @@ pub(crate) fn tool() -> PathBuf {
     programs.get("toro").cloned().unwrap_or_else(|| panic!("cargo built no `toro`"))
 }
 
+/// What runs Linux programs, built for testing: debug assertions are on. `TORO_LINUX_IMAGE` names another.
+pub(crate) fn personality() -> Image {
+    static BUILT: OnceLock<Result<Programs, String>> = OnceLock::new();
+    if let Some(path) = std::env::var_os(toro_vmm::linux::IMAGE_VARIABLE).filter(|path| !path.is_empty()) {
+        return Image::open(path).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let programs = BUILT.get_or_init(|| build("guest", &["-p", "toro-linux", "--bin", "linux"]));
+    image(programs, "linux")
+}
+
 /// Builds in a workspace of the repository; the programs that came of it.
 fn build(workspace: &str, arguments: &[&str]) -> Result<Programs, String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(workspace);
+    build_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(workspace), arguments)
+}
+
+/// Builds in a folder.
+pub(crate) fn build_in(folder: &Path, arguments: &[&str]) -> Result<Programs, String> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(folder).args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());

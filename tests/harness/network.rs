@@ -56,6 +56,16 @@ impl Client {
         bytes
     }
 
+    /// Waits for the connection's end, without another byte; `false`: there was one.
+    #[track_caller]
+    pub fn ends_unanswered(&mut self) -> bool {
+        match self.stream.read(&mut [0]) {
+            Ok(count) => count == 0,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => true,
+            Err(error) => panic!("cannot receive: {error}"),
+        }
+    }
+
     /// Says that nothing more will be sent; receiving goes on.
     #[track_caller]
     pub fn end_of_stream(&mut self) {
@@ -85,6 +95,15 @@ impl Client {
         let (Some(status), Some(length)) = (status, length) else { panic!("not a response: {head}") };
         (status, self.receive(length))
     }
+}
+
+/// Whether this host speaks IPv6 with itself; if not, the test is skipped aloud.
+pub fn has_ipv6(name: &str) -> bool {
+    let error = std::net::UdpSocket::bind((std::net::Ipv6Addr::LOCALHOST, 0)).err();
+    if let Some(error) = &error {
+        skip(name, &format!("no IPv6 on this host: {error}"));
+    }
+    error.is_none()
 }
 
 /// Runs `test` in a network of its own with a TAP interface `tap0`, 10.77.0.1/24, that a machine can be plugged into.

@@ -3,9 +3,12 @@
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
+use toro_vmm::abi::cards::Card;
 use toro_vmm::abi::control::{Control, Protocol};
+use toro_vmm::abi::network::{Address, Ipv4};
 use toro_vmm::{Accelerator, ConsoleDevice, Exit, Guest, Image, Machine, MachineType, Network, Port};
 
+use crate::frames::GUEST;
 use crate::{Client, LIMIT};
 
 /// What is special about a test's machine.
@@ -78,6 +81,14 @@ impl Spec {
         self.with(|machine| machine.network(Network::User).publish_port(published))
     }
 
+    /// A network card on the TAP interface of a network of the test's own, with the address [`GUEST`].
+    pub fn on_tap(self) -> Spec {
+        self.with(|mut machine| {
+            machine.eth0.address = Some(Address::Static { ip: Ipv4(GUEST.octets()), prefix: 24 });
+            machine.network(Network::Tap("tap0".to_owned()))
+        })
+    }
+
     /// Further arguments for QEMU.
     pub fn qemu(self, arguments: &[&str]) -> Spec {
         self.with(|machine| machine.vmm_arguments(arguments.iter().copied()))
@@ -139,6 +150,30 @@ impl Running {
         if let Err(why) = self.guest.wait_for_text(text, LIMIT) {
             self.fail(&format!("does not say {text:?} ({why:?})"));
         }
+    }
+
+    /// Waits until `text` stands in the guest's log so many times.
+    pub fn wait_for_log(&self, text: &str, times: usize) {
+        let told = |log: &[u8]| String::from_utf8_lossy(log).matches(text).count() >= times;
+        if let Err(why) = self.guest.wait_until(Some(LIMIT), |said| told(&said.log).then_some(())) {
+            self.fail(&format!("does not log {text:?} ({why:?})"));
+        }
+    }
+
+    /// The guest's network cards.
+    pub fn cards(&self) -> Vec<Card> {
+        self.guest.network(LIMIT).unwrap_or_else(|error| self.fail(&error.to_string())).cards
+    }
+
+    /// Whether the link of each card is up.
+    pub fn cards_up(&self) -> Vec<bool> {
+        self.cards().iter().map(|card| card.up).collect()
+    }
+
+    /// Plugs the cable of a network card in or out.
+    pub fn set_link(&self, card: &str, up: bool) {
+        let arguments = serde_json::json!({ "name": card, "up": up });
+        self.guest.qmp().execute("set_link", arguments).unwrap_or_else(|error| self.fail(&error.to_string()));
     }
 
     /// Waits for the guest to end.

@@ -4,7 +4,9 @@
 //! `ebx` at `hvm_start_info`, as the image's own entry would, and then jumps there.
 
 use crate::{Spec, linux_loader};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use toro_vmm::{Module, elf};
 
 /// Where the stub is loaded: RAM that no firmware uses (SeaBIOS clears what lies below 1 MiB), behind every image.
 pub const STUB_ADDRESS: u32 = 0x200_0000;
@@ -135,6 +137,12 @@ fn store(code: &mut Vec<u8>, offset: u8, value: u32) {
     code.extend(value.to_le_bytes());
 }
 
+/// A file for a test, beside the image: another one each time.
+fn beside(image: &Path) -> PathBuf {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    image.with_extension(format!("tampered-{}", MADE.fetch_add(1, Ordering::Relaxed)))
+}
+
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
@@ -165,14 +173,31 @@ impl Spec {
         self.changed(|elf| through_stub(elf, |_pvh| linux_loader::code(u64_at(elf, 0x18), zero_page, stores)))
     }
 
+    /// Boots with `module` as one more segment of the image.
+    pub fn embedded_module(self, module: &[u8]) -> Spec {
+        let embed = |elf: &[u8]| {
+            let image = elf::strip(elf).and_then(|stripped| elf::with_room_for_module(&stripped, module.len() as u64));
+            [&image.unwrap_or_else(|why| panic!("the image: {why}")), module].concat()
+        };
+        self.changed(embed)
+    }
+
+    /// Boots with `module` handed over by QEMU.
+    pub fn module(self, module: &[u8]) -> Spec {
+        self.with(|mut machine| {
+            let path = beside(&machine.image.boot);
+            std::fs::write(&path, module).expect("write beside the image");
+            machine.module = Some(Module::File(path));
+            machine
+        })
+    }
+
     /// Boots what `change` makes of the image.
     fn changed(self, change: impl FnOnce(&[u8]) -> Vec<u8>) -> Spec {
-        static MADE: AtomicUsize = AtomicUsize::new(0);
         self.with(|mut machine| {
             let original = machine.image.boot;
             let elf = std::fs::read(&original).unwrap_or_else(|error| panic!("{}: {error}", original.display()));
-            let number = MADE.fetch_add(1, Ordering::Relaxed);
-            machine.image.boot = original.with_extension(format!("tampered-{number}"));
+            machine.image.boot = beside(&original);
             std::fs::write(&machine.image.boot, change(&elf)).expect("write beside the image");
             machine
         })

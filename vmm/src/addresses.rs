@@ -1,11 +1,15 @@
 //! Addresses of a machine's network card: are they possible, and on the VMM's private network, which ones are the VMM's own?
 
+use crate::cards::NetworkCard;
 use crate::error::Error;
 use crate::machine::{Machine, Network};
-use toro_abi::network::{Address, Ipv4};
+use toro_abi::network::{Address, CARDS_MAX, Ipv4};
 
-/// The address of a guest on the VMM's private network, unless it is given another.
-const GUEST: Ipv4 = Ipv4([10, 0, 2, 15]);
+/// The address of a guest's card on a private network of the VMM, unless it is given another.
+const fn guest_at(place: usize) -> Ipv4 {
+    Ipv4([10, 0, 2 + place as u8, 15])
+}
+
 const PREFIX: u8 = 24;
 /// Networks that QEMU's private network can be: room for guest, host and name server, and not most of the Internet.
 const PRIVATE_PREFIXES: std::ops::RangeInclusive<u8> = 4..=29;
@@ -23,10 +27,10 @@ pub(crate) struct PrivateNetwork {
 impl PrivateNetwork {
     /// The network around the guest's address. The third and fourth address are the host and the name server, as QEMU has
     /// it, or those behind when the guest or its gateway took one.
-    pub(crate) fn new(address: Option<Address>, gateway: Option<Ipv4>) -> Self {
+    pub(crate) fn new(place: usize, address: Option<Address>, gateway: Option<Ipv4>) -> Self {
         let (guest, prefix) = match address {
             Some(Address::Static { ip, prefix }) => (ip, prefix),
-            _ => (GUEST, PREFIX),
+            _ => (guest_at(place), PREFIX),
         };
         let first = number(guest) & mask(prefix);
         let is_free = |ip: &Ipv4| *ip != guest && Some(*ip) != gateway;
@@ -44,17 +48,36 @@ impl PrivateNetwork {
 
 /// Fails for addresses that cannot work together, in the words of the command line.
 pub(crate) fn check(machine: &Machine) -> Result<(), Error> {
-    let is_private = machine.network == Network::User;
-    let (ip, prefix) = match machine.address {
+    if machine.eth0.network == Network::None && !machine.further_cards.is_empty() {
+        return Err(Error::new("a machine without a network has no further card").help("leave --net none out"));
+    }
+    let cards: Vec<&NetworkCard> = machine.cards().collect();
+    if cards.len() > CARDS_MAX {
+        return Err(Error::new(format!("{} network cards: the guest uses {CARDS_MAX}", cards.len()))
+            .help("give --net fewer times"));
+    }
+    for (place, card) in cards.iter().enumerate() {
+        let others = &cards[..place];
+        if let Some(mac) = card.mac.filter(|_| others.iter().any(|other| other.mac == card.mac)) {
+            return Err(Error::new(format!("two cards have the hardware address {mac}")).help("give each its own mac"));
+        }
+        check_card(place, card)?;
+    }
+    Ok(())
+}
+
+fn check_card(place: usize, card: &NetworkCard) -> Result<(), Error> {
+    let is_private = card.network == Network::User;
+    let (ip, prefix) = match card.address {
         Some(Address::Static { ip, prefix }) => (ip, prefix),
-        _ if is_private => (GUEST, PREFIX),
+        _ if is_private => (guest_at(place), PREFIX),
         _ => {
-            return match machine.gateway {
-                Some(gateway) if machine.network != Network::None => {
+            return match card.gateway {
+                Some(gateway) => {
                     Err(Error::new(format!("cannot use gateway {gateway}: the guest asks DHCP for its gateway"))
                         .help("--gateway goes with --ip A.B.C.D/P"))
                 }
-                _ => Ok(()),
+                None => Ok(()),
             };
         }
     };
@@ -69,7 +92,7 @@ pub(crate) fn check(machine: &Machine) -> Result<(), Error> {
         return Err(Error::new(format!("cannot use address {shown}: it is no address of a single machine"))
             .help("for example --ip 10.0.0.15/24"));
     }
-    match machine.gateway {
+    match card.gateway {
         Some(gateway) if gateway == ip => {
             Err(Error::new(format!("cannot use gateway {gateway}: it is the guest's own address"))
                 .help("give the guest another with --ip"))
@@ -109,8 +132,8 @@ mod tests {
     fn machine(network: Network, ip: Option<&str>, gateway: Option<&str>) -> Machine {
         let image = Image { name: "app".into(), boot: "/k/app.elf".into(), symbols: "/k/app".into() };
         let mut machine = Machine::new(image).network(network);
-        machine.address = ip.map(|ip| Address::parse(ip).unwrap());
-        machine.gateway = gateway.map(|ip| Ipv4::parse(ip).unwrap());
+        machine.eth0.address = ip.map(|ip| Address::parse(ip).unwrap());
+        machine.eth0.gateway = gateway.map(|ip| Ipv4::parse(ip).unwrap());
         machine
     }
 
@@ -119,7 +142,7 @@ mod tests {
         let around = |ip, gateway| {
             let machine = machine(Network::User, ip, gateway);
             check(&machine).unwrap();
-            let PrivateNetwork { host, dns, .. } = PrivateNetwork::new(machine.address, machine.gateway);
+            let PrivateNetwork { host, dns, .. } = PrivateNetwork::new(0, machine.eth0.address, machine.eth0.gateway);
             format!("{host} {dns}")
         };
         for (ip, gateway, expected) in [

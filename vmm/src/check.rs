@@ -1,6 +1,8 @@
 //! What a VMM would refuse in its own words, or accept and then behave strangely: found before it is started.
 
 use crate::addresses;
+use crate::addresses6;
+use crate::elf;
 use crate::error::Error;
 use crate::machine::{MEMORY_BYTES_MIN, Machine, MachineType, Network};
 use crate::ports;
@@ -15,14 +17,16 @@ pub(crate) fn check(machine: &Machine, command_line: &str) -> Result<(), Error> 
     if machine.cpus == 0 {
         return Err(fail("it needs a processor").help("--cpus 1"));
     }
-    if machine.network != Network::User && !machine.ports.is_empty() {
+    if !machine.ports.is_empty() && machine.cards().all(|card| card.network != Network::User) {
         return Err(Error::new("cannot publish ports: only the user network forwards them")
             .help("leave -p out, or use --net user"));
     }
-    if machine.network == Network::None && machine.pcap.is_some() {
+    if machine.eth0.network == Network::None && machine.pcap.is_some() {
         return Err(Error::new("cannot record frames: there is no network").help("leave --pcap or --net none out"));
     }
     addresses::check(machine)?;
+    addresses6::check(machine)?;
+    check_memory(machine)?;
     check_length(machine, command_line)?;
     if let Some(port) = machine.gdb_port
         && let Err(error) = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port))
@@ -31,6 +35,35 @@ pub(crate) fn check(machine: &Machine, command_line: &str) -> Result<(), Error> 
             .help("end the other guest that waits for one"));
     }
     ports::check_all(&machine.ports)
+}
+
+/// What a kernel needs beside itself and its module to come up at all; with less it refuses to.
+const WORKING_BYTES: u64 = 256 << 10;
+
+/// What SeaBIOS takes at the end of memory while the kernel is in its place already: its own code, and room to work. It looks at
+/// nothing that is there.
+const SEABIOS_BYTES: u64 = 384 << 10;
+
+/// Whether the kernel fits, with its module or with what the firmware overwrites, as far as the host can know.
+fn check_memory(machine: &Machine) -> Result<(), Error> {
+    let is_seabios = matches!(machine.machine_type, MachineType::Pc | MachineType::Q35);
+    let image = std::fs::read(&machine.image.boot).ok().and_then(|bytes| elf::loaded(&bytes)).unwrap_or_default();
+    let (what, more, mib_min) = match &machine.module {
+        Some(module) => ("kernel and files", module.len_bytes() + WORKING_BYTES, 64),
+        None if is_seabios => ("kernel and SeaBIOS", SEABIOS_BYTES, 0),
+        None => return Ok(()),
+    };
+    let needed = image.end + more;
+    if needed <= machine.memory_bytes {
+        return Ok(());
+    }
+    let needed_mib = needed.div_ceil(1 << 20);
+    Err(Error::new(format!(
+        "cannot start {}: {what} take {needed_mib} MiB, and the machine has {} MiB",
+        machine.image.name,
+        machine.memory_bytes >> 20
+    ))
+    .help(format!("give it more memory: -m {}M", needed_mib.next_power_of_two().max(mib_min))))
 }
 
 /// What the guest's kernel keeps, less the end of the text.
@@ -76,6 +109,8 @@ fn check_length(machine: &Machine, command_line: &str) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::image::Image;
+    use crate::machine::Module;
+    use crate::memory_file::MemoryFile;
     use toro_abi::console::Token;
 
     fn check_with(machine_type: MachineType, value_bytes: usize) -> Result<(), Error> {
@@ -83,6 +118,54 @@ mod tests {
         let machine = Machine::new(image).machine_type(machine_type).network(Network::None).arguments(["x"]);
         let machine = machine.environment("SHORT", "1").environment("BIG", &"b".repeat(value_bytes));
         check(&machine, &machine.command_line(Token::from_random(1)))
+    }
+
+    #[test]
+    fn a_module_that_does_not_fit_is_refused() {
+        let image = Image { name: "server".into(), boot: "/k/app.elf".into(), symbols: "/k/app".into() };
+        let mut machine = Machine::new(image).network(Network::None);
+        let module = MemoryFile::new("test").unwrap();
+        module.file().set_len(62 << 20).unwrap();
+        machine.module = Some(Module::Memory(module.clone()));
+        assert_eq!(check(&machine, ""), Ok(()));
+        module.file().set_len(64 << 20).unwrap();
+        let error = check(&machine, "").unwrap_err();
+        assert_eq!(error.message(), "cannot start server: kernel and files take 65 MiB, and the machine has 64 MiB");
+        assert!(error.cure().unwrap().contains("-m 128M"));
+    }
+
+    /// An ELF that has one segment and nothing else, from 1 MiB on.
+    fn elf_of(memory_bytes: u64) -> Vec<u8> {
+        let mut bytes = vec![0; 64 + 56];
+        bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+        put(16, &[2, 0, 62, 0, 1]);
+        put(32, &[64]); // where the program headers are
+        put(52, &[64, 0, 56, 0, 1, 0, 64]);
+        put(64, &[1, 0, 0, 0, 7]);
+        put(64 + 24, &0x10_0000_u64.to_le_bytes());
+        put(64 + 40, &memory_bytes.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn what_seabios_would_overwrite_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let boot = folder.path().join("app.elf");
+        let check_in = |machine_type, bytes: u64| {
+            std::fs::write(&boot, elf_of(bytes)).unwrap();
+            let image = Image { name: "app".into(), boot: boot.clone(), symbols: boot.clone() };
+            let machine = Machine::new(image).machine_type(machine_type).network(Network::None).memory(2 << 20);
+            check(&machine, "")
+        };
+        const FITS: u64 = (1 << 20) - SEABIOS_BYTES;
+        for machine_type in [MachineType::Pc, MachineType::Q35] {
+            assert_eq!(check_in(machine_type, FITS), Ok(()));
+            let error = check_in(machine_type, FITS + 1).unwrap_err();
+            assert_eq!(error.message(), "cannot start app: kernel and SeaBIOS take 3 MiB, and the machine has 2 MiB");
+            assert_eq!(error.cure(), Some("give it more memory: -m 4M"));
+        }
+        assert_eq!(check_in(MachineType::Microvm, FITS + 1), Ok(()));
     }
 
     #[test]

@@ -2,17 +2,24 @@
 
 use crate::hurry::Hurry;
 use crate::input::Input;
+use crate::report::{self, Report, Taken};
 use crate::symbolize::Symbolizer;
-use crate::transcript::{Shared, Transcript};
+use crate::transcript::{NetworkState, Shared, Transcript};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
+use toro_abi::cards::Card;
 use toro_abi::console::{Demux, Stream, Token};
 use toro_abi::control::Control;
+use toro_abi::network::CARDS_MAX;
 use toro_abi::outcome::Outcome;
+use toro_abi::sockets::Socket;
+use toro_abi::stats::{self, Stat};
 
 /// Longest record; more is a broken guest.
 const RECORD_BYTES_MAX: usize = 64 << 10;
+/// Most figures of an answer: more is a broken guest.
+const STATS_MAX: usize = 1 << 14;
 /// Longest line of the log that waits for its end before it is passed on.
 const LOG_LINE_BYTES_MAX: usize = 4 << 10;
 
@@ -49,7 +56,8 @@ pub(crate) struct Console<'a> {
 /// Reads the console to its end.
 pub(crate) fn read(mut pipe: impl Read, token: Token, console: Console<'_>) {
     let shared = console.shared;
-    let mut reader = Reader { console, record: Vec::new(), log_line: Vec::new() };
+    let (record, stats, cards, sockets, log_line) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut reader = Reader { console, record, stats, cards, sockets, log_line, reports: report::Reader::default() };
     let mut demux = Demux::new(token);
     let mut buffer = vec![0; 64 << 10];
     let mut pace = Pace::default();
@@ -66,6 +74,7 @@ pub(crate) fn read(mut pipe: impl Read, token: Token, console: Console<'_>) {
     }
     demux.finish(|stream, bytes| reader.take(stream, bytes));
     reader.end_log_line();
+    reader.end_report();
     shared.update(|transcript| transcript.streams_ended += 1);
 }
 
@@ -97,7 +106,12 @@ impl Pace {
 struct Reader<'a> {
     console: Console<'a>,
     record: Vec<u8>,
+    /// Figures of an answer that is not complete.
+    stats: Vec<Stat>,
+    cards: Vec<Card>,
+    sockets: Vec<Socket>,
     log_line: Vec<u8>,
+    reports: report::Reader,
 }
 
 impl Reader<'_> {
@@ -129,8 +143,23 @@ impl Reader<'_> {
     fn end_log_line(&mut self) {
         let line = std::mem::take(&mut self.log_line);
         if !line.is_empty() {
-            let line = self.console.symbolizer.replace(&line);
-            self.console.pass(Stream::Log, &line);
+            let Taken { report, shown } = self.reports.take(&String::from_utf8_lossy(&line), self.console.symbolizer);
+            self.note(report);
+            let line = shown.map_or(line, String::into_bytes);
+            for line in line.split_inclusive(|byte| *byte == b'\n') {
+                self.console.pass(Stream::Log, &self.console.symbolizer.replace(line));
+            }
+        }
+    }
+
+    fn end_report(&mut self) {
+        let report = self.reports.end();
+        self.note(report);
+    }
+
+    fn note(&self, report: Option<Report>) {
+        if let Some(report) = report {
+            self.console.shared.update(|transcript| transcript.note_report(report));
         }
     }
 
@@ -139,6 +168,7 @@ impl Reader<'_> {
         let shared = self.console.shared;
         let after = shared.started.elapsed();
         if stream == Stream::Outcome {
+            self.end_report();
             match Outcome::parse(line) {
                 Some(outcome) => shared.update(|transcript| {
                     transcript.outcome = Some(outcome);
@@ -146,11 +176,50 @@ impl Reader<'_> {
                 }),
                 None => self.complain(line),
             }
+        } else if let Some(line) = stats::Line::parse(line) {
+            self.take_stat(line);
+        } else if let Some((at, bytes)) = toro_abi::stack::parse(line) {
+            self.reports.take_stack(at, &bytes);
+        } else if let Some((thread, offset, bytes)) = toro_abi::thread_state::parse(line) {
+            self.reports.take_thread_state(thread, offset, &bytes);
+        } else if let Some(card) = Card::parse(line) {
+            if self.cards.len() < CARDS_MAX {
+                self.cards.push(card);
+            }
+        } else if let Some(socket) = Socket::parse(line) {
+            if self.sockets.len() < STATS_MAX {
+                self.sockets.push(socket);
+            }
         } else {
             match Control::parse(line) {
                 Some(Control::Stdin { room }) => self.console.input.grant(room),
                 Some(control) => shared.update(|transcript| transcript.note(after, control)),
                 None => self.complain(line),
+            }
+        }
+    }
+
+    fn take_stat(&mut self, line: stats::Line) {
+        match line {
+            stats::Line::Stat(stat) if self.stats.len() < STATS_MAX => self.stats.push(stat),
+            stats::Line::Stat(_) => {}
+            stats::Line::End => {
+                let stats = std::mem::take(&mut self.stats);
+                self.console.shared.update(|transcript| {
+                    transcript.stats = stats;
+                    transcript.stats_told += 1;
+                });
+            }
+            stats::Line::NetworkEnd => {
+                let network = NetworkState {
+                    stats: std::mem::take(&mut self.stats),
+                    cards: std::mem::take(&mut self.cards),
+                    sockets: std::mem::take(&mut self.sockets),
+                };
+                self.console.shared.update(|transcript| {
+                    transcript.network = network;
+                    transcript.network_told += 1;
+                });
             }
         }
     }
@@ -246,6 +315,21 @@ mod tests {
         ]);
         let ports: Vec<_> = said.controls.iter().map(|(_, control)| *control).collect();
         assert_eq!(ports, [80, 81].map(|port| Control::Listen { protocol: Protocol::Tcp, port }));
+    }
+
+    #[test]
+    fn figures_replace_those_of_the_answer_before() {
+        let answer = |value| format!("event=stat name=sleeps value={value} core=0\n");
+        let end = format!("{}\n", stats::END);
+        let said = transcript(&[
+            (Stream::Control, &answer(1)),
+            (Stream::Control, &end),
+            (Stream::Control, &answer(2)),
+            (Stream::Control, &end),
+            (Stream::Control, &answer(3)),
+        ]);
+        let stat = Stat { core: Some(0), name: "sleeps".into(), value: "2".into() };
+        assert_eq!((said.stats, said.stats_told), (vec![stat], 2));
     }
 
     #[test]

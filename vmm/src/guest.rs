@@ -3,6 +3,7 @@
 use crate::backtrace;
 use crate::cache;
 use crate::child::Child;
+use crate::core_file;
 use crate::error::Error;
 use crate::hurry::Hurry;
 use crate::input::Input;
@@ -11,21 +12,27 @@ use crate::outcome::{Ending, Exit};
 use crate::ports::Port;
 use crate::qemu;
 use crate::qmp::Qmp;
-use crate::symbolize::Symbolizer;
-use crate::transcript::{Shared, Transcript};
+use crate::report::Report;
+use crate::symbolize::{Of, Symbolizer};
+use crate::transcript::{NetworkState, Shared, Transcript};
+use crate::usage::Usage;
+use serde_json::json;
 use std::net::SocketAddrV4;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use toro_abi::control::{Control, Protocol};
+use toro_abi::stats::Stat;
 
 /// How long QEMU may take to say where its guest is before somebody is told that it is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a machine may take to go off after its guest has said how it ended.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(5);
+/// How long QEMU may take to write all memory.
+const DUMP_LIMIT: Duration = Duration::from_secs(300);
 /// How long the last words of a VMM that was ended may take: more than readers have left when there is hurry.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
 /// How long the kernel may take to end a killed process; more is a process stuck in the kernel.
@@ -43,6 +50,8 @@ pub struct Guest {
     pub(crate) ports: Vec<Port>,
     pub(crate) accelerator: Accelerator,
     pub(crate) symbolizer: Arc<Symbolizer>,
+    /// Where a core is written to; the machine then stands still at its end.
+    pub(crate) core: Option<PathBuf>,
     /// The caller ended it.
     pub(crate) killed: AtomicBool,
 }
@@ -151,6 +160,53 @@ impl Guest {
         self.input.stop();
     }
 
+    /// Asks the guest what it has counted, and waits for the answer.
+    ///
+    /// # Errors
+    /// A guest that has ended, does not answer in time, or was built before there was this question.
+    pub fn statistics(&self, limit: Duration) -> Result<Vec<Stat>, Error> {
+        self.check_revision(1)?;
+        let told = self.transcript(|said| said.stats_told);
+        self.input.ask_stats();
+        let answer = self.wait_until(Some(limit), |said| (said.stats_told > told).then(|| said.stats.clone()));
+        answer.map_err(|why| unanswered(why, limit))
+    }
+
+    /// Asks the guest how its network stands, and waits for the answer.
+    ///
+    /// # Errors
+    /// As of [`statistics`](Self::statistics).
+    pub fn network(&self, limit: Duration) -> Result<NetworkState, Error> {
+        self.check_revision(2)?;
+        let told = self.transcript(|said| said.network_told);
+        self.input.ask_network();
+        let answer = self.wait_until(Some(limit), |said| (said.network_told > told).then(|| said.network.clone()));
+        answer.map_err(|why| unanswered(why, limit))
+    }
+
+    /// Whether the guest knows a question that came with this revision.
+    fn check_revision(&self, needed: u32) -> Result<(), Error> {
+        match self.transcript(Transcript::revision) {
+            None => Err(silent("it has not booted")),
+            Some(revision) if revision < needed => {
+                Err(silent("its kernel is older than the question").help("build it again with this version of toro"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whose core was written, and the file with its symbols, where that is one to stay.
+    pub fn core_symbols(&self) -> Option<(Of, PathBuf)> {
+        let of = self.transcript(|said| said.last_report().map_or(Of::Image, |report| report.of));
+        let path = self.symbolizer.file(of)?.path();
+        Some((of, path)).filter(|(_, path)| !path.starts_with("/proc"))
+    }
+
+    /// What the VMM's process has used so far.
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.pid())
+    }
+
     /// Where each processor is, symbolised. The machine stands still meanwhile, and runs on after.
     pub fn backtrace(&self) -> Result<String, Error> {
         let base = self.transcript(Transcript::image_base);
@@ -174,6 +230,7 @@ impl Guest {
             true => String::new(),
             false => self.last_backtrace(waits),
         };
+        self.write_core_of_hung();
         self.kill();
         let exit = self.finish();
         // It may have ended by itself meanwhile.
@@ -236,8 +293,18 @@ impl Guest {
         let limit = Some(Instant::now() + POWER_OFF_LIMIT);
         let is_gone = self.shared.wait(limit, |said| match said.vmm_exit {
             Some(_) => Some(true),
+            // It stands still, and its last words may yet have to be read.
+            None if self.core.is_some() => {
+                (said.shutdown_reason.is_some() && said.outcome.is_some() || gives_up()).then_some(false)
+            }
             None => (said.has_ended() || gives_up()).then_some(false),
         });
+        if let (Some(path), Some(false)) = (&self.core, is_gone)
+            && let Some(report) = self.transcript(|said| said.last_report().cloned())
+        {
+            let written = self.write_core(path, &report);
+            self.shared.update(|said| said.core = Some(written));
+        }
         if is_gone != Some(true) {
             // Whatever it is stuck in, there is an outcome to report.
             self.end_vmm();
@@ -256,9 +323,30 @@ impl Guest {
             stdout: std::mem::take(&mut said.stdout),
             stderr: std::mem::take(&mut said.stderr),
             log: std::mem::take(&mut said.log),
+            reports: said.reports.iter().cloned().collect(),
+            core: said.core.clone(),
             vmm_messages: said.vmm_messages.clone(),
             backtrace: String::new(),
         }
+    }
+
+    /// Writes the memory of a machine that does not end, as it is: each processor is a thread.
+    fn write_core_of_hung(&self) {
+        let Some(path) = &self.core else { return };
+        let (base, is_over) = self.transcript(|said| (said.image_base(), said.is_over() || said.vmm_exit.is_some()));
+        let Some(base) = base.filter(|_| !is_over) else { return };
+        let written = self.write_core(path, &Report::of_hung(base));
+        self.shared.update(|said| said.core = Some(written));
+    }
+
+    /// Writes the memory of a machine that stands still.
+    fn write_core(&self, path: &Path, report: &Report) -> Result<(), Error> {
+        let fail = |why: &str| Error::new(format!("cannot write {}: {why}", path.display()));
+        let absolute = std::path::absolute(path).map_err(|error| fail(&error.to_string()))?;
+        let protocol = format!("file:{}", absolute.display());
+        let arguments = json!({ "paging": false, "protocol": protocol });
+        self.qmp.execute_within(DUMP_LIMIT, "dump-guest-memory", arguments).map_err(|error| fail(error.message()))?;
+        core_file::finish(&absolute, report, self.symbolizer.file(report.of))
     }
 
     /// Ends the VMM, unless it has ended, and waits until the kernel has done so.
@@ -272,6 +360,18 @@ impl Drop for Guest {
     fn drop(&mut self) {
         self.input.close();
         self.end_vmm();
+    }
+}
+
+fn silent(why: &str) -> Error {
+    Error::new(format!("the guest does not say what it has counted: {why}"))
+}
+
+fn unanswered(why: Unmet, limit: Duration) -> Error {
+    match why {
+        Unmet::Ended => silent("it has ended"),
+        Unmet::TimedOut => silent(&format!("no answer in {limit:?}"))
+            .help("its program keeps the core busy: a thread must yield now and then"),
     }
 }
 

@@ -168,11 +168,7 @@ impl Package {
     /// Builds it, with cargo's messages on standard error.
     pub fn build(&self, profile: Profile) -> Result<Image, Error> {
         self.check_library()?;
-        let mut command = self.build_command(profile)?;
-        let status = command.status().map_err(no_cargo)?;
-        if !status.success() {
-            return Err(Error::new(format!("cannot build {}: cargo failed, as told above", self.name)));
-        }
+        self.run_cargo(self.build_command(profile)?)?;
         let image = self.image(profile);
         let bytes = elf::read(&image.symbols)?;
         let stripped =
@@ -181,15 +177,40 @@ impl Package {
         Ok(image)
     }
 
-    /// Fails for a package without a kernel, of which the linker would say much that helps nobody.
-    fn check_library(&self) -> Result<(), Error> {
+    /// Whether its program is linked with the kernel; else it is a Linux program.
+    ///
+    /// # Errors
+    /// When cargo cannot be started.
+    pub fn is_native(&self) -> Result<bool, Error> {
         if self.names_library {
-            return Ok(());
+            return Ok(true);
         }
         let output = metadata(&self.manifest, &["--filter-platform", TARGET])?;
         // What cargo has to complain of, it tells best when it builds.
-        let Ok(metadata) = serde_json::from_slice(&output.stdout) else { return Ok(()) };
-        if uses_library(&metadata, &self.manifest) {
+        let metadata = serde_json::from_slice(&output.stdout);
+        Ok(metadata.map_or(true, |metadata| uses_library(&metadata, &self.manifest)))
+    }
+
+    /// Where its program is, or will be, as [`Self::build_program`] makes it.
+    pub fn linux_program(&self) -> PathBuf {
+        self.target_folder.join(TARGET).join(Profile::Release.folder()).join(&self.program)
+    }
+
+    /// Builds its program as a Linux program that needs no library, with cargo's messages on standard error.
+    ///
+    /// # Errors
+    /// When cargo fails.
+    pub fn build_program(&self) -> Result<PathBuf, Error> {
+        let mut command = self.cargo_build(Profile::Release);
+        // Beside the flags that the package has for this target.
+        command.args(["--config", &format!("target.{TARGET}.rustflags=[\"-Ctarget-feature=+crt-static\"]")]);
+        self.run_cargo(command)?;
+        Ok(self.linux_program())
+    }
+
+    /// Fails for a package without a kernel, of which the linker would say much that helps nobody.
+    fn check_library(&self) -> Result<(), Error> {
+        if self.is_native()? {
             return Ok(());
         }
         let manifest = self.manifest.display();
@@ -200,19 +221,34 @@ impl Package {
     }
 
     fn build_command(&self, profile: Profile) -> Result<Command, Error> {
+        let mut command = self.cargo_build(profile);
+        command
+            // No unwinder in the guest. Everything else of the profile is the package's own choice.
+            .args(["--config", &format!("profile.{}.panic=\"abort\"", profile.name())])
+            .env("CARGO_ENCODED_RUSTFLAGS", rust_flags(CARGO_CONFIG)?.join("\x1f"));
+        Ok(command)
+    }
+
+    /// `cargo build` of the program.
+    fn cargo_build(&self, profile: Profile) -> Command {
         let mut command = cargo(&self.manifest);
         command
             .args(["build", "--target", TARGET, "--profile", profile.name(), "--bin", &self.program])
             .arg("--manifest-path")
             .arg(&self.manifest)
-            // No unwinder in the guest. Everything else of the profile is the package's own choice.
-            .args(["--config", &format!("profile.{}.panic=\"abort\"", profile.name())])
-            .env("CARGO_ENCODED_RUSTFLAGS", rust_flags(CARGO_CONFIG)?.join("\x1f"))
             .stdout(Stdio::null());
         if !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
             command.arg("--quiet");
         }
-        Ok(command)
+        command
+    }
+
+    fn run_cargo(&self, mut command: Command) -> Result<(), Error> {
+        let status = command.status().map_err(no_cargo)?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::new(format!("cannot build {}: cargo failed, as told above", self.name)))
     }
 }
 
@@ -266,9 +302,15 @@ fn cargo(manifest: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(manifest.parent().unwrap_or(Path::new("/")));
     command.stdin(Stdio::null());
-    for name in
-        ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_MAKEFLAGS", "MAKEFLAGS"]
-    {
+    for name in [
+        "RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CARGO_BUILD_TARGET",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_MAKEFLAGS",
+        "MAKEFLAGS",
+    ] {
         command.env_remove(name);
     }
     for (name, _) in std::env::vars_os() {

@@ -1,4 +1,4 @@
-//! Standard input on its way to the guest, and the request to stop, which overtakes it.
+//! Standard input on its way to the guest, and what its kernel is asked and told, which overtakes it.
 //!
 //! The guest says how much it has room for, and no more is sent: so nothing lies between here and the guest that a request
 //! to stop would have to wait behind.
@@ -7,6 +7,7 @@ use crate::transcript::Shared;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 use toro_abi::stdin;
 
 /// What waits for the guest before its sender does.
@@ -26,6 +27,11 @@ struct Queue {
     room: u64,
     end: bool,
     stop: bool,
+    /// What the guest has counted is asked for.
+    stats: bool,
+    network: bool,
+    /// It is to be told what time it is.
+    time: bool,
     closed: bool,
 }
 
@@ -66,6 +72,24 @@ impl Input {
         self.changed.notify_all();
     }
 
+    /// Asks the guest what it has counted.
+    pub(crate) fn ask_stats(&self) {
+        self.lock().stats = true;
+        self.changed.notify_all();
+    }
+
+    /// Asks the guest how its network stands.
+    pub(crate) fn ask_network(&self) {
+        self.lock().network = true;
+        self.changed.notify_all();
+    }
+
+    /// Tells the guest what time it is.
+    pub(crate) fn tell_time(&self) {
+        self.lock().time = true;
+        self.changed.notify_all();
+    }
+
     /// The guest has ended.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
@@ -103,6 +127,19 @@ impl Input {
                 wire.extend_from_slice(&stdin::STOP);
                 return true;
             }
+            if std::mem::take(&mut queue.stats) {
+                wire.extend_from_slice(&stdin::STATISTICS);
+                return true;
+            }
+            if std::mem::take(&mut queue.network) {
+                wire.extend_from_slice(&stdin::NETWORK);
+                return true;
+            }
+            if std::mem::take(&mut queue.time) {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                wire.extend_from_slice(&stdin::wall_clock(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)));
+                return true;
+            }
             let len = queue.bytes.len().min(usize::try_from(queue.room).unwrap_or(usize::MAX));
             if len > 0 {
                 queue.room -= len as u64;
@@ -138,6 +175,21 @@ mod tests {
         assert_eq!(wire, b"\x10Sabc\x10\x10\x10E");
         input.close();
         assert!(!input.take(&mut wire) && !input.send(b"late"));
+    }
+
+    #[test]
+    fn what_the_kernel_is_asked_and_told_needs_no_room() {
+        let input = Input::default();
+        assert!(input.send(b"abc"));
+        input.tell_time();
+        input.ask_network();
+        input.ask_stats();
+        input.stop();
+        let mut wire = Vec::new();
+        for _ in 0..4 {
+            assert!(input.take(&mut wire));
+        }
+        assert!(wire.starts_with(b"\x10S\x10Q\x10N\x10T") && wire.len() == 6 + 18, "{wire:?}");
     }
 
     #[test]

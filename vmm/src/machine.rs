@@ -1,21 +1,25 @@
 //! A virtual machine in no VMM's words: what boots, how large it is, what it is connected to.
 
-use crate::addresses::PrivateNetwork;
+use crate::cards::NetworkCard;
 use crate::child::Cancel;
 use crate::console::Sinks;
 use crate::error::Error;
 use crate::guest::Guest;
 use crate::image::Image;
+use crate::linux::Program;
+use crate::memory_file::MemoryFile;
 use crate::ports::Port;
 use crate::qemu;
 use crate::start;
 use crate::tsc;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use toro_abi::cmdline::{self, Builder};
 use toro_abi::console::Token;
-use toro_abi::network::{Address, Ipv4};
+use toro_abi::policy::Policy;
+use toro_abi::power::Mode;
 
 /// Smallest memory that a machine is started with.
 pub const MEMORY_BYTES_MIN: u64 = 2 << 20;
@@ -127,13 +131,40 @@ pub enum ConsoleDevice {
     Virtio,
 }
 
+/// What a kernel is handed beside its command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Module {
+    /// A file.
+    File(PathBuf),
+    /// Bytes that this process holds, until the VMM has loaded them.
+    Memory(MemoryFile),
+}
+
+impl Module {
+    /// The file from which the VMM reads it.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.clone(),
+            Self::Memory(file) => file.path(),
+        }
+    }
+
+    /// Its length.
+    pub fn len_bytes(&self) -> u64 {
+        match self {
+            Self::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+            Self::Memory(file) => file.len_bytes(),
+        }
+    }
+}
+
 /// A machine to start. Fields are public for whoever prints or checks them; the methods are for building one in a row.
 #[derive(Debug)]
 pub struct Machine {
     /// What boots.
     pub image: Image,
     /// A boot module handed to the kernel.
-    pub module: Option<PathBuf>,
+    pub module: Option<Module>,
     /// Board and firmware.
     pub machine_type: MachineType,
     /// What executes the guest.
@@ -142,30 +173,44 @@ pub struct Machine {
     pub memory_bytes: u64,
     /// Number of virtual processors.
     pub cpus: u32,
-    /// What the network card is plugged into.
-    pub network: Network,
-    /// Published ports; only on [`Network::User`].
+    /// The first network card, which may be plugged into nothing: then there is none.
+    pub eth0: NetworkCard,
+    /// Cards beside the first.
+    pub further_cards: Vec<NetworkCard>,
+    /// Published ports; only on [`Network::User`], the first of them.
     pub ports: Vec<Port>,
-    /// The guest's address; `None` lets the private network decide, and asks DHCP elsewhere.
-    pub address: Option<Address>,
-    /// The guest's gateway.
-    pub gateway: Option<Ipv4>,
+    /// Name servers; none: the private network's, or those that DHCP and routers name.
+    pub name_servers: Vec<IpAddr>,
+    /// Domains in which the guest looks for short names.
+    pub search: Vec<String>,
+    /// Names that the guest knows, with their addresses.
+    pub hosts: Vec<(String, IpAddr)>,
     /// What carries the console.
     pub console: ConsoleDevice,
     /// A virtio-rng device; a processor with RDRAND needs none.
     pub rng: bool,
     /// `argv`, the program's name first; empty leaves what the image has embedded.
     pub arguments: Vec<String>,
+    /// The Linux program in the module, for the image that runs one.
+    pub program: Option<Program>,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
     /// The guest's name, and the VMM process's.
     pub name: Option<String>,
     /// Log filter.
     pub log: Option<String>,
+    /// How the guest trades processor time for latency; `None` leaves what the image has embedded.
+    pub power: Option<Mode>,
+    /// What a fault comes to that nobody catches; the guest's default when `None`.
+    pub fault: Option<Policy>,
+    /// Whether the guest tells at its end what it has counted: [`Transcript::stats`](crate::Transcript::stats).
+    pub stats: bool,
     /// Whether the host will send standard input.
     pub stdin: bool,
     /// Writes all frames to this file.
     pub pcap: Option<PathBuf>,
+    /// Writes a core to this file when something ends the guest that makes a report.
+    pub core: Option<PathBuf>,
     /// Waits at the first instruction for a debugger on this port of 127.0.0.1.
     pub gdb_port: Option<u16>,
     /// Command-line text passed as it is, after everything else.
@@ -190,18 +235,25 @@ impl Machine {
             accelerator: Accelerator::default(),
             memory_bytes: MEMORY_BYTES_DEFAULT,
             cpus: 1,
-            network: Network::default(),
+            eth0: NetworkCard::default(),
+            further_cards: Vec::new(),
             ports: Vec::new(),
-            address: None,
-            gateway: None,
+            name_servers: Vec::new(),
+            search: Vec::new(),
+            hosts: Vec::new(),
             console: ConsoleDevice::default(),
             rng: false,
             arguments: Vec::new(),
+            program: None,
             environment: Vec::new(),
             name: None,
             log: None,
+            power: None,
+            fault: None,
+            stats: false,
             stdin: false,
             pcap: None,
+            core: None,
             gdb_port: None,
             raw_cmdline: String::new(),
             plain: false,
@@ -239,10 +291,17 @@ impl Machine {
         self
     }
 
-    /// Sets what the network card is plugged into.
+    /// Sets what the first network card is plugged into.
     #[must_use]
     pub fn network(mut self, network: Network) -> Self {
-        self.network = network;
+        self.eth0.network = network;
+        self
+    }
+
+    /// Adds a card beside the first.
+    #[must_use]
+    pub fn card(mut self, card: NetworkCard) -> Self {
+        self.further_cards.push(card);
         self
     }
 
@@ -286,6 +345,20 @@ impl Machine {
     #[must_use]
     pub fn log(mut self, filter: &str) -> Self {
         self.log = Some(filter.into());
+        self
+    }
+
+    /// Sets how the guest trades processor time for latency.
+    #[must_use]
+    pub fn power(mut self, mode: Mode) -> Self {
+        self.power = Some(mode);
+        self
+    }
+
+    /// Has the guest tell at its end what it has counted.
+    #[must_use]
+    pub fn stats(mut self) -> Self {
+        self.stats = true;
         self
     }
 
@@ -348,11 +421,29 @@ impl Machine {
         if let Some(log) = &self.log {
             line.push(cmdline::LOG, log);
         }
+        if let Some(policy) = self.fault {
+            line.push(cmdline::FAULT, policy.name());
+        }
+        if let Some(mode) = self.power {
+            line.push(cmdline::POWER, mode.name());
+        }
+        if self.stats {
+            line.push(cmdline::STATS, "1");
+        }
         if self.gdb_port.is_some() {
             line.push(cmdline::KASLR, "off");
         }
         if self.stdin {
             line.push(cmdline::STDIN, "1");
+        }
+        if let Some(program) = &self.program {
+            line.push(cmdline::EXEC, &program.path).push(cmdline::WORKDIR, &program.workdir);
+            if program.strace {
+                line.push(cmdline::STRACE, "1");
+            }
+            for port in &self.ports {
+                line.push(cmdline::PUBLISH, port.guest.to_string());
+            }
         }
         for argument in &self.arguments {
             line.push(cmdline::ARG, argument);
@@ -366,23 +457,5 @@ impl Machine {
             text.push_str(&self.raw_cmdline);
         }
         text
-    }
-
-    /// On the private network the host knows the address, so the guest need not ask for it.
-    fn push_network(&self, line: &mut Builder) {
-        let private = (self.network == Network::User).then(|| PrivateNetwork::new(self.address, self.gateway));
-        let by_default = private.filter(|_| !self.plain).map(|it| Address::Static { ip: it.guest, prefix: it.prefix });
-        let Some(address) = self.address.or(by_default) else { return };
-        line.push(cmdline::IP, address.to_string());
-        // DHCP brings the rest with it.
-        if !matches!(address, Address::Static { .. }) {
-            return;
-        }
-        if let Some(gateway) = self.gateway.or(private.map(|it| it.host)) {
-            line.push(cmdline::GATEWAY, gateway.to_string());
-        }
-        if let Some(private) = private {
-            line.push(cmdline::DNS, private.dns.to_string());
-        }
     }
 }

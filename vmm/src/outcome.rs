@@ -1,6 +1,7 @@
 //! How a run ended: what the guest said, or what can be said in its place.
 
 use crate::error::Error;
+use crate::report::Report;
 use toro_abi::outcome::{Kind, Outcome, status};
 
 /// How a run ended.
@@ -40,6 +41,10 @@ pub struct Exit {
     pub stderr: Vec<u8>,
     /// Kernel log and reports, where they were kept.
     pub log: Vec<u8>,
+    /// Reports of what went wrong, read; they stand in the log, too.
+    pub reports: Vec<Report>,
+    /// What came of writing a core; `None` when there was none to write.
+    pub core: Option<Result<(), Error>>,
     /// The VMM's own messages.
     pub vmm_messages: String,
     /// Where each processor was when a guest was ended that did not end by itself; empty otherwise.
@@ -89,6 +94,10 @@ impl Exit {
             Some(Outcome { kind: Kind::Panic | Kind::Fault | Kind::KernelDefect | Kind::OutOfMemory, .. }) => {
                 self.describe("")
             }
+            // `SIGSEGV: read of ..` stands there already.
+            Some(Outcome { kind: Kind::Signal { .. }, message }) => {
+                self.describe(message.split([':', ',']).next().unwrap_or_default())
+            }
             _ => self.error(),
         }
     }
@@ -100,6 +109,7 @@ impl Exit {
                 let what = match outcome.kind {
                     Kind::Panic => "the application panicked",
                     Kind::Fault => "the application faulted",
+                    Kind::Signal { .. } => "the program was ended by a signal",
                     Kind::KernelDefect => "the kernel has a defect",
                     Kind::OutOfMemory => "the guest is out of memory",
                     _ => "the guest cannot start",
@@ -149,6 +159,8 @@ mod tests {
             stdout: Vec::new(),
             stderr: Vec::new(),
             log: Vec::new(),
+            reports: Vec::new(),
+            core: None,
             vmm_messages: String::new(),
             backtrace: String::new(),
         }

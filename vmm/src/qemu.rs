@@ -1,6 +1,8 @@
 //! A machine in QEMU's words, versions 7.2 to 10; and QEMU's complaints in ours.
 
 use crate::addresses::PrivateNetwork;
+use crate::addresses6::PrivateNetwork6;
+use crate::cards::NetworkCard;
 use crate::error::Error;
 use crate::machine::{Accelerator, ConsoleDevice, Machine, MachineType, Network};
 use std::ffi::OsString;
@@ -60,7 +62,6 @@ pub fn arguments(machine: &Machine, accelerator: Accelerator, control: Control<'
         push(&["-mon", "chardev=control,mode=control", "--preconfig", "-S"]);
     }
     push(&["-chardev", "stdio,id=console,signal=off"]);
-    let bus = if machine.machine_type.has_pci() { "pci,disable-legacy=on" } else { "device" };
     match machine.console {
         ConsoleDevice::Serial => push(&["-serial", "chardev:console"]),
         ConsoleDevice::Virtio => {
@@ -73,27 +74,17 @@ pub fn arguments(machine: &Machine, accelerator: Accelerator, control: Control<'
         }
     }
     if machine.rng {
-        push(&["-device", &format!("virtio-rng-{bus}")]);
+        push(&["-device", &format!("virtio-rng-{}", bus(machine))]);
     }
-    let queues = queue_pairs(machine);
-    match &machine.network {
-        Network::None => {}
-        Network::User => push(&["-netdev", &user_network(machine)]),
-        Network::Tap(name) => {
-            let queues = queues.map_or(String::new(), |pairs| format!(",queues={pairs}"));
-            push(&["-netdev", &format!("tap,id=net0,ifname={},script=no,downscript=no{queues}", escape(name))]);
-        }
-    }
-    if machine.network != Network::None {
-        let rom = if machine.machine_type.has_pci() { ",romfile=" } else { "" };
-        // The guest uses several where they can interrupt different cores: an interrupt for each queue, one for the control
-        // queue and one for changes of the configuration.
-        let queues = queues.filter(|_| machine.cpus > 1 && machine.machine_type.has_pci());
-        let queues = queues.map_or(String::new(), |pairs| format!(",mq=on,vectors={}", 2 * pairs + 2));
-        push(&["-device", &format!("virtio-net-{bus},netdev=net0{rom}{}{queues}", mac(&machine.network))]);
+    for (number, card) in machine.cards().enumerate() {
+        let [netdev, device] = network_card(machine, number, card);
+        push(&["-netdev", &netdev, "-device", &device]);
     }
     if let Some(file) = &machine.pcap {
         push(&["-object", &format!("filter-dump,id=pcap,netdev=net0,file={}", escape_path(file))]);
+    }
+    if machine.core.is_some() {
+        push(&["-action", "shutdown=pause"]); // so that there is a memory to be dumped
     }
     if let Some(port) = machine.gdb_port {
         push(&["-gdb", &format!("tcp:127.0.0.1:{port}"), "-S"]);
@@ -103,7 +94,7 @@ pub fn arguments(machine: &Machine, accelerator: Accelerator, control: Control<'
         push(&["-append", command_line]);
     }
     if let Some(module) = &machine.module {
-        push(&["-initrd", &module.to_string_lossy()]);
+        push(&["-initrd", &module.path().to_string_lossy()]);
     }
     all.extend(machine.vmm_arguments.iter().cloned());
     all
@@ -125,36 +116,78 @@ fn board(machine: &Machine) -> String {
     board
 }
 
-fn user_network(machine: &Machine) -> String {
-    let mut text = "user,id=net0".to_owned();
+fn bus(machine: &Machine) -> &'static str {
+    if machine.machine_type.has_pci() { "pci,disable-legacy=on" } else { "device" }
+}
+
+/// The `-netdev` and the `-device` value of a card.
+fn network_card(machine: &Machine, number: usize, card: &NetworkCard) -> [String; 2] {
+    let tap = Tap::of(&card.network);
+    let queues = tap.has_queues.then(|| machine.cpus.max(2));
+    let netdev = match &card.network {
+        Network::Tap(name) => {
+            let queues = queues.map_or(String::new(), |pairs| format!(",queues={pairs}"));
+            format!("tap,id=net{number},ifname={},script=no,downscript=no{queues}", escape(name))
+        }
+        _ => user_network(machine, number, card),
+    };
+    let rom = if machine.machine_type.has_pci() { ",romfile=" } else { "" };
+    // The guest uses several of its first card where they can interrupt different cores: an interrupt for each queue, one for
+    // the control queue and one for changes of the configuration.
+    let queues = queues.filter(|_| machine.cpus > 1 && machine.machine_type.has_pci());
+    let queues = queues.map_or(String::new(), |pairs| format!(",mq=on,vectors={}", 2 * pairs + 2));
+    // What is longer than an Ethernet frame the guest has to be told.
+    let mtu = tap.mtu.map_or(String::new(), |mtu| format!(",host_mtu={mtu}"));
+    let mac = card.mac.map_or_else(|| mac(&card.network), |mac| format!(",mac={mac}"));
+    [netdev, format!("virtio-net-{},netdev=net{number}{rom}{mac}{mtu}{queues}", bus(machine))]
+}
+
+fn user_network(machine: &Machine, number: usize, card: &NetworkCard) -> String {
+    let mut text = format!("user,id=net{number}");
     let mut guest = String::new();
-    if matches!(machine.address, Some(Address::Static { .. })) || machine.gateway.is_some() {
-        let private = PrivateNetwork::new(machine.address, machine.gateway);
-        let PrivateNetwork { host, dns, .. } = private;
+    let usual = number == 0 && card.gateway.is_none() && !matches!(card.address, Some(Address::Static { .. }));
+    if let Some(private) = card.private(number).filter(|_| !usual) {
         guest = private.guest.to_string();
+        let PrivateNetwork { host, dns, .. } = private;
         text.push_str(&format!(",net={},dhcpstart={guest},host={host},dns={dns}", private.network()));
     }
-    for port in &machine.ports {
+    if let Some(PrivateNetwork6 { network, prefix, host }) = PrivateNetwork6::of(number, card) {
+        text.push_str(&format!(",ipv6-net={network}/{prefix},ipv6-host={host}"));
+    }
+    let is_first = machine.cards().position(|card| card.network == Network::User) == Some(number);
+    for port in machine.ports.iter().filter(|_| is_first) {
         text.push_str(&format!(",hostfwd={}:{}-{guest}:{}", port.protocol, port.host, port.guest));
     }
     text
 }
 
-/// Pairs of queues to open a TAP interface with that was made for several: one for each core. Such an interface cannot be
-/// opened with one.
-fn queue_pairs(machine: &Machine) -> Option<u32> {
-    match &machine.network {
-        Network::Tap(name) if has_queues(name) => Some(machine.cpus.max(2)),
-        _ => None,
-    }
+const ETHERNET_MTU: u64 = 1500;
+/// What a virtio card can say.
+const MTU_MIN: u64 = 68;
+const MTU_MAX: u64 = 65535;
+
+/// What is to be known of a TAP interface.
+#[derive(Default)]
+struct Tap {
+    /// It was made for several queues (`ip tuntap add .. multi_queue`): one for each core. It cannot be opened with one.
+    has_queues: bool,
+    /// The longest packet that it carries, if that is not Ethernet's usual.
+    mtu: Option<u64>,
 }
 
-/// Whether a TAP interface was made for several queues (`ip tuntap add .. multi_queue`). `ip` looks in the network namespace
-/// of this thread, which `/sys` may not show.
-fn has_queues(name: &str) -> bool {
-    let output =
-        Command::new("ip").args(["-json", "-details", "link", "show", "dev", name]).stdin(Stdio::null()).output();
-    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("\"multi_queue\":true"))
+impl Tap {
+    /// Of what a machine is plugged into. `ip` looks in the network namespace of this thread, which `/sys` may not show.
+    fn of(network: &Network) -> Tap {
+        let Network::Tap(name) = network else { return Tap::default() };
+        let output =
+            Command::new("ip").args(["-json", "-details", "link", "show", "dev", name]).stdin(Stdio::null()).output();
+        let said = output.ok().and_then(|output| serde_json::from_slice::<serde_json::Value>(&output.stdout).ok());
+        let link = said.as_ref().map_or(&serde_json::Value::Null, |said| &said[0]);
+        Tap {
+            has_queues: link["linkinfo"]["info_data"]["multi_queue"] == true,
+            mtu: link["mtu"].as_u64().filter(|mtu| *mtu != ETHERNET_MTU && (MTU_MIN..=MTU_MAX).contains(mtu)),
+        }
+    }
 }
 
 /// Machines on one bridge need addresses of their own: derived from the interface's name, so it is the same each time.
@@ -185,7 +218,9 @@ pub fn shell_line(program: &Path, arguments: &[String]) -> String {
 /// A command for a shell that boots `machine` on a microvm by QEMU alone: what the image has embedded is all it is told.
 pub fn plain_line(machine: &Machine) -> String {
     let image = shell_word(&machine.image.boot.to_string_lossy());
-    let (memory_mib, card) = (machine.memory_bytes.div_ceil(1 << 20), shell_word(&user_network(machine)));
+    let card = NetworkCard { network: Network::User, ..machine.eth0.clone() };
+    let card = shell_word(&user_network(machine, 0, &card));
+    let memory_mib = machine.memory_bytes.div_ceil(1 << 20);
     format!(
         "qemu-system-x86_64 -machine microvm -cpu max -m {memory_mib}M -nodefaults -no-reboot -display none -serial stdio \
          -global virtio-mmio.force-legacy=false -netdev {card} -device virtio-net-device,netdev=net0 -kernel {image}"
@@ -288,7 +323,8 @@ pub(crate) fn explain_death(program: &Path, machine: &Machine, status: &str, mes
     } else if has("Could not set up host forwarding rule") {
         "the port is taken: choose another with -p, or 0 for a free one".into()
     } else if has("/dev/net/tun") {
-        let name = if let Network::Tap(name) = &machine.network { name.as_str() } else { "tap0" };
+        let tap = |card: &NetworkCard| if let Network::Tap(name) = &card.network { Some(name.clone()) } else { None };
+        let name = machine.cards().find_map(tap).unwrap_or_else(|| "tap0".into());
         format!("sudo ip tuntap add {name} mode tap user $USER && sudo ip link set {name} up, and stop who uses it")
     } else if has("'user'") || has("expects a netdev backend type") {
         "this QEMU has no user network (slirp): install one that has, or use --net tap:NAME or --net none".into()
@@ -320,7 +356,7 @@ mod tests {
     use super::*;
     use crate::image::Image;
     use crate::ports::Port;
-    use toro_abi::network::Ipv4;
+    use toro_abi::network::{Address6, Ipv4};
 
     fn machine() -> Machine {
         Machine::new(Image { name: "app".into(), boot: "/k/app.elf".into(), symbols: "/k/app".into() })
@@ -372,11 +408,19 @@ mod tests {
         let mut machine =
             machine().publish_port(Port::parse("8080:80").unwrap()).publish_port(Port::parse("0:53/udp").unwrap());
         assert!(line(&machine).contains("user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:127.0.0.1:0-:53"));
-        machine.address = Address::parse("192.168.7.9/24");
-        machine.gateway = Ipv4::parse("192.168.7.1");
+        machine.eth0.address = Address::parse("192.168.7.9/24");
+        machine.eth0.gateway = Ipv4::parse("192.168.7.1");
         let line = line(&machine);
         let wanted = "user,id=net0,net=192.168.7.0/24,dhcpstart=192.168.7.9,host=192.168.7.1,dns=192.168.7.3,hostfwd=tcp:127.0.0.1:8080-192.168.7.9:80";
         assert!(line.contains(wanted), "{line}");
+    }
+
+    #[test]
+    fn the_private_network_is_around_an_address_of_ipv6() {
+        let mut machine = machine();
+        machine.eth0.address6 = Address6::parse("fd00:5::9/64");
+        let line = line(&machine);
+        assert!(line.contains("user,id=net0,ipv6-net=fd00:5::/64,ipv6-host=fd00:5::2"), "{line}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! QEMU's control connection: one JSON object a line, commands answered in order, events in between.
 
 use crate::error::Error;
+use crate::input::Input;
 use crate::transcript::Shared;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -28,8 +29,13 @@ struct Conversation {
 }
 
 impl Qmp {
-    /// Reads the greeting, then listens on a thread of its own.
-    pub(crate) fn connect(stream: UnixStream, shared: Arc<Shared>) -> std::io::Result<Self> {
+    /// Reads the greeting, then listens on a thread of its own. `stays` says that QEMU does when its machine goes off.
+    pub(crate) fn connect(
+        stream: UnixStream,
+        shared: Arc<Shared>,
+        input: Arc<Input>,
+        stays: bool,
+    ) -> std::io::Result<Self> {
         let mut lines = BufReader::new(stream.try_clone()?);
         let mut greeting = String::new();
         // One that cannot be read is that of a QEMU that has ended, which the first command finds out.
@@ -42,6 +48,7 @@ impl Qmp {
         let version = version["major"].as_u64().zip(version["minor"].as_u64());
         let (sender, answers) = channel();
         std::thread::Builder::new().name("qmp".into()).spawn(move || {
+            let mut has_stopped = false;
             for line in lines.lines().map_while(Result::ok) {
                 let message: Value = serde_json::from_str(&line).unwrap_or_default();
                 match message["event"].as_str() {
@@ -52,8 +59,13 @@ impl Qmp {
                         });
                         // QEMU ends now. A command under way is answered no more, and may even keep QEMU 7.2
                         // from ending: whoever waits for the answer must not.
-                        break;
+                        if !stays {
+                            break;
+                        }
                     }
+                    Some("STOP") => has_stopped = true,
+                    // Its clocks have stood still, or have jumped, and what it was told at its start is no longer so.
+                    Some("RESUME") if has_stopped && shared.lock().revision() >= Some(1) => input.tell_time(),
                     Some(_) => {}
                     None => {
                         if sender.send(message).is_err() {
@@ -68,12 +80,17 @@ impl Qmp {
 
     /// Gives a command and returns what it answers.
     pub fn execute(&self, command: &str, arguments: Value) -> Result<Value, Error> {
+        self.execute_within(ANSWER_LIMIT, command, arguments)
+    }
+
+    /// The same for one that takes its time.
+    pub(crate) fn execute_within(&self, limit: Duration, command: &str, arguments: Value) -> Result<Value, Error> {
         let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
         if !conversation.negotiated {
-            conversation.execute("qmp_capabilities", json!({}))?;
+            conversation.execute(ANSWER_LIMIT, "qmp_capabilities", json!({}))?;
             conversation.negotiated = true;
         }
-        conversation.execute(command, arguments)
+        conversation.execute(limit, command, arguments)
     }
 
     /// Gives a command of the human monitor and returns the text that it prints.
@@ -91,12 +108,12 @@ impl Qmp {
 }
 
 impl Conversation {
-    fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, Error> {
+    fn execute(&mut self, limit: Duration, command: &str, arguments: Value) -> Result<Value, Error> {
         let fail = |why: &str| Error::new(format!("QEMU did not obey `{command}`: {why}"));
         let request = json!({ "execute": command, "arguments": arguments });
         while self.answers.try_recv().is_ok() {} // an answer that came too late for its command
         self.stream.write_all(format!("{request}\n").as_bytes()).map_err(|error| fail(&error.to_string()))?;
-        let answer = self.answers.recv_timeout(ANSWER_LIMIT).map_err(|_| fail("no answer"))?;
+        let answer = self.answers.recv_timeout(limit).map_err(|_| fail("no answer"))?;
         match answer.get("return") {
             Some(value) => Ok(value.clone()),
             None => Err(fail(answer["error"]["desc"].as_str().unwrap_or("an answer that is not understood"))),
@@ -121,7 +138,7 @@ mod tests {
             }
         });
         let shared = Arc::new(Shared::new());
-        (Qmp::connect(ours, shared.clone()).unwrap(), shared)
+        (Qmp::connect(ours, shared.clone(), Arc::default(), false).unwrap(), shared)
     }
 
     #[test]

@@ -49,7 +49,8 @@ pub(crate) fn start(mut machine: Machine, cancel: &Cancel) -> Result<Guest, Erro
     .map_err(|error| qemu::cannot_start(&program, &error))?;
     let watch = cancel.watch(&child).map_err(|error| no_thread(&error))?;
 
-    let symbolizer = Arc::new(Symbolizer::new(&machine.image.symbols));
+    let of_program = machine.program.as_mut().and_then(|program| program.symbols.take());
+    let symbolizer = Arc::new(Symbolizer::new(&machine.image.symbols).with_program(of_program));
     let input = Arc::new(Input::default());
     let hurry = Arc::new(Hurry::new());
     run("console", {
@@ -69,7 +70,7 @@ pub(crate) fn start(mut machine: Machine, cancel: &Cancel) -> Result<Guest, Erro
         move || input.run(pipes.stdin, &shared)
     })?;
 
-    let talk = connect(ours, &shared);
+    let talk = connect(ours, &shared, &input, machine.core.is_some());
     if let Ok(Qmp { version: Some(version), .. }) = &talk {
         qemu::check_version(&program, *version)?;
     }
@@ -89,7 +90,8 @@ pub(crate) fn start(mut machine: Machine, cancel: &Cancel) -> Result<Guest, Erro
     match talk {
         Ok(qmp) if !is_cancelled => {
             let (ports, killed) = (machine.ports, AtomicBool::new(false));
-            Ok(Guest { child, shared, input, hurry, qmp, ports, accelerator, symbolizer, killed })
+            let core = machine.core;
+            Ok(Guest { child, shared, input, hurry, qmp, ports, accelerator, symbolizer, core, killed })
         }
         talk => {
             // One that has ended by itself a moment ago has a better reason than ours.
@@ -128,9 +130,9 @@ fn cannot_talk(error: &std::io::Error) -> Error {
 }
 
 /// Waits for QEMU to greet, or to end.
-fn connect(stream: UnixStream, shared: &Arc<Shared>) -> Result<Qmp, Error> {
+fn connect(stream: UnixStream, shared: &Arc<Shared>, input: &Arc<Input>, stays: bool) -> Result<Qmp, Error> {
     stream.set_read_timeout(Some(GREETING_LIMIT)).map_err(|error| cannot_talk(&error))?;
-    Qmp::connect(stream, shared.clone()).map_err(|error| cannot_talk(&error))
+    Qmp::connect(stream, shared.clone(), input.clone(), stays).map_err(|error| cannot_talk(&error))
 }
 
 /// Has QEMU make its machine, with this command line for the guest. It answers when all is there.

@@ -1,22 +1,49 @@
-//! Image offsets in the guest's reports become function, file and line: the host has the ELF, the guest needs no DWARF.
+//! Offsets in the guest's reports become function, file and line: the host has the ELFs, the guest needs no DWARF.
 
+use crate::machine::Module;
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// How the guest writes an address: an offset from the image's base, which is the address in the ELF.
-const MARK: &[u8] = b"image+0x";
+/// Whose code an address is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// The image's: kernel and native application.
+    Image,
+    /// A Linux program's.
+    Program,
+}
 
-/// Reads an image's symbols when the first address has to be named.
+impl Of {
+    /// How the guest writes an address: an offset from a base, which is the address in the ELF.
+    const fn mark(self) -> &'static [u8] {
+        match self {
+            Self::Image => b"image+0x",
+            Self::Program => b"program+0x",
+        }
+    }
+}
+
+/// Reads symbols when the first address has to be named.
+#[derive(Debug)]
 pub struct Symbolizer {
-    image: Option<PathBuf>,
+    image: Elf,
+    program: Elf,
+}
+
+/// A file with symbols.
+struct Elf {
+    file: Option<Module>,
     loader: Mutex<State>,
 }
 
 /// A function, and where in it.
-struct Name {
-    function: String,
-    location: Option<(String, u32)>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// As it is called in its language.
+    pub function: String,
+    /// File and line.
+    pub location: Option<(String, u32)>,
 }
 
 impl Name {
@@ -41,34 +68,78 @@ enum State {
     Unreadable,
 }
 
-impl std::fmt::Debug for Symbolizer {
+impl std::fmt::Debug for Elf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Symbolizer").field("image", &self.image).finish_non_exhaustive()
+        f.debug_struct("Elf").field("file", &self.file).finish_non_exhaustive()
     }
 }
 
 impl Symbolizer {
-    /// Names addresses of this ELF.
+    /// Names addresses of this image.
     pub fn new(image: &Path) -> Self {
-        Self { image: Some(image.into()), loader: Mutex::new(State::Unread) }
+        Self { image: Elf::new(Some(Module::File(image.into()))), program: Elf::new(None) }
+    }
+
+    /// And those of a Linux program.
+    #[must_use]
+    pub fn with_program(self, program: Option<Module>) -> Self {
+        Self { program: Elf::new(program), ..self }
     }
 
     /// Names nothing.
     pub fn none() -> Self {
-        Self { image: None, loader: Mutex::new(State::Unreadable) }
+        Self { image: Elf::new(None), program: Elf::new(None) }
+    }
+
+    fn elf(&self, of: Of) -> &Elf {
+        match of {
+            Of::Image => &self.image,
+            Of::Program => &self.program,
+        }
+    }
+
+    /// The file whose symbols these are.
+    pub(crate) fn file(&self, of: Of) -> Option<&Module> {
+        self.elf(of).file.as_ref()
     }
 
     /// Where the image lies in the machine's memory before it runs; empty when that cannot be read.
     pub(crate) fn loaded(&self) -> std::ops::Range<u64> {
-        let bytes = self.image.as_ref().and_then(|image| std::fs::read(image).ok());
+        let bytes = self.image.file.as_ref().and_then(|image| std::fs::read(image.path()).ok());
         bytes.and_then(|bytes| crate::elf::loaded(&bytes)).unwrap_or_default()
     }
 
-    /// The functions at an offset, innermost first, for inlined ones too; `None` when nothing is known.
+    /// The functions at an offset of the image, innermost first, for inlined ones too; `None` when nothing is known.
     pub fn names(&self, offset: u64) -> Option<Vec<String>> {
+        self.functions(Of::Image, offset).map(|names| names.iter().map(Name::to_string).collect())
+    }
+
+    /// The functions at an offset, innermost first, for inlined ones too; `None` when nothing is known.
+    pub fn functions(&self, of: Of, offset: u64) -> Option<Vec<Name>> {
+        self.elf(of).functions(offset)
+    }
+
+    /// Adds names behind each `image+0x..` and `program+0x..` of a line; callers inlined there follow on lines of their own.
+    pub fn replace<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
+        let named = [Of::Image, Of::Program]
+            .into_iter()
+            .find(|of| self.elf(*of).file.is_some() && line.windows(of.mark().len()).any(|window| window == of.mark()));
+        match named {
+            Some(of) => Cow::Owned(self.elf(of).replace(line, of.mark())),
+            None => Cow::Borrowed(line),
+        }
+    }
+}
+
+impl Elf {
+    fn new(file: Option<Module>) -> Self {
+        Self { file, loader: Mutex::new(State::Unread) }
+    }
+
+    fn functions(&self, offset: u64) -> Option<Vec<Name>> {
         let mut state = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (State::Unread, Some(image)) = (&*state, &self.image) {
-            *state = match addr2line::Loader::new(image) {
+        if let (State::Unread, Some(file)) = (&*state, &self.file) {
+            *state = match addr2line::Loader::new(file.path()) {
                 Ok(loader) => State::Read(Box::new(loader)),
                 Err(_) => State::Unreadable, // the report is still useful with offsets
             };
@@ -103,27 +174,23 @@ impl Symbolizer {
             at += 1;
             at == 1 || at == last + 1 || !name.is_in_library()
         });
-        Some(names.iter().map(Name::to_string).collect())
+        Some(names)
     }
 
-    /// Adds names behind each `image+0x..` of a line; callers inlined there follow on lines of their own.
-    pub fn replace<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
-        if self.image.is_none() || !line.windows(MARK.len()).any(|window| window == MARK) {
-            return Cow::Borrowed(line);
-        }
+    fn replace(&self, line: &[u8], mark: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut inlined = Vec::new();
         let mut rest = line;
-        while let Some(at) = rest.windows(MARK.len()).position(|window| window == MARK) {
-            let digits = &rest[at + MARK.len()..];
+        while let Some(at) = rest.windows(mark.len()).position(|window| window == mark) {
+            let digits = &rest[at + mark.len()..];
             let len = digits.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-            let end = at + MARK.len() + len;
+            let end = at + mark.len() + len;
             out.extend_from_slice(&rest[..end]);
             let offset = std::str::from_utf8(&digits[..len]).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
             // A return address belongs to the call before it, which may be the last instruction of its function.
             let back = u64::from(is_return_address(&out));
-            if let Some(names) = offset.and_then(|offset| self.names(offset.saturating_sub(back))) {
-                let mut names = names.into_iter();
+            if let Some(names) = offset.and_then(|offset| self.functions(offset.saturating_sub(back))) {
+                let mut names = names.iter().map(Name::to_string);
                 out.extend_from_slice(format!(" {}", names.next().unwrap_or_default()).as_bytes());
                 inlined.extend(names);
             }
@@ -136,18 +203,26 @@ impl Symbolizer {
             }
             out.extend_from_slice(format!("      inlined in {name}\n").as_bytes());
         }
-        Cow::Owned(out)
+        out
     }
 }
 
-/// Whether the line so far is a backtrace's frame other than the innermost: `  #3 image+0x12345`.
+/// What stands before the address of a frame that a signal interrupted.
+pub(crate) const INTERRUPTED: &str = "interrupted at ";
+
+/// Whether the line so far is a backtrace's frame that was left by a call: `  #3 image+0x12345`.
 fn is_return_address(line: &[u8]) -> bool {
     let line = line.trim_ascii_start();
-    line.starts_with(b"#") && !line.starts_with(b"#0 ")
+    let is_interrupted = line.windows(INTERRUPTED.len()).any(|part| part == INTERRUPTED.as_bytes());
+    line.starts_with(b"#") && !line.starts_with(b"#0 ") && !is_interrupted
 }
 
+/// A symbol as it is called in its language, Rust or C++.
 fn demangle(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(name))
+    if let Ok(name) = rustc_demangle::try_demangle(name) {
+        return format!("{name:#}");
+    }
+    cpp_demangle::Symbol::new(name).ok().and_then(|symbol| symbol.demangle().ok()).unwrap_or_else(|| name.to_owned())
 }
 
 /// A path as a reader wants it: below the folder he stands in, or below a crate of the registry or the toolchain.
@@ -212,6 +287,13 @@ mod tests {
         for line in [&b"image+0x\n"[..], b"image+0xffffffffffffffffff\n", b"image+0x1\xff"] {
             assert!(symbolizer.replace(line).starts_with(b"image+0x"));
         }
+    }
+
+    #[test]
+    fn names_are_those_of_their_languages() {
+        assert_eq!(demangle("_ZN4core3fmt5write17h0123456789abcdefE"), "core::fmt::write");
+        assert_eq!(demangle("_ZN5shape4areaEi"), "shape::area(int)");
+        assert_eq!((demangle("main"), demangle("_Zwhat?")), ("main".into(), "_Zwhat?".into()));
     }
 
     #[test]

@@ -1,18 +1,37 @@
 //! All that the guest and its VMM have said so far.
 
+use crate::error::Error;
+use crate::report::Report;
+use std::collections::VecDeque;
 use std::io::Read;
 use std::process::ExitStatus;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use toro_abi::cards::Card;
 use toro_abi::control::{Control, Protocol};
-use toro_abi::outcome::Outcome;
+use toro_abi::outcome::{Kind, Outcome};
+use toro_abi::sockets::Socket;
+use toro_abi::stats::Stat;
 
 /// What is kept of each stream; a guest that prints without end must not fill the host's memory.
 const KEPT_BYTES_MAX: usize = 64 << 20;
 /// Nor one that tells of itself without end: enough for a guest that listens on every port.
 const CONTROLS_MAX: usize = 1 << 17;
+/// Nor one that fails without end.
+const REPORTS_MAX: usize = 256;
 /// Nor a VMM that complains without end.
 const MESSAGES_BYTES_MAX: usize = 1 << 20;
+
+/// How a guest's network stands.
+#[derive(Clone, Debug, Default)]
+pub struct NetworkState {
+    /// What its cores have counted.
+    pub stats: Vec<Stat>,
+    /// Its network cards.
+    pub cards: Vec<Card>,
+    /// Its sockets; a guest with very many names only some.
+    pub sockets: Vec<Socket>,
+}
 
 /// What was said. Streams hold bytes only where their sink keeps them.
 #[derive(Debug, Default)]
@@ -23,8 +42,20 @@ pub struct Transcript {
     pub stderr: Vec<u8>,
     /// Kernel log and reports, symbolised.
     pub log: Vec<u8>,
+    /// Reports of what went wrong; the newest, when there are very many.
+    pub reports: VecDeque<Report>,
+    /// What came of writing a core; `None` when there was none to write.
+    pub core: Option<Result<(), Error>>,
     /// Control records, each once, with its time since the VMM was started.
     pub controls: Vec<(Duration, Control)>,
+    /// What the guest has counted, as it told when it was last asked, or at its end.
+    pub stats: Vec<Stat>,
+    /// How often it has told that.
+    pub(crate) stats_told: u32,
+    /// How its network stood when it was last asked.
+    pub network: NetworkState,
+    /// How often it has told that.
+    pub(crate) network_told: u32,
     /// How the guest says it ended.
     pub outcome: Option<Outcome>,
     /// When it said so.
@@ -48,6 +79,14 @@ impl Transcript {
     pub fn image_base(&self) -> Option<u64> {
         self.controls.iter().find_map(|(_, control)| match control {
             Control::Boot { base, .. } => Some(*base),
+            _ => None,
+        })
+    }
+
+    /// What the guest's version has in addition to the first of its kind: [`toro_abi::REVISION`].
+    pub fn revision(&self) -> Option<u32> {
+        self.controls.iter().find_map(|(_, control)| match control {
+            Control::Boot { revision, .. } => Some(*revision),
             _ => None,
         })
     }
@@ -92,6 +131,22 @@ impl Transcript {
         if is_news && self.controls.len() < CONTROLS_MAX {
             self.controls.push((after, control));
         }
+    }
+
+    /// Notes a report.
+    pub(crate) fn note_report(&mut self, report: Report) {
+        if self.reports.len() == REPORTS_MAX {
+            self.reports.pop_front();
+        }
+        self.reports.push_back(report);
+    }
+
+    /// The report of what ended the machine: the last one, if something did that makes one.
+    pub fn last_report(&self) -> Option<&Report> {
+        let kind = self.outcome.as_ref()?.kind;
+        let has =
+            matches!(kind, Kind::Panic | Kind::Fault | Kind::Signal { .. } | Kind::KernelDefect | Kind::OutOfMemory);
+        self.reports.back().filter(|_| has)
     }
 
     /// Appends to a kept stream, up to the limit.

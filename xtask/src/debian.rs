@@ -42,7 +42,24 @@ pub(crate) fn unpacked(name: &str, source: Option<&str>, packages: &[&str], foll
     Ok(root)
 }
 
-fn cache() -> Result<PathBuf> {
+/// Downloads the sources of `package`, as its authors gave them out, from the `deb-src` line of `source`; where the archive is.
+pub(crate) fn source(name: &str, source: &str, package: &str) -> Result<PathBuf> {
+    if !run::has_program("apt-get") {
+        bail!("{name} comes from Debian's sources, and this system has no apt-get");
+    }
+    let folder = cache()?.join(name);
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    println!("fetching the sources of {package} into {}", folder.display());
+    let apt = Apt::new(&folder, Some(source))?;
+    run::check(apt.command().args(["source", "--download-only", package]))?;
+    let files = std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+    let is_archive = |path: &PathBuf| path.to_string_lossy().contains(".orig.tar");
+    let archive = files.filter_map(Result::ok).map(|entry| entry.path()).find(is_archive);
+    archive.with_context(|| format!("apt-get source {package} left no archive"))
+}
+
+/// Where what is fetched and built is kept.
+pub(crate) fn cache() -> Result<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
     Ok(base.context("neither XDG_CACHE_HOME nor HOME is set")?.join("toro"))

@@ -5,9 +5,11 @@ mod debian;
 mod demo;
 mod machines;
 mod packages;
+mod redis;
 mod run;
 mod soak;
 mod soft_float;
+mod syscalls;
 mod test;
 mod tidy;
 
@@ -19,10 +21,11 @@ usage: cargo xtask COMMAND
 demo        builds an HTTP server, boots it in a microVM, fetches a page from it
 test        everything that CI checks
 setup       installs what demo and test need with the system's package manager
-bench       quick | profile | linux: measures; `cargo xtask bench` says how
+bench       studies, quick, profile, linux: measures; `cargo xtask bench` says how
 machines    boots on every machine, by QEMU as installed and by QEMU 10, which it fetches
-soak        every machine, then 10 million requests over a million connections; long
+soak        every machine, an hour of hostile calls, a million connections and then 10 million requests; long
 soft-float  boots an image without SSE by KVM, where KVM emulates ring 0
+syscalls    writes docs/linux-syscalls.md from the table of system calls
 tidy        checks documents and sources against the rules of CONTRIBUTING.md";
 
 fn main() -> ExitCode {
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         ["soak", options @ ..] => soak::soak(options),
         ["machines", options @ ..] => machines::machines(options),
         ["soft-float"] => soft_float::soft_float(),
+        ["syscalls"] => syscalls::write(),
         ["tidy"] => tidy::tidy(),
         _ => {
             eprintln!("{USAGE}");

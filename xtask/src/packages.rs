@@ -4,11 +4,12 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::run;
+use crate::{redis, run};
 
 /// A program we need and the packages that bring it: apt, dnf, pacman, zypper, apk.
 struct Tool {
     program: &'static str,
+    /// Several are divided by spaces.
     packages: [&'static str; 5],
     why: &'static str,
 }
@@ -39,6 +40,22 @@ const TEST_TOOLS: &[Tool] = &[
     },
 ];
 
+/// Compilers of the Linux programs that tests run. Without one, the tests of its programs are left out.
+const COMPILERS: &[Tool] = &[
+    Tool {
+        program: "musl-gcc",
+        packages: ["musl-tools", "musl-gcc musl-libc-static", "musl", "musl-devel", "musl-dev"],
+        why: "Linux programs linked with musl",
+    },
+    Tool { program: "go", packages: ["golang-go", "golang", "go", "go", "go"], why: "Linux programs in Go" },
+    Tool {
+        program: "fpc",
+        packages: ["fp-compiler fp-units-rtl fp-units-fcl fp-units-net", "fpc", "fpc", "fpc", "fpc"],
+        why: "Linux programs in FreePascal",
+    },
+    Tool { program: "make", packages: ["make"; 5], why: "builds redis, which tests run" },
+];
+
 /// A package manager: its program, and the commands that install without asking.
 struct Manager {
     program: &'static str,
@@ -63,7 +80,17 @@ const MANAGERS: [Manager; 5] = [
 pub(crate) fn setup() -> Result<()> {
     let tools: Vec<&Tool> = std::iter::once(&QEMU).chain(TEST_TOOLS).collect();
     ensure(&tools)?;
-    ensure_components()
+    ensure_components()?;
+    // What comes in the way of these is told, and leaves some tests out.
+    for tool in COMPILERS {
+        if let Err(error) = ensure(&[tool]) {
+            println!("note: {error:#}");
+        }
+    }
+    if let Err(error) = redis::ensure() {
+        println!("note: no redis: {error:#}");
+    }
+    Ok(())
 }
 
 /// Parts of Rust that a minimal toolchain lacks, and that the tests use.
@@ -107,7 +134,7 @@ fn ensure(tools: &[&Tool]) -> Result<()> {
         bail!("no package manager that I know; install these yourself: {}", programs.join(" "));
     };
     let manager = &MANAGERS[index];
-    let packages: Vec<&str> = missing.iter().map(|tool| tool.packages[index]).collect();
+    let packages: Vec<&str> = missing.iter().flat_map(|tool| tool.packages[index].split(' ')).collect();
     let mut install: Vec<&str> = manager.install.to_vec();
     install.extend(&packages);
     let Some(prefix) = privilege() else {

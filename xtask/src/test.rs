@@ -41,6 +41,7 @@ fn steps() -> Vec<Step> {
         Step::cargo("format", "", &["fmt", "--all", "--check"]),
         Step::cargo("format guest", "guest", &["fmt", "--all", "--check"]),
         Step::cargo("format fuzz", "fuzz", &["fmt", "--all", "--check"]),
+        Step::cargo("format programs", "tests/linux/rust", &["fmt", "--all", "--check"]),
         Step { name: "tidy", action: Action::Function(tidy::tidy) },
         clippy("lint", "", &["--workspace", "--all-targets"]),
         clippy("lint guest", "guest", &["--workspace"]),
@@ -53,9 +54,14 @@ fn steps() -> Vec<Step> {
         Step::cargo("models", "", &["test", "-q", "-p", "toro-mailbox"]),
         Step::cargo("guest examples", "guest", &["test", "-q", "--doc", "-p", "toro-unikernel"]),
         Step::cargo("corpus replay", "fuzz", &["test", "-q", "--workspace"]),
-        Step::cargo("guest build", "guest", &["build", "-q", "--workspace", "--release"]),
+        Step::cargo(
+            "guest build",
+            "guest",
+            &["build", "-q", "--workspace", "--exclude", "toro-test-guests", "--release"],
+        ),
         Step::cargo("machine tests", "", &["test", "-q", "-p", "toro-tests"]),
         Step { name: "quick counts", action: Action::Function(bench::check_counts) },
+        Step { name: "studies", action: Action::Function(bench::smoke) },
     ]
 }
 

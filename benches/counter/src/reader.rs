@@ -139,6 +139,11 @@ impl Snapshot {
         apics.map(|(_, accesses)| accesses.reads + accesses.writes).sum()
     }
 
+    /// How often a processor went to sleep.
+    pub fn sleeps(&self) -> u64 {
+        self.get(Counter::Hlt) + self.get(Counter::Mwait)
+    }
+
     /// What would leave the guest for the VMM process: ports and device memory, interrupt controllers
     /// apart (they are the host kernel's).
     pub fn vmm_exits(&self) -> u64 {

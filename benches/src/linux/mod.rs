@@ -1,9 +1,10 @@
-//! The Linux guest to compare with: Debian's cloud kernel and one static program in the initial RAM disk.
+//! The Linux guests to compare with: Debian's cloud kernel and a trimmed one, with one static server in the initial RAM disk.
 //!
 //! The same machine, processor model, memory and client as for Toro. What is not the same is said in the
 //! report: Linux needs microvm's legacy timers, and an uncompressed kernel to be entered by PVH.
 
 mod cpio;
+mod trimmed;
 mod vmlinux;
 
 use std::fs;
@@ -15,18 +16,39 @@ use anyhow::{Context, Result, bail};
 use crate::artifact;
 use crate::vm::{Guest, Kind};
 use cpio::Entry;
-use toro_vmm::{Image, MachineType};
+use toro_vmm::{Image, MachineType, Mode};
 
-/// Where kernel and initial RAM disk come from.
-#[derive(Clone, Debug, Default)]
-pub struct Source {
-    /// A kernel of the user's own; Debian's otherwise.
-    pub kernel: Option<PathBuf>,
-    /// An initial RAM disk of the user's own, with a server on port 80 that prints `LINUX-READY`.
-    pub initrd: Option<PathBuf>,
+/// Which kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Kernel {
+    /// Debian's for clouds, with its drivers as modules.
+    #[default]
+    Cloud,
+    /// Debian's source with as little as serves, its drivers built in.
+    Trimmed,
+    /// The user's own, with an initial RAM disk whose server listens on port 80 and prints `listening on port 80`.
+    Own {
+        /// Entered by PVH.
+        kernel: PathBuf,
+        /// Holds the server.
+        initrd: PathBuf,
+    },
 }
 
-const READY: &str = "LINUX-READY";
+impl Kernel {
+    /// Its name in reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kernel::Cloud => "linux-cloud",
+            Kernel::Trimmed => "linux-trimmed",
+            Kernel::Own { .. } => "linux",
+        }
+    }
+}
+
+const READY: &str = "listening on port 80";
+/// What the first program says at its beginning.
+pub const INIT: &str = "LINUX-INIT";
 /// Modules in the order of loading, under the package's `kernel/` folder.
 const MODULES_COMMON: &[&str] = &["drivers/virtio/virtio_ring.ko", "drivers/virtio/virtio.ko"];
 const MODULES_MMIO: &[&str] = &["drivers/virtio/virtio_mmio.ko"];
@@ -37,28 +59,77 @@ const MODULES_PCI: &[&str] = &[
 ];
 const MODULES_NET: &[&str] = &["net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko"];
 
-/// Makes the guest for `machine`.
-pub fn guest(source: &Source, machine: MachineType, memory_mib: u64) -> Result<Guest> {
+/// What a guest runs once its drivers are there: one static executable.
+pub struct Server {
+    /// On the host.
+    pub file: PathBuf,
+    /// What it is given, each without a space in it.
+    pub arguments: Vec<String>,
+    /// What it prints when it listens on port 80.
+    pub ready: &'static str,
+}
+
+/// Makes the guest for `machine`, with 256 MiB and one processor.
+pub fn guest(kernel: &Kernel, machine: MachineType) -> Result<Guest> {
+    guest_with(kernel, machine, &Server { file: server()?, arguments: Vec::new(), ready: READY })
+}
+
+/// The same with another server.
+pub fn guest_with(kernel: &Kernel, machine: MachineType, server: &Server) -> Result<Guest> {
     let folder = artifact::root().join("target/linux-guest");
     fs::create_dir_all(&folder)?;
-    let (image, initrd) = match (&source.kernel, &source.initrd) {
-        (Some(kernel), Some(initrd)) => (kernel.clone(), initrd.clone()),
-        (None, None) => debian(&folder, machine)?,
-        _ => bail!("give both --kernel and --initrd, or neither"),
+    let (image, initrd) = match kernel {
+        Kernel::Cloud => debian(&folder, machine, &server.file)?,
+        Kernel::Trimmed => {
+            let initrd = folder.join(format!("initrd-trimmed-{}", base_name(&server.file)));
+            fs::write(&initrd, pack(Path::new(""), &[], &server.file)?)?;
+            (trimmed::kernel()?, initrd)
+        }
+        Kernel::Own { kernel, initrd } => (kernel.clone(), initrd.clone()),
     };
     let mut command_line = "console=ttyS0 quiet".to_owned();
-    if machine == MachineType::Microvm {
+    if !machine.has_pci() {
         // QEMU's translator offers microvm no reference to calibrate the time stamp counter with.
         command_line.push_str(&format!(" tsc=reliable no_timer_check tsc_early_khz={}", host_tsc_khz()?));
     }
-    let name = format!("linux-{}", machine.name());
+    if !server.arguments.is_empty() {
+        command_line.push_str(&format!(" -- {}", server.arguments.join(" ")));
+    }
+    let name = kernel.name().to_owned();
     let image = Image { name: name.clone(), boot: image.clone(), symbols: image };
-    let kind = Kind::Foreign { ready: READY.to_owned(), command_line, initrd: Some(initrd) };
-    Ok(Guest { name, image, kind, memory_mib, cpus: 1, serves: true })
+    let kind = Kind::Foreign { ready: server.ready.to_owned(), command_line, initrd: Some(initrd) };
+    Ok(Guest { name, image, kind, memory_mib: 256, cpus: 1, serves: true, mode: Mode::default() })
+}
+
+/// Toro for Linux programs, built as what ships; the one inside of this program is built as this program is.
+pub fn personality(name: &str) -> Result<Image> {
+    let folder = artifact::root().join("guest");
+    let path = artifact::build(&folder, &["--quiet", "-p", "toro-linux", "--bin", "linux"], None, "linux")?;
+    let image = Image::open(path).map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(Image { name: name.to_owned(), ..image })
+}
+
+/// The server's static binary.
+pub fn server() -> Result<PathBuf> {
+    static_binary("httpd")
+}
+
+/// The program that measures what a Linux program's operations cost.
+pub fn costs() -> Result<PathBuf> {
+    static_binary("costs")
+}
+
+fn static_binary(name: &str) -> Result<PathBuf> {
+    artifact::build(
+        &artifact::root(),
+        &["--quiet", "-p", "toro-bench-programs", "--bin", name, "--target", "x86_64-unknown-linux-gnu"],
+        Some("-Ctarget-feature=+crt-static -Crelocation-model=static -Cstrip=symbols"),
+        name,
+    )
 }
 
 /// Downloads Debian's cloud kernel and packs the initial RAM disk.
-fn debian(folder: &Path, machine: MachineType) -> Result<(PathBuf, PathBuf)> {
+fn debian(folder: &Path, machine: MachineType, server: &Path) -> Result<(PathBuf, PathBuf)> {
     let package = folder.join("package");
     if !package.exists() {
         download(folder, &package)?;
@@ -71,8 +142,8 @@ fn debian(folder: &Path, machine: MachineType) -> Result<(PathBuf, PathBuf)> {
     let modules = find(&package.join("lib/modules"), "")?.join("kernel");
     let transport = if machine == MachineType::Microvm { MODULES_MMIO } else { MODULES_PCI };
     let names = [MODULES_COMMON, transport, MODULES_NET].concat();
-    let initrd = folder.join(format!("initrd-{}", machine.name()));
-    fs::write(&initrd, pack(&modules, &names)?)?;
+    let initrd = folder.join(format!("initrd-{}-{}", machine.name(), base_name(server)));
+    fs::write(&initrd, pack(&modules, &names, server)?)?;
     Ok((kernel, initrd))
 }
 
@@ -92,14 +163,13 @@ fn download(folder: &Path, package: &Path) -> Result<()> {
     Ok(())
 }
 
-fn pack(modules: &Path, names: &[&str]) -> Result<Vec<u8>> {
-    let init = artifact::build(
-        &artifact::root(),
-        &["--quiet", "-p", "toro-benches", "--bin", "linux-init", "--target", "x86_64-unknown-linux-gnu"],
-        Some("-Ctarget-feature=+crt-static -Crelocation-model=static -Cstrip=symbols"),
-        "linux-init",
-    )?;
-    let init = fs::read(init)?;
+fn base_name(file: &Path) -> std::borrow::Cow<'_, str> {
+    file.file_name().unwrap_or_default().to_string_lossy()
+}
+
+fn pack(modules: &Path, names: &[&str], server: &Path) -> Result<Vec<u8>> {
+    let server = fs::read(server).with_context(|| server.display().to_string())?;
+    let init = fs::read(static_binary("linux-init")?)?;
     let files = names
         .iter()
         .map(|name| fs::read(modules.join(name)).with_context(|| format!("module {name}")))
@@ -112,6 +182,7 @@ fn pack(modules: &Path, names: &[&str]) -> Result<Vec<u8>> {
         Entry { name: "dev/console", mode: 0o020_600, data: &[], device: (5, 1) },
         Entry { name: "dev/null", mode: 0o020_666, data: &[], device: (1, 3) },
         Entry::file("init", &init),
+        Entry::file("server", &server),
         Entry::file("modules", list.as_bytes()),
     ];
     entries.extend(short_names.iter().zip(&files).map(|(name, data)| Entry::file(name, data)));

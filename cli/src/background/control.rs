@@ -1,14 +1,29 @@
-//! The socket on which a guest's process is asked: a word a line, `stop` or `kill`. It answers by ending: the connection closes.
+//! The socket on which a guest's process is asked, a word a line. `stop` and `kill` it answers by ending: the connection closes.
+//! `stats` and `net` it answers with a line of JSON: what was counted, how the network stands, or `error` and perhaps `help`.
 
+use crate::figures::Figures;
 use crate::signals;
+use crate::sockets::Sockets;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
-use toro_vmm::Error;
+use toro_vmm::{Error, Guest};
 
 const SOCKET: &str = "control";
+/// How long a guest may take to say what it has counted: it does so when it next looks for work.
+const STATS_LIMIT: Duration = Duration::from_secs(10);
+
+/// The guest of this process, once it runs.
+static GUEST: OnceLock<Weak<Guest>> = OnceLock::new();
+
+/// This is whom questions are about.
+pub(crate) fn set_guest(guest: &Arc<Guest>) {
+    GUEST.get_or_init(|| Arc::downgrade(guest));
+}
 
 /// Listens in `folder`, on threads of its own.
 pub(crate) fn serve(folder: &Path) -> Result<(), Error> {
@@ -24,12 +39,28 @@ pub(crate) fn serve(folder: &Path) -> Result<(), Error> {
 }
 
 fn obey(stream: UnixStream) {
-    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+    for line in BufReader::new(&stream).lines().map_while(Result::ok) {
         match line.as_str() {
             "stop" => signals::stop(),
             "kill" => signals::kill(),
+            // Whoever asked may have gone.
+            "stats" => {
+                let _told = writeln!(&stream, "{}", answer(|guest| Ok(Figures::ask(guest, STATS_LIMIT)?.to_json())));
+            }
+            "net" => {
+                let state = |guest: &Guest| Ok(Sockets::new(guest.network(STATS_LIMIT)?).to_json());
+                let _told = writeln!(&stream, "{}", answer(state));
+            }
             _ => break,
         }
+    }
+}
+
+fn answer(ask: impl FnOnce(&Guest) -> Result<Value, Error>) -> Value {
+    let guest = GUEST.get().and_then(Weak::upgrade).ok_or_else(|| Error::new("the guest does not run yet, or no more"));
+    match guest.and_then(|guest| ask(&guest)) {
+        Ok(told) => told,
+        Err(error) => json!({ "error": error.message(), "help": error.cure() }),
     }
 }
 
@@ -58,6 +89,33 @@ impl Connection {
         let _asked = writeln!(&self.0, "{word}");
     }
 
+    /// Asks what was counted.
+    pub(crate) fn stats(&self) -> Result<Figures, Error> {
+        Figures::from_json(&self.question("stats")?).ok_or_else(|| silent("what it says is not understood"))
+    }
+
+    /// Asks how the network stands.
+    pub(crate) fn network(&self) -> Result<Sockets, Error> {
+        Sockets::from_json(&self.question("net")?).ok_or_else(|| silent("what it says is not understood"))
+    }
+
+    /// Asks for `word`, and waits for the line of JSON that answers it.
+    fn question(&self, word: &str) -> Result<Value, Error> {
+        self.0.set_read_timeout(Some(STATS_LIMIT * 2)).map_err(|error| silent(&error.to_string()))?;
+        self.ask(word);
+        let mut line = String::new();
+        let read = BufReader::new(&self.0).read_line(&mut line);
+        read.map_err(|error| silent(&error.to_string()))?;
+        let answer: Value = serde_json::from_str(&line).map_err(|_| silent("it ends"))?;
+        match answer["error"].as_str().map(Error::new) {
+            None => Ok(answer),
+            Some(error) => Err(match answer["help"].as_str() {
+                Some(cure) => error.help(cure),
+                None => error,
+            }),
+        }
+    }
+
     /// Waits for the process to end; `false` when it has not within `limit`.
     pub(crate) fn wait(&self, limit: Duration) -> bool {
         let end = Instant::now().checked_add(limit);
@@ -75,4 +133,8 @@ impl Connection {
             }
         }
     }
+}
+
+fn silent(why: &str) -> Error {
+    Error::new(format!("the guest's process does not answer: {why}"))
 }

@@ -19,7 +19,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use toro_abi::control::Control;
 use toro_vmm::{Error, Guest, Machine};
@@ -61,12 +61,13 @@ impl Background {
     }
 
     /// What is about to be started.
-    pub(crate) fn starts(&self, machine: &Machine) {
-        self.update(|state| state.set_machine(machine));
+    pub(crate) fn starts(&self, machine: &Machine, shown: &str) {
+        self.update(|state| state.set_machine(machine, shown));
     }
 
     /// The machine runs.
-    pub(crate) fn started(&self, guest: &Guest, waits_for_debugger: bool) {
+    pub(crate) fn started(&self, guest: &Arc<Guest>, waits_for_debugger: bool) {
+        control::set_guest(guest);
         self.update(|state| state.set_started(guest));
         if waits_for_debugger {
             self.tell("waiting-for-debugger");

@@ -18,7 +18,7 @@ impl State {
     pub(crate) fn new(name: &str) -> Self {
         Self(json!({
             "name": name, "state": "starting", "pid": std::process::id(), "started_ms": now_ms(),
-            "ports": [], "address": null, "outcome": null,
+            "ports": [], "address": null, "address6": null, "outcome": null,
         }))
     }
 
@@ -36,12 +36,14 @@ impl State {
             .map_err(|error| Error::new(format!("cannot write {}: {error}", file.display())))
     }
 
-    pub(crate) fn set_machine(&mut self, machine: &Machine) {
-        self.0["image"] = machine.image.boot.to_string_lossy().into();
+    /// What is about to run: `shown` is what its user calls it.
+    pub(crate) fn set_machine(&mut self, machine: &Machine, shown: &str) {
+        self.0["image"] = shown.into();
         self.0["machine"] = machine.machine_type.name().into();
         self.0["memory_bytes"] = machine.memory_bytes.into();
         self.0["cpus"] = machine.cpus.into();
-        self.0["net"] = machine.network.to_string().into();
+        let cards: Vec<String> = machine.cards().map(|card| card.network.to_string()).collect();
+        self.0["net"] = if cards.is_empty() { "none".into() } else { cards.join(" ").into() };
         self.set_ports(&machine.ports);
     }
 
@@ -64,7 +66,7 @@ impl State {
             self.0["state"] = "running".into();
         }
         if let Control::Address { ip, .. } = control {
-            self.0["address"] = ip.to_string().into();
+            self.0[if ip.is_ipv4() { "address" } else { "address6" }] = ip.to_string().into();
         }
         if let Control::Listen { protocol, port } = control {
             let protocol = protocol.to_string();
@@ -164,7 +166,7 @@ mod tests {
         let mut state = State::new("web");
         assert!(!state.listens_on_all_ports());
         state.set_ports(&[Port::parse("8080:80").unwrap(), Port::parse("5353:53/udp").unwrap()]);
-        state.hear(&Control::Boot { base: 1, version: 1 });
+        state.hear(&Control::Boot { base: 1, version: 1, revision: 1 });
         state.hear(&Control::Listen { protocol: Protocol::Tcp, port: 80 });
         state.hear(&Control::Listen { protocol: Protocol::Tcp, port: 53 });
         assert!(state.stage() == "running" && !state.listens_on_all_ports());

@@ -1,11 +1,12 @@
 //! `toro build`: one ELF that boots by itself.
 
+use crate::application::Application;
 use crate::args::BuildArgs;
-use crate::config::{Application, set_variable};
+use crate::config::set_variable;
 use crate::replace::replace;
 use crate::ui;
 use std::path::{Path, PathBuf};
-use toro_abi::cmdline::{self, Builder};
+use toro_abi::cmdline::{self, Builder, CommandLine};
 use toro_vmm::{Error, Image, elf, qemu};
 
 /// A new program can be executed by whom the umask allows.
@@ -13,28 +14,27 @@ const PROGRAM_MODE: u32 = 0o777;
 
 /// Builds, embeds arguments and environment, writes.
 pub(crate) fn build(args: &BuildArgs) -> Result<u8, Error> {
-    let application = Application::open(&args.app)?;
+    let mut application = Application::open(&args.app, &args.files)?;
     let settings = application.embedded_settings()?;
     let mut environment = settings.environment;
     for setting in &args.env {
         set_variable(setting, &mut environment)?;
     }
     let arguments = if args.arguments.is_empty() { settings.arguments } else { args.arguments.clone() };
-    let image = application.build()?;
+    application.build()?;
+    let image = application.image()?;
     let mut bytes = elf::read(&image.symbols)?;
 
-    let mut line = Builder::new();
-    line.push(cmdline::ARG, &image.name);
-    for argument in &arguments {
-        line.push(cmdline::ARG, argument);
-    }
-    for (name, value) in &environment {
-        line.push_env(name, value);
-    }
     let unusable = |why: String| Error::new(format!("cannot build {}: {why}", args.app));
-    elf::embed_cmdline(&mut bytes, line.as_str()).map_err(unusable)?;
+    let line = command_line(&application, &image, &bytes, &arguments, &environment);
+    elf::embed_cmdline(&mut bytes, &line).map_err(unusable)?;
     if args.strip {
         bytes = elf::strip(&bytes).map_err(unusable)?;
+    }
+    if let Application::Program(program) = &application {
+        program.tell_skipped();
+        bytes = elf::with_room_for_module(&bytes, program.files().module_bytes()).map_err(unusable)?;
+        program.files().write(&mut bytes)?;
     }
 
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.elf", image.name)));
@@ -45,6 +45,42 @@ pub(crate) fn build(args: &BuildArgs) -> Result<u8, Error> {
     let machine = application.default_machine(Image { boot: output, ..image })?;
     ui::say(format_args!("  {}", qemu::plain_line(&machine)));
     Ok(0)
+}
+
+/// What is embedded in the image `bytes`.
+fn command_line(
+    application: &Application,
+    image: &Image,
+    bytes: &[u8],
+    arguments: &[String],
+    environment: &[(String, String)],
+) -> String {
+    let mut line = Builder::new();
+    let mut words = vec![image.name.clone()];
+    match application {
+        Application::Program(program) => {
+            line.push(cmdline::EXEC, program.path()).push(cmdline::WORKDIR, program.workdir());
+            words = program.arguments(&[]);
+        }
+        // One that has a program of its own keeps it.
+        _ => {
+            let old = CommandLine::new(elf::embedded_cmdline(bytes).unwrap_or_default());
+            if let Some(path) = old.get(cmdline::EXEC) {
+                line.push(cmdline::EXEC, path.to_vec());
+                if let Some(workdir) = old.get(cmdline::WORKDIR) {
+                    line.push(cmdline::WORKDIR, workdir.to_vec());
+                }
+                words.splice(.., old.all(cmdline::ARG).next().map(|word| word.to_text()));
+            }
+        }
+    }
+    for word in words.iter().chain(arguments) {
+        line.push(cmdline::ARG, word);
+    }
+    for (name, value) in environment {
+        line.push_env(name, value);
+    }
+    line.into_string()
 }
 
 /// Writes a program in one step: whoever runs the old one meanwhile has all of it, or all of the new one.

@@ -1,10 +1,11 @@
 //! `toro run -d`: starts this program again in the background and stays until it is known whether the guest came up.
 
+use crate::application::Application;
 use crate::background::log;
 use crate::background::spawn::spawn;
 use crate::background::store::Store;
 use crate::commands::run;
-use crate::config::{Application, Config};
+use crate::config::Config;
 use crate::ui::{self, Page};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
@@ -19,7 +20,7 @@ const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 const START_WATCH: Duration = Duration::from_secs(1);
 
 /// Builds, starts the background process, and prints the guest's name once it is up.
-pub(crate) fn detach(config: &Config, application: &Application) -> Result<u8, Error> {
+pub(crate) fn detach(config: &Config, application: &mut Application) -> Result<u8, Error> {
     if let Some(name) = &config.name {
         Store::open()?.check_free(name)?;
     }

@@ -1,21 +1,32 @@
 //! `toro run --dry-run`: the settings, and the command they come to.
 
+use crate::application::Application;
 use crate::args::RunArgs;
-use crate::config::{Application, Config};
+use crate::config::Config;
 use crate::ui::Page;
 use toro_vmm::{Accelerator, Error, probe, qemu};
 
 /// Prints it.
-pub(crate) fn show(args: &RunArgs, config: &Config, application: &Application) -> Result<(), Error> {
+pub(crate) fn show(args: &RunArgs, config: &Config, application: &mut Application) -> Result<(), Error> {
     let mut page = Page::default();
-    let machine = config.machine(args, application);
+    if let Application::Program(program) = &mut *application
+        && program.is_built()
+    {
+        program.use_built()?;
+    }
+    let machine = config.machine(args, application)?;
     let program = qemu::program(None);
     page.line(format_args!("application: {}", machine.image.name));
-    page.line(format_args!("image: {}", machine.image.boot.display()));
+    page.line(format_args!("image: {}", application.shown()));
+    if let Application::Program(program) = &*application {
+        page.line(format_args!("program: {}", program.path()));
+        page.line(format_args!("workdir: {}", program.workdir()));
+        page.line(format_args!("files: {} KiB, packed when it starts", program.files().module_bytes() >> 10));
+    }
     if let Some(name) = &config.name {
         page.line(format_args!("name: {name}"));
     }
-    page.line(format_args!("memory: {} KiB", config.memory_bytes >> 10));
+    page.line(format_args!("memory: {} KiB", machine.memory_bytes >> 10));
     page.line(format_args!("cpus: {}", config.cpus));
     page.line(format_args!("machine: {}", config.machine_type.name()));
     let accelerator = match config.accelerator {
@@ -34,16 +45,13 @@ pub(crate) fn show(args: &RunArgs, config: &Config, application: &Application) -
             decided
         }
     };
-    page.line(format_args!("net: {}", config.network));
+    config.cards.iter().for_each(|card| page.line(format_args!("net: {card}")));
     for port in &config.ports {
         page.line(format_args!("publish: {port}"));
     }
-    if let Some(address) = config.address {
-        page.line(format_args!("ip: {address}"));
-    }
-    if let Some(gateway) = config.gateway {
-        page.line(format_args!("gateway: {gateway}"));
-    }
+    config.name_servers.iter().for_each(|server| page.line(format_args!("dns: {server}")));
+    config.search.iter().for_each(|domain| page.line(format_args!("dns-search: {domain}")));
+    config.hosts.iter().for_each(|(name, ip)| page.line(format_args!("add-host: {name}:{ip}")));
     page.line(format_args!("log: {}", config.log));
     for argument in &config.arguments {
         page.line(format_args!("arg: {argument}"));

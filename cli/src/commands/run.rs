@@ -1,55 +1,72 @@
 //! `toro run`: build, start, watch, and end as the guest ended.
 
+use crate::application::Application;
 use crate::args::RunArgs;
 use crate::background::Background;
 use crate::commands::{detach, dry_run};
-use crate::config::{Application, Config, GDB_PORT, parse_accelerator};
+use crate::config::{Config, parse_accelerator};
+use crate::figures::Figures;
+use crate::gdb;
 use crate::news::News;
 use crate::signals::{self, Requests};
 use crate::status_file::StatusFile;
+use crate::timeline::Timeline;
 use crate::ui;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Read};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
-use toro_abi::FIXED_BASE;
 use toro_abi::control::Control;
 use toro_abi::outcome::{Kind, status};
-use toro_vmm::{Accelerator, Cancel, Ending, Error, Exit, Guest, Machine, Sink, Sinks, Unmet, probe, qemu};
+use toro_vmm::{Accelerator, Cancel, Ending, Error, Exit, Guest, Sink, Sinks, Unmet, probe, qemu};
 
 /// Runs; the exit status is the tool's.
 pub(crate) fn run(args: &RunArgs) -> Result<u8, Error> {
-    let status_file = match &args.status_file {
-        Some(file) if !args.dry_run => Some(StatusFile::check(file)?),
-        _ => None,
+    let check = |option, file: &Option<PathBuf>| match file {
+        Some(file) if !args.dry_run => StatusFile::check(option, file).map(Some),
+        _ => Ok(None),
     };
+    let status_file = check("--status-file", &args.status_file)?;
+    let report_file = check("--report", &args.report)?;
     let mut background = None;
-    let application = Application::open(args.app());
-    let result = application.and_then(|application| {
+    let application = Application::open(args.app(), &args.files);
+    let result = application.and_then(|mut application| {
+        if args.strace && !matches!(application, Application::Program(_)) {
+            return Err(Error::new(format!("cannot trace {}: it makes no system calls", args.app()))
+                .help("--strace is for Linux programs"));
+        }
         let mut config = Config::new(args, &application)?;
         if args.dry_run {
-            return dry_run::show(args, &config, &application).map(|()| Done::Other(0));
+            return dry_run::show(args, &config, &mut application).map(|()| Done::Other(0));
         }
         if let Some(accelerator) = &args.in_background {
             // Whoever started this process has built the image, and tried KVM where that was to be tried.
             config.accelerator = parse_accelerator(accelerator)?;
             let background = background.insert(Background::begin(config.name.as_deref())?);
             config.name = Some(background.name().to_owned());
-            return watch(config.machine(args, &application), &config, args, Some(background)).map(Done::Run);
+            application.use_built()?;
+            return watch(&application, &config, args, Some(background)).map(Done::Run);
         }
         if args.detach {
-            return detach::detach(&config, &application).map(Done::Other);
+            return detach::detach(&config, &mut application).map(Done::Other);
         }
         application.build()?;
-        watch(config.machine(args, &application), &config, args, None).map(Done::Run)
+        watch(&application, &config, args, None).map(Done::Run)
     });
     let report = match &result {
         Ok(Done::Other(status)) => return Ok(*status),
         Ok(Done::Run(report)) => report.to_json(),
         Err(error) => json!({ "status": error.status(), "kind": "error", "message": error.message() }),
     };
-    if let Some(Err(error)) = status_file.map(|file| file.write(&report)) {
+    let mut reports = report.clone();
+    reports["reports"] = match &result {
+        Ok(Done::Run(report)) => report.reports.iter().map(toro_vmm::Report::to_json).collect(),
+        _ => json!([]),
+    };
+    let files = [(status_file, &report), (report_file, &reports)];
+    for error in files.into_iter().filter_map(|(file, text)| file?.write(text).err()) {
         match &result {
             // The first failure is what matters; this one is told beside it.
             Err(_) => ui::error(&error),
@@ -92,12 +109,14 @@ struct Report {
     message: String,
     ready_ms: Option<f64>,
     run_ms: f64,
+    /// What went wrong, and was told.
+    reports: Vec<toro_vmm::Report>,
 }
 
 impl Report {
     /// It was ended before it could begin.
     fn unfinished(status: u8, kind: &'static str) -> Self {
-        Self { status, kind, message: String::new(), ready_ms: None, run_ms: 0.0 }
+        Self { status, kind, message: String::new(), ready_ms: None, run_ms: 0.0, reports: Vec::new() }
     }
 
     fn to_json(&self) -> Value {
@@ -122,7 +141,7 @@ pub(crate) fn choose_accelerator(accelerator: Accelerator) -> Result<Accelerator
 
 /// Starts the machine and stays with it to its end.
 fn watch(
-    mut machine: Machine,
+    application: &Application,
     config: &Config,
     args: &RunArgs,
     background: Option<&Background>,
@@ -143,18 +162,18 @@ fn watch(
             }
         }
     })?;
+    let mut machine = config.machine(args, application)?;
+    machine.module = application.module()?;
     machine.accelerator = choose_accelerator(machine.accelerator)?;
     if args.gdb {
-        let symbols = machine.image.symbols.display();
-        let commands = format!("-ex 'symbol-file {symbols} -o {FIXED_BASE:#x}' -ex 'target remote :{GDB_PORT}'");
-        ui::note(format_args!("waiting for a debugger: gdb {commands}"), None);
+        ui::note(format_args!("waiting for a debugger: {}", gdb::command(&machine)), None);
     }
     machine.stdin = is_stdin_open();
     machine.sinks =
         Sinks { stdout: sink(std::io::stdout())?, stderr: sink(std::io::stderr())?, log: sink(std::io::stderr())? };
     let (forwards_stdin, symbols) = (machine.stdin, machine.image.symbols.clone());
     if let Some(background) = background {
-        background.starts(&machine);
+        background.starts(&machine, &application.shown());
     }
     let guest = match machine.start_unless(&cancel) {
         Ok(guest) => Arc::new(guest),
@@ -177,8 +196,17 @@ fn watch(
         forward_stdin(&guest)?;
     }
 
-    let mut news = News::new(&guest, &config.network, args.gdb.then_some(&*symbols), background);
-    let exit = stay(&guest, config, &requests, background, |controls| news.tell(controls));
+    let mut news = News::new(&guest, config.network(), args.gdb.then_some(&*symbols), background);
+    let mut timeline = config.boot_timeline.then(|| Timeline::begin(&guest));
+    let exit = stay(&guest, config, &requests, background, |controls| {
+        news.tell(controls);
+        if let Some(timeline) = &mut timeline {
+            timeline.hear(&guest, controls);
+        }
+    });
+    if let Some(timeline) = &mut timeline {
+        timeline.end(&guest);
+    }
     report(&guest, exit, config, &requests, news.ready_after())
 }
 
@@ -269,6 +297,19 @@ fn report(
         say_timeout(config);
     }
     ui::say_text(&exit.backtrace);
+    match &exit.core {
+        Some(Ok(())) => say_core(guest, config),
+        Some(Err(error)) => ui::error(error),
+        None => {}
+    }
+    if config.stats {
+        match Figures::last(guest) {
+            Some(figures) => figures.lines().iter().for_each(ui::say),
+            None => {
+                ui::note("the guest did not say what it has counted: it does when it exits, or is asked to stop", None)
+            }
+        }
+    }
     match failure.map(Error::new) {
         Some(error) if is_killed || exit.ending == Ending::TimedOut => ui::error(&error),
         Some(error) => return Err(error),
@@ -288,7 +329,13 @@ fn report(
     };
     let run = guest.transcript(|said| said.outcome_after).unwrap_or_else(|| guest.started().elapsed());
     let (ready_ms, run_ms) = (ready_after.map(milliseconds), milliseconds(run));
-    Ok(Report { status, kind: exit.kind(), message, ready_ms, run_ms })
+    Ok(Report { status, kind: exit.kind(), message, ready_ms, run_ms, reports: exit.reports })
+}
+
+/// Tells how the core is looked at.
+fn say_core(guest: &Guest, config: &Config) {
+    let (Some(core), Some((of, elf))) = (&config.core, guest.core_symbols()) else { return };
+    ui::note(format_args!("core written: {}", gdb::command_for_core(of, &elf, core)), None);
 }
 
 fn say_wait() {
@@ -362,8 +409,7 @@ mod tests {
 
     #[test]
     fn the_status_file_has_what_the_shell_gets() {
-        let report =
-            Report { status: status::PANIC, kind: "panic", message: "why".into(), ready_ms: None, run_ms: 1.5 };
+        let report = Report { message: "why".into(), run_ms: 1.5, ..Report::unfinished(status::PANIC, "panic") };
         let text = report.to_json().to_string();
         assert_eq!(text, r#"{"kind":"panic","message":"why","ready_ms":null,"run_ms":1.5,"status":101}"#);
     }

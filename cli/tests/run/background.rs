@@ -204,3 +204,42 @@ pub(crate) fn a_start_that_is_interrupted_leaves_no_guest() {
     follower.wait_with_output().unwrap();
     assert_eq!(user.inspect("stuck")["state"], "ended");
 }
+
+pub(crate) fn a_guest_says_what_it_has_counted() {
+    let user = User::new();
+    assert_eq!(user.run("counts", &["--name", "web", "--stats", "--power", "saving"]).0, 0);
+    let (status, stdout, stderr) = user.toro(&["stats", "--json", "web"]);
+    assert_eq!(status, 0, "{stderr}");
+    let figures: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&figures["machine"]["mode"], &figures["cores"][0]["sleeps"]), (&"saving".into(), &41.into()));
+    assert!(figures["vmm"]["resident_bytes"].as_u64().unwrap() > 0, "{stdout}");
+    assert_eq!(user.toro(&["stop", "web"]).0, 0);
+    let (_, _, stderr) = user.toro(&["logs", "web"]);
+    assert!(stderr.contains("mode saving") && stderr.contains("42"), "{stderr}");
+}
+
+pub(crate) fn a_guest_says_how_its_network_stands() {
+    let user = User::new();
+    assert_eq!(user.run("sockets", &["--name", "web"]).0, 0);
+    let (status, stdout, stderr) = user.toro(&["net", "web"]);
+    assert_eq!(status, 0, "{stderr}");
+    assert!(stdout.contains("listen        0.0.0.0:80") && stdout.contains("5 malformed"), "{stdout}");
+    assert_eq!(user.toro(&["stop", "web"]).0, 0);
+    assert_eq!(user.run("counts", &["--name", "old"]).0, 0);
+    let (status, _, stderr) = user.toro(&["net", "old"]);
+    assert!(status == 125 && stderr.contains("older than the question"), "{stderr}");
+    assert_eq!(user.toro(&["kill", "old"]).0, 0);
+}
+
+pub(crate) fn what_cannot_be_counted_is_told() {
+    let user = User::new();
+    assert_eq!(user.run("serve", &["--name", "old"]).0, 0);
+    let (status, stdout, stderr) = user.toro(&["stats", "old"]);
+    assert_eq!((status, &*stdout), (125, ""));
+    assert!(stderr.contains("older than the question\n help: build it again"), "{stderr}");
+    assert_eq!(user.toro(&["stop", "old"]).0, 0);
+    let (status, _, stderr) = user.toro(&["stats", "old"]);
+    assert!(status == 125 && stderr.contains("old has ended"), "{stderr}");
+    let (status, _, stderr) = user.run("serve", &["--power", "fast"]);
+    assert!(status == 125 && stderr.contains("no mode `fast`"), "{stderr}");
+}

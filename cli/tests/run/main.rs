@@ -48,6 +48,9 @@ fn main() -> ExitCode {
         trial!(what_a_crash_leaves_behind_is_cleaned),
         trial!(nothing_of_the_users_shell_stays_open),
         trial!(a_start_that_is_interrupted_leaves_no_guest),
+        trial!(a_guest_says_what_it_has_counted),
+        trial!(a_guest_says_how_its_network_stands),
+        trial!(what_cannot_be_counted_is_told),
     ];
     libtest_mimic::run(&libtest_mimic::Arguments::from_args(), tests.into()).exit_code()
 }

@@ -86,11 +86,41 @@ impl Guest {
 
     fn play(&self, script: &str) {
         let version = if script == "future" { 9 } else { 1 };
-        self.say(Stream::Control, format!("event=boot base=0xffff800000000000 version={version}\n").as_bytes());
+        // Most play a guest of the first revision.
+        let revision = match script {
+            "counts" => " revision=1",
+            "sockets" => " revision=2",
+            _ => "",
+        };
+        self.say(
+            Stream::Control,
+            format!("event=boot base=0xffff800000000000 version={version}{revision}\n").as_bytes(),
+        );
         match script {
             // Ends in order when asked to.
             "serve" => {
                 self.say(Stream::Control, b"event=listen proto=tcp port=80\n");
+                self.wait_for(Input::Stop);
+                self.say(Stream::Outcome, b"kind=stopped\n");
+            }
+            // Says what it has counted, when it is asked and at its end.
+            "counts" => {
+                self.wait_for(Input::Statistics);
+                self.say_stats(41);
+                self.wait_for(Input::Stop);
+                self.say_stats(42);
+                self.say(Stream::Outcome, b"kind=stopped\n");
+            }
+            // Says how its network stands.
+            "sockets" => {
+                self.wait_for(Input::Network);
+                for record in [
+                    "event=stat name=net.malformed value=5 core=0",
+                    "event=socket core=0 proto=tcp state=listen local=0.0.0.0:80 unread=0 unsent=128 again=0 rtt_ns=0 window=0",
+                    toro_abi::stats::NETWORK_END,
+                ] {
+                    self.say(Stream::Control, format!("{record}\n").as_bytes());
+                }
                 self.wait_for(Input::Stop);
                 self.say(Stream::Outcome, b"kind=stopped\n");
             }
@@ -153,6 +183,15 @@ impl Guest {
                 wait_for_ever();
             }
         }
+    }
+
+    fn say_stats(&self, sleeps: u32) {
+        for figure in
+            ["name=mode value=saving", "name=uptime_ns value=1000", &format!("name=sleeps value={sleeps} core=0")]
+        {
+            self.say(Stream::Control, format!("event=stat {figure}\n").as_bytes());
+        }
+        self.say(Stream::Control, format!("{}\n", toro_abi::stats::END).as_bytes());
     }
 
     /// Reads the console until `last` arrives; the bytes before it.

@@ -3,10 +3,13 @@
 //! The guest reads it twice without copying: once in [`CommandLine::check`], which finds what is malformed, then key by
 //! key. The host writes it with [`Builder`]. Keys that hold one value: the last one wins. Lists (`arg`, `env`) keep order.
 
-use crate::network::{Address, Ipv4};
+use crate::network::{Address, Address6, CARDS_MAX, Ipv4};
 use crate::percent::{self, Value};
+use crate::policy::Policy;
+use crate::power::{Idle, Mode};
 use alloc::string::String;
 use core::fmt;
+use core::net::{IpAddr, Ipv6Addr};
 
 /// Random token that marks the guest's stream switches; without it the console is plain text.
 pub const TOKEN: &str = "toro.token";
@@ -18,8 +21,23 @@ pub const EPOCH_NS: &str = "epoch_ns";
 pub const IP: &str = "ip";
 /// Default gateway.
 pub const GATEWAY: &str = "gw";
-/// Name server.
+/// `X:X::X/P`, `auto` or `none`.
+pub const IP6: &str = "ip6";
+/// Default gateway of IPv6.
+pub const GATEWAY6: &str = "gw6";
+/// As [`IP`], [`GATEWAY`], [`IP6`] and [`GATEWAY6`], of each network card.
+pub const OF_CARD: [[&str; 4]; CARDS_MAX] = [
+    [IP, GATEWAY, IP6, GATEWAY6],
+    ["eth1.ip", "eth1.gw", "eth1.ip6", "eth1.gw6"],
+    ["eth2.ip", "eth2.gw", "eth2.ip6", "eth2.gw6"],
+    ["eth3.ip", "eth3.gw", "eth3.ip6", "eth3.gw6"],
+];
+/// Name server; repeated, in the order in which they are asked.
 pub const DNS: &str = "dns";
+/// A domain in which short names are looked for; repeated.
+pub const SEARCH: &str = "search";
+/// A name and its address, `NAME:ADDRESS`; repeated.
+pub const HOST: &str = "host";
 /// What the guest calls itself.
 pub const HOSTNAME: &str = "hostname";
 /// Log filter: a level, or a list `module=level,...`.
@@ -32,13 +50,51 @@ pub const ENV: &str = "env";
 pub const KASLR: &str = "kaslr";
 /// `1` when the host forwards standard input.
 pub const STDIN: &str = "stdin";
+/// The program that the Linux personality runs: its path in the boot module, from the root.
+pub const EXEC: &str = "exec";
+/// The directory that it begins in.
+pub const WORKDIR: &str = "workdir";
+/// `1`: each of its system calls is printed.
+pub const STRACE: &str = "strace";
+/// How the machine trades processor time for latency: a [`Mode`]'s name.
+pub const POWER: &str = "power";
+/// Which instruction cores sleep by: an [`Idle`]'s name.
+pub const IDLE: &str = "idle";
+/// `1` has the machine tell at its end what it has counted.
+pub const STATS: &str = "stats";
+/// A port of the guest that the host lets others reach; repeated.
+pub const PUBLISH: &str = "publish";
+/// What a fault comes to that nobody catches: a [`Policy`]'s name.
+pub const FAULT: &str = "fault";
 /// A virtio-mmio device, as QEMU and Firecracker announce it.
 pub const VIRTIO_MMIO: &str = "virtio_mmio.device";
 /// `off`: do not look for devices on PCI. Firecracker says so.
 pub const PCI: &str = "pci";
 
-const KNOWN: [&str; 14] =
-    [ARG, ENV, VIRTIO_MMIO, TOKEN, TSC_KHZ, EPOCH_NS, LOG, IP, GATEWAY, DNS, HOSTNAME, KASLR, STDIN, PCI];
+const KNOWN: [&str; 22] = [
+    ARG,
+    ENV,
+    VIRTIO_MMIO,
+    TOKEN,
+    TSC_KHZ,
+    EPOCH_NS,
+    LOG,
+    DNS,
+    SEARCH,
+    HOST,
+    HOSTNAME,
+    KASLR,
+    STDIN,
+    PCI,
+    FAULT,
+    EXEC,
+    WORKDIR,
+    STRACE,
+    POWER,
+    IDLE,
+    STATS,
+    PUBLISH,
+];
 
 /// The text embedded in the image, then the text that the VMM passed.
 #[derive(Clone, Copy, Debug)]
@@ -107,22 +163,36 @@ impl<'a> CommandLine<'a> {
 
     /// Keys that this version does not know, worth a warning: they may be for another kernel, or misspelt.
     pub fn unknown(self) -> impl Iterator<Item = &'a str> {
-        self.words().map(|(key, _)| key).filter(|key| !KNOWN.contains(key))
+        self.words().map(|(key, _)| key).filter(|key| !is_known(key))
     }
 
-    /// `ip=`: a static address, DHCP or nothing.
-    pub fn address(self) -> Option<Address> {
-        Address::parse(self.get(IP)?.encoded())
+    /// `ip=` of a network card: a static address, DHCP or nothing.
+    pub fn address(self, card: usize) -> Option<Address> {
+        let [ip, ..] = OF_CARD.get(card)?;
+        Address::parse(self.get(ip)?.encoded())
     }
 
-    /// `gw=`.
-    pub fn gateway(self) -> Option<Ipv4> {
-        Ipv4::parse(self.get(GATEWAY)?.encoded())
+    /// `gw=` of a network card.
+    pub fn gateway(self, card: usize) -> Option<Ipv4> {
+        let [_, gateway, ..] = OF_CARD.get(card)?;
+        Ipv4::parse(self.get(gateway)?.encoded())
     }
 
-    /// `dns=`.
-    pub fn dns(self) -> Option<Ipv4> {
-        Ipv4::parse(self.get(DNS)?.encoded())
+    /// `ip6=` of a network card: a static address, what routers say, or nothing.
+    pub fn address6(self, card: usize) -> Option<Address6> {
+        let [_, _, ip, _] = OF_CARD.get(card)?;
+        Address6::parse(self.get(ip)?.encoded())
+    }
+
+    /// `gw6=` of a network card.
+    pub fn gateway6(self, card: usize) -> Option<Ipv6Addr> {
+        let [.., gateway] = OF_CARD.get(card)?;
+        self.get(gateway)?.encoded().parse().ok()
+    }
+
+    /// `fault=`.
+    pub fn policy(self) -> Policy {
+        self.get(FAULT).and_then(|value| Policy::parse(value.encoded())).unwrap_or_default()
     }
 
     /// `tsc_khz=`.
@@ -166,6 +236,16 @@ impl MmioDevice {
     }
 }
 
+/// Whether this version knows `key`.
+pub fn is_known(key: &str) -> bool {
+    KNOWN.contains(&key) || OF_CARD.as_flattened().contains(&key)
+}
+
+/// Whether a key is the one at that place of some network card's.
+fn is_of_card(key: &str, place: usize) -> bool {
+    OF_CARD.iter().any(|keys| keys[place] == key)
+}
+
 fn split(text: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
     text.split_ascii_whitespace().map(|word| word.split_once('=').unwrap_or((word, "")))
 }
@@ -184,10 +264,22 @@ fn check_word(key: &str, value: &str) -> Result<(), &'static str> {
         TOKEN => (crate::console::Token::parse(text).is_some(), "expected 16 hexadecimal digits"),
         TSC_KHZ => (text.parse::<u64>().is_ok_and(|khz| khz > 0), "expected a number of kHz"),
         EPOCH_NS => (text.parse::<u64>().is_ok(), "expected nanoseconds since 1970"),
-        IP => (Address::parse(text).is_some(), "expected A.B.C.D/PREFIX, dhcp or none"),
-        GATEWAY | DNS => (Ipv4::parse(text).is_some(), "expected an IPv4 address"),
+        DNS => (text.parse::<IpAddr>().is_ok(), "expected an IP address"),
+        key if is_of_card(key, 0) => (Address::parse(text).is_some(), "expected A.B.C.D/PREFIX, dhcp or none"),
+        key if is_of_card(key, 1) => (Ipv4::parse(text).is_some(), "expected an IPv4 address"),
+        key if is_of_card(key, 2) => {
+            (Address6::parse(text).is_some(), "expected an IPv6 address with /PREFIX, auto or none")
+        }
+        key if is_of_card(key, 3) => (text.parse::<Ipv6Addr>().is_ok(), "expected an IPv6 address"),
+        HOST => (
+            text.split_once(':').is_some_and(|(name, ip)| !name.is_empty() && ip.parse::<IpAddr>().is_ok()),
+            "expected NAME:ADDRESS",
+        ),
         KASLR => (matches!(text, "on" | "off"), "expected on or off"),
-        STDIN => (matches!(text, "0" | "1"), "expected 0 or 1"),
+        STDIN | STRACE | STATS => (matches!(text, "0" | "1"), "expected 0 or 1"),
+        EXEC | WORKDIR => (text.starts_with('/'), "expected a path that begins with `/`"),
+        POWER => (Mode::parse(text).is_some(), "expected latency, balanced, saving or spin"),
+        IDLE => (Idle::parse(text).is_some(), "expected auto, halt or mwait"),
         ENV => (value.bytes().position(|byte| byte == b'=').is_some_and(|at| at > 0), "expected NAME%3dVALUE"),
         VIRTIO_MMIO => (MmioDevice::parse(text).is_some(), "expected SIZE@0xADDRESS:INTERRUPT"),
         _ => (true, ""),
@@ -259,7 +351,7 @@ mod tests {
         let line =
             CommandLine::with_embedded("log=info ip=dhcp env=A%3D1 arg=app arg=x", "log=warn log=debug env=B%3D2");
         assert_eq!(line.get(LOG).unwrap().encoded(), "debug");
-        assert_eq!(line.address(), Some(Address::Dhcp));
+        assert_eq!(line.address(0), Some(Address::Dhcp));
         assert_eq!(texts(line.all(ENV)), ["A=1", "B=2"]);
         assert_eq!(texts(line.all(ARG)), ["app", "x"]);
     }
@@ -286,12 +378,25 @@ mod tests {
             "ip=1.2.3",
             "ip=1.2.3.4/33",
             "gw=1.2.3.400",
+            "ip6=fd00::2",
+            "ip6=dhcp",
+            "gw6=10.0.0.1",
+            "dns=1.2.3",
+            "host=a:1.2.3",
+            "host=:fd00::1",
             "tsc_khz=0",
             "tsc_khz=fast",
             "epoch_ns=-1",
             "toro.token=12",
             "kaslr=no",
             "stdin=yes",
+            "strace=",
+            "exec=",
+            "exec=app",
+            "workdir=tmp",
+            "stats=all",
+            "power=fast",
+            "idle=deep",
             "env=HOME",
             "env=%3Dx",
             "virtio_mmio.device=512",
@@ -299,6 +404,14 @@ mod tests {
             let error = CommandLine::new(text).check().unwrap_err();
             assert_eq!(error.word, text);
         }
+    }
+
+    #[test]
+    fn addresses_of_ipv6_are_read() {
+        let line = CommandLine::new("ip6=fd00::2/64 gw6=fe80::1 dns=fd00::53 dns=10.0.0.1 host=six:fd00::7");
+        assert_eq!(line.check(), Ok(()));
+        assert_eq!(line.address6(0), Address6::parse("fd00::2/64"));
+        assert_eq!(line.gateway6(0), "fe80::1".parse().ok());
     }
 
     #[test]

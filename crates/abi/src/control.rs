@@ -1,8 +1,8 @@
 //! Control records: what the guest tells its host while it runs.
 
-use crate::network::Ipv4;
 use crate::record::{field, number};
 use core::fmt;
+use core::net::IpAddr;
 
 /// Transport protocol of a listening port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,6 +11,17 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+}
+
+impl Protocol {
+    /// Reads its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "tcp" => Some(Self::Tcp),
+            "udp" => Some(Self::Udp),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Protocol {
@@ -31,6 +42,8 @@ pub enum Control {
         base: u64,
         /// See [`crate::VERSION`].
         version: u32,
+        /// See [`crate::REVISION`]; a record without it says 0.
+        revision: u32,
     },
     /// The application listens.
     Listen {
@@ -39,12 +52,12 @@ pub enum Control {
         /// On this port.
         port: u16,
     },
-    /// The network is configured.
+    /// The guest has an address.
     Address {
-        /// The guest's address.
-        ip: Ipv4,
-        /// Its default gateway, if it has one.
-        gateway: Option<Ipv4>,
+        /// The address.
+        ip: IpAddr,
+        /// The default gateway, if there is one.
+        gateway: Option<IpAddr>,
     },
     /// The host may send this many bytes of standard input more.
     Stdin {
@@ -60,18 +73,15 @@ impl Control {
             "boot" => Some(Self::Boot {
                 base: number(field(line, "base")?)?,
                 version: number(field(line, "version")?)?.try_into().ok()?,
+                revision: field(line, "revision").map_or(Some(0), |revision| number(revision)?.try_into().ok())?,
             }),
             "listen" => Some(Self::Listen {
-                protocol: match field(line, "proto")?.encoded() {
-                    "tcp" => Protocol::Tcp,
-                    "udp" => Protocol::Udp,
-                    _ => return None,
-                },
+                protocol: Protocol::parse(field(line, "proto")?.encoded())?,
                 port: number(field(line, "port")?)?.try_into().ok()?,
             }),
             "address" => Some(Self::Address {
-                ip: Ipv4::parse(field(line, "ip")?.encoded())?,
-                gateway: field(line, "gw").and_then(|gateway| Ipv4::parse(gateway.encoded())),
+                ip: field(line, "ip")?.encoded().parse().ok()?,
+                gateway: field(line, "gw").and_then(|gateway| gateway.encoded().parse().ok()),
             }),
             "stdin" => Some(Self::Stdin { room: number(field(line, "room")?)? }),
             _ => None,
@@ -82,8 +92,8 @@ impl Control {
 impl fmt::Display for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Boot { base, version } => {
-                write!(f, "event=boot base={base:#x} version={version}")
+            Self::Boot { base, version, revision } => {
+                write!(f, "event=boot base={base:#x} version={version} revision={revision}")
             }
             Self::Listen { protocol, port } => {
                 write!(f, "event=listen proto={protocol} port={port}")
@@ -102,17 +112,25 @@ mod tests {
 
     #[test]
     fn every_record_is_read_as_it_was_written() {
-        let ip = Ipv4([10, 0, 2, 15]);
+        let ip = IpAddr::from([10, 0, 2, 15]);
+        let ip6 = "fd00::2".parse().unwrap();
         for control in [
-            Control::Boot { base: 0xffff_8000_1234_0000, version: 1 },
+            Control::Boot { base: 0xffff_8000_1234_0000, version: 1, revision: 1 },
             Control::Listen { protocol: Protocol::Tcp, port: 80 },
             Control::Listen { protocol: Protocol::Udp, port: 65535 },
-            Control::Address { ip, gateway: Some(Ipv4([10, 0, 2, 2])) },
+            Control::Address { ip, gateway: Some([10, 0, 2, 2].into()) },
             Control::Address { ip, gateway: None },
+            Control::Address { ip: ip6, gateway: "fe80::1".parse().ok() },
             Control::Stdin { room: 1024 },
         ] {
             assert_eq!(Control::parse(&control.to_string()), Some(control));
         }
+    }
+
+    #[test]
+    fn a_guest_of_the_first_revision_does_not_name_it() {
+        let boot = Control::Boot { base: 0x1000, version: 1, revision: 0 };
+        assert_eq!(Control::parse("event=boot base=0x1000 version=1"), Some(boot));
     }
 
     #[test]

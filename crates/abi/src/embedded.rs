@@ -1,6 +1,7 @@
-//! The command line inside an image: a section that the guest reserves and `toro build` fills.
+//! What an image brings with it, so that it boots alone: sections that the guest reserves and `toro build` fills.
 //!
-//! Layout: magic, length of the text as a little-endian `u32`, text, zeros; [`SECTION_BYTES`] in all.
+//! The command line: magic, length of the text as a little-endian `u32`, text, zeros; [`SECTION_BYTES`] in all. Where the
+//! boot module is, in [`ModulePlace`].
 
 /// Name of the ELF section.
 pub const SECTION: &str = ".toro.cmdline";
@@ -50,6 +51,50 @@ pub fn write(section: &mut [u8; SECTION_BYTES], text: &str) -> Result<(), TooLon
     Ok(())
 }
 
+/// Name of the ELF section that says where the boot module is.
+pub const MODULE_SECTION: &str = ".toro.module";
+/// First bytes of that section.
+pub const MODULE_MAGIC: [u8; 8] = *b"TOROMDL1";
+/// Size of that section: magic, address and length as little-endian `u64`.
+pub const MODULE_SECTION_BYTES: usize = 24;
+
+/// Where a boot module is that is loaded with the image, as one more of its segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModulePlace {
+    /// Its physical address, at a page.
+    pub address: u64,
+    /// Its length in bytes.
+    pub len_bytes: u64,
+}
+
+impl ModulePlace {
+    /// A section that says that there is none: the guest's static.
+    pub const fn none() -> [u8; MODULE_SECTION_BYTES] {
+        let mut section = [0; MODULE_SECTION_BYTES];
+        let mut at = 0;
+        while at < MODULE_MAGIC.len() {
+            section[at] = MODULE_MAGIC[at];
+            at += 1;
+        }
+        section
+    }
+
+    /// What a section says; `None` when there is no module, or the bytes are not a section.
+    pub fn read(section: &[u8]) -> Option<Self> {
+        let (place, _) = section.strip_prefix(&MODULE_MAGIC)?.as_chunks::<8>();
+        let [address, len_bytes] = [*place.first()?, *place.get(1)?].map(u64::from_le_bytes);
+        (len_bytes > 0).then_some(Self { address, len_bytes })
+    }
+
+    /// The section that says this.
+    pub fn section(self) -> [u8; MODULE_SECTION_BYTES] {
+        let mut section = Self::none();
+        section[8..16].copy_from_slice(&self.address.to_le_bytes());
+        section[16..].copy_from_slice(&self.len_bytes.to_le_bytes());
+        section
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +128,13 @@ mod tests {
         assert_eq!(read(&section), None);
         assert_eq!(read(b"TOROCMD1"), None);
         assert_eq!(read(b"something else entirely"), None);
+    }
+    #[test]
+    fn the_place_of_a_module_survives() {
+        assert_eq!(ModulePlace::read(&ModulePlace::none()), None);
+        let place = ModulePlace { address: 0x14_5000, len_bytes: 1 << 33 };
+        assert_eq!(ModulePlace::read(&place.section()), Some(place));
+        assert_eq!(ModulePlace::read(&place.section()[..20]), None);
+        assert_eq!(ModulePlace::read(&[0; 24]), None);
     }
 }

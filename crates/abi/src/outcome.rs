@@ -23,6 +23,8 @@ pub mod status {
     pub const NOT_RUNNABLE: u8 = 126;
     /// There is no such application.
     pub const NOT_FOUND: u8 = 127;
+    /// A signal ended the program: this and the signal's number, as shells have it.
+    pub const SIGNAL: u8 = 128;
     /// Stopped by Ctrl-C.
     pub const INTERRUPTED: u8 = 130;
     /// Stopped by SIGTERM.
@@ -41,6 +43,11 @@ pub enum Kind {
     Panic,
     /// A processor exception that nobody caught.
     Fault,
+    /// A signal ended the Linux program.
+    Signal {
+        /// Its number.
+        number: u8,
+    },
     /// A defect of the kernel.
     KernelDefect,
     /// Out of memory.
@@ -58,6 +65,7 @@ impl Kind {
             Self::Exit { .. } => "exit",
             Self::Panic => "panic",
             Self::Fault => "fault",
+            Self::Signal { .. } => "signal",
             Self::KernelDefect => "kernel-defect",
             Self::OutOfMemory => "oom",
             Self::Boot => "boot",
@@ -71,6 +79,7 @@ impl Kind {
             Self::Exit { status } => status as u8,
             Self::Panic => status::PANIC,
             Self::Fault => status::FAULT,
+            Self::Signal { number } => status::SIGNAL + number,
             Self::KernelDefect => status::KERNEL_DEFECT,
             Self::OutOfMemory => status::OUT_OF_MEMORY,
             Self::Boot => status::TOOL,
@@ -82,8 +91,10 @@ impl Kind {
 /// Writes the record line without its end; an empty message is left out. Needs no heap, so a guest out of memory can.
 pub fn write(out: &mut impl fmt::Write, kind: Kind, message: fmt::Arguments<'_>) -> fmt::Result {
     write!(out, "kind={}", kind.name())?;
-    if let Kind::Exit { status } = kind {
-        write!(out, " status={status}")?;
+    match kind {
+        Kind::Exit { status } => write!(out, " status={status}")?,
+        Kind::Signal { number } => write!(out, " number={number}")?,
+        _ => {}
     }
     if message.as_str() != Some("") {
         out.write_str(" message=")?;
@@ -108,6 +119,10 @@ impl Outcome {
             "exit" => Kind::Exit { status: field(line, "status")?.encoded().parse().ok()? },
             "panic" => Kind::Panic,
             "fault" => Kind::Fault,
+            "signal" => {
+                let number = field(line, "number")?.encoded().parse().ok()?;
+                (number < status::SIGNAL).then_some(Kind::Signal { number })?
+            }
             "kernel-defect" => Kind::KernelDefect,
             "oom" => Kind::OutOfMemory,
             "boot" => Kind::Boot,
@@ -123,11 +138,12 @@ impl Outcome {
 mod tests {
     use super::*;
 
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 9] = [
         Kind::Exit { status: 0 },
         Kind::Exit { status: -1 },
         Kind::Panic,
         Kind::Fault,
+        Kind::Signal { number: 11 },
         Kind::KernelDefect,
         Kind::OutOfMemory,
         Kind::Boot,
@@ -149,12 +165,12 @@ mod tests {
     #[test]
     fn statuses_are_those_of_the_document() {
         let statuses: alloc::vec::Vec<u8> = ALL.iter().map(|kind| kind.status()).collect();
-        assert_eq!(statuses, [0, 255, 101, 102, 103, 104, 125, 130]);
+        assert_eq!(statuses, [0, 255, 101, 102, 139, 103, 104, 125, 130]);
     }
 
     #[test]
     fn what_says_nothing_is_no_outcome() {
-        for line in ["", "kind=", "kind=exit", "kind=exit status=x", "kind=later"] {
+        for line in ["", "kind=", "kind=exit", "kind=exit status=x", "kind=signal number=200", "kind=later"] {
             assert_eq!(Outcome::parse(line), None, "{line}");
         }
     }

@@ -1,6 +1,8 @@
 //! A record: one line of `key=value` pairs, values percent-encoded.
 
 use crate::percent::Value;
+use alloc::vec::Vec;
+use core::fmt;
 
 /// The value of `key` in a record line; `None` when it is absent or badly encoded.
 pub fn field<'a>(line: &'a str, key: &str) -> Option<Value<'a>> {
@@ -17,6 +19,19 @@ pub(crate) fn number(value: Value<'_>) -> Option<u64> {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => text.parse().ok(),
     }
+}
+
+/// Writes bytes as two digits each.
+pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// Reads such bytes.
+pub(crate) fn hex_bytes(value: Value<'_>) -> Option<Vec<u8>> {
+    let (pairs, rest) = value.encoded().as_bytes().as_chunks::<2>();
+    let digit = |digit: u8| Some(char::from(digit).to_digit(16)? as u8);
+    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<_>>()?;
+    rest.is_empty().then_some(bytes)
 }
 
 #[cfg(test)]

@@ -90,6 +90,16 @@ impl Mailbox {
         self.word.load(Ordering::Relaxed) == ASLEEP
     }
 
+    /// The word that everybody writes who wakes this core: what a sleep that ends by a write watches.
+    #[cfg(not(test))]
+    #[must_use]
+    pub fn word(&'static self) -> &'static core::sync::atomic::AtomicUsize {
+        let place = self.word.as_ptr().cast::<usize>();
+        // SAFETY: a pointer is as large as a word and aligned like one, lives for good here, and both are only ever used as
+        // atomics of that size.
+        unsafe { core::sync::atomic::AtomicUsize::from_ptr(place) }
+    }
+
     /// Says that this core is going to sleep. `false`: there are letters, it must not. After `true` it looks once more at
     /// what is not in here, sleeps until an interrupt, and calls [`take`](Self::take), by which it is awake again.
     #[must_use]

@@ -4,7 +4,8 @@
 
 use crate::{Mailbox, Node, WaitList, Waiter, Wakes};
 use core::ptr::NonNull;
-use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use loom::sync::atomic::{AtomicBool, fence};
 use loom::sync::{Arc, Mutex, Notify};
 use loom::thread;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -106,6 +107,33 @@ fn every_letter_is_delivered_once_and_a_sleep_ends_by_one_interrupt() {
             let parcel = unsafe { Box::from_raw(core::ptr::with_exposed_provenance_mut::<Parcel>(address)) };
             assert_eq!(parcel.delivered.get(), 1);
         }
+    });
+}
+
+/// A core that watches its mailbox: whoever writes there ends its sleep, and the interrupt comes when it comes.
+#[test]
+fn a_sleep_may_end_before_its_interrupt_comes() {
+    model_of_three(|| {
+        let core = Core::new();
+        let posters = [0, 1].map(|_| {
+            let core = Arc::clone(&core);
+            thread::spawn(move || {
+                // SAFETY: parcels are never freed.
+                let asleep = unsafe { core.mailbox.post(parcel().cast()) };
+                core.interrupt.notify(); // the write itself
+                core.raise_if(asleep);
+            })
+        });
+        let mut delivered = 0;
+        while delivered < posters.len() {
+            delivered += core.mailbox.take().deliver();
+            if delivered < posters.len() {
+                core.sleep(|| false);
+            }
+        }
+        posters.into_iter().for_each(|poster| poster.join().unwrap());
+        assert!(!core.mailbox.has_letters());
+        assert!(core.interrupts.load(SeqCst) <= core.sleeps.load(SeqCst));
     });
 }
 
@@ -233,4 +261,91 @@ fn a_wake_up_reaches_exactly_one_and_none_is_spent_on_who_gave_up() {
         assert_eq!(woken, usize::from(woke));
         assert!(list.lock().unwrap().is_empty());
     });
+}
+
+/// What several threads want, and one holds; who holds it may end by a fault, as `Guarded::wait_for_holder` knows.
+struct Held {
+    state: Mutex<(bool, WaitList)>,
+    holder_lives: AtomicBool,
+    watching: loom::sync::atomic::AtomicUsize,
+}
+
+/// The one that waits was handed what was held.
+static HANDED_OVER: AtomicUsize = AtomicUsize::new(0);
+
+fn hand_over(_: NonNull<Node>) {
+    HANDED_OVER.store(1, SeqCst);
+}
+
+/// The thread of core 0 waits for what is held; whether it was handed over, or inherited.
+fn wait_for_holder(core: &Core, held: &Held, notice: NonNull<Parcel>) -> bool {
+    held.watching.fetch_add(1, Relaxed);
+    fence(loom::sync::atomic::Ordering::SeqCst);
+    let waiter = Waiter::new(0, 0, hand_over);
+    let take = |state: &mut (bool, WaitList)| {
+        let takes = !state.0 || !held.holder_lives.load(Acquire);
+        state.0 |= takes;
+        takes
+    };
+    {
+        let mut state = held.state.lock().unwrap();
+        if take(&mut state) {
+            return false;
+        }
+        // SAFETY: this function returns once it has removed the waiter, or got it as a letter.
+        unsafe { state.1.push(&waiter) };
+    }
+    loop {
+        core.mailbox.take().deliver();
+        if HANDED_OVER.load(SeqCst) > 0 {
+            return true;
+        }
+        // SAFETY: the parcel lives until the model ends.
+        if unsafe { notice.as_ref() }.delivered.replace(0) > 0 {
+            let mut state = held.state.lock().unwrap();
+            if state.1.holds(&waiter) && take(&mut state) {
+                assert!(state.1.remove(&waiter));
+                return false;
+            }
+        } else {
+            core.sleep(|| false);
+        }
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_holder_that_has_ended() {
+    for dies in [false, true] {
+        loom::model(move || {
+            HANDED_OVER.store(0, SeqCst);
+            let core = Core::new();
+            let held = Arc::new(Held {
+                state: Mutex::new((true, WaitList::new())),
+                holder_lives: AtomicBool::new(true),
+                watching: loom::sync::atomic::AtomicUsize::new(0),
+            });
+            let notice = parcel().as_ptr().expose_provenance();
+            let at = |address| NonNull::new(core::ptr::with_exposed_provenance_mut::<Parcel>(address)).unwrap();
+            let (there, wanted) = (Arc::clone(&core), Arc::clone(&held));
+            let waiting = thread::spawn(move || wait_for_holder(&there, &wanted, at(notice)));
+            if dies {
+                held.holder_lives.store(false, Release);
+                fence(loom::sync::atomic::Ordering::SeqCst);
+                if held.watching.load(Relaxed) > 0 {
+                    // SAFETY: the parcel is freed at the end of the model.
+                    core.raise_if(unsafe { core.mailbox.post(at(notice).cast()) });
+                }
+            } else {
+                let mut wakes = Wakes::new();
+                let mut state = held.state.lock().unwrap();
+                state.0 = state.1.wake_one(&mut wakes);
+                drop(state);
+                core.send(&mut wakes);
+            }
+            let handed_over = waiting.join().unwrap();
+            assert!(held.state.lock().unwrap().0 && !(dies && handed_over));
+            // SAFETY: made by `Box::leak`, and no longer known to anybody.
+            drop(unsafe { Box::from_raw(at(notice).as_ptr()) });
+        });
+    }
 }

@@ -53,6 +53,12 @@ impl Waiter {
         waiter.cast()
     }
 
+    /// Whether it is listed; asked by the one who holds the list's lock.
+    fn is_listed(&self) -> bool {
+        // SAFETY: as the line above says.
+        self.listed.with(|place| unsafe { *place })
+    }
+
     /// Sets whether it is listed, by the one who holds the list's lock; whether it was.
     fn set_listed(&self, listed: bool) -> bool {
         // SAFETY: as the line above says.
@@ -123,6 +129,12 @@ impl WaitList {
             Some(next) => next.with(|links| links.previous = previous),
         }
         true
+    }
+
+    /// Whether a waiter is on this list, on which it was put. `false`: somebody has taken it, and it comes as a letter.
+    #[must_use]
+    pub fn holds(&self, waiter: &Waiter) -> bool {
+        waiter.is_listed()
     }
 
     /// Takes the one off that has waited longest, to be woken once the lock is released. `false`: nobody waits.

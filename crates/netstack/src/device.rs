@@ -13,6 +13,18 @@ pub enum Checksum {
         /// Place of the checksum, from `start_bytes`.
         offset_bytes: u16,
     },
+    /// As `Partial`, and the frame, a TCP segment that is longer than the link carries, is to be cut: each piece gets the
+    /// headers, with its own numbers, and so much of the rest. Only where [`LinkConfig`](crate::LinkConfig) says that the device does that.
+    Segments {
+        /// As above.
+        start_bytes: u16,
+        /// As above.
+        offset_bytes: u16,
+        /// The headers' length.
+        headers_bytes: u16,
+        /// Payload of each piece.
+        segment_bytes: u16,
+    },
 }
 
 /// What is known about the TCP or UDP checksum of a frame that arrived.
@@ -39,6 +51,24 @@ pub trait Device {
     /// # Errors
     /// [`Full`] when there is no room; `fill` was not called.
     fn transmit(&mut self, len_bytes: usize, checksum: Checksum, fill: impl FnOnce(&mut [u8])) -> Result<(), Full>;
+}
+
+/// The devices of all links; one that is alone is that of any link.
+pub trait Devices {
+    /// Each of them.
+    type Device: Device;
+
+    /// The device of the link with this number.
+    fn device(&mut self, link: usize) -> &mut Self::Device;
+}
+
+impl<D: Device> Devices for D {
+    type Device = D;
+
+    #[inline]
+    fn device(&mut self, _: usize) -> &mut D {
+        self
+    }
 }
 
 /// No link at all: loopback still works, and what was meant for a link is gone.

@@ -1,13 +1,16 @@
 //! DHCP client (RFC 2131): asks for an address in the background, keeps it renewed, and drops it when its time is over.
 
+mod search;
+
 use crate::address::Address;
+use crate::datagram;
 use crate::ethernet;
-use crate::ipv4;
 use crate::shared::Shared;
-use crate::udp;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress};
+use toro_tcp::ipv4;
 
 pub(crate) const CLIENT_PORT: u16 = 68;
 const SERVER_PORT: u16 = 67;
@@ -19,8 +22,8 @@ const RENEW_AGAIN_MIN_NS: u64 = 60 * SECOND_NS;
 /// The shortest lease that is worth having: what renews it goes out once a second at most.
 const LEASE_MIN_S: u32 = 4;
 const ROUTER_OPTION: u8 = 3;
-/// Subnet mask, router, name server.
-const WANTED: &[u8] = &[1, ROUTER_OPTION, 6];
+/// Subnet mask, router, name server, domains.
+const WANTED: &[u8] = &[1, ROUTER_OPTION, 6, search::DOMAIN_OPTION, search::SEARCH_OPTION];
 const HOSTNAME_OPTION: u8 = 12;
 /// As long as a label of a domain name.
 const HOSTNAME_BYTES_MAX: usize = 63;
@@ -42,10 +45,20 @@ struct Lease {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Asking { tries: u8 },
-    Requesting { offer: Offer, tries: u8 },
+    Asking {
+        tries: u8,
+    },
+    Requesting {
+        offer: Offer,
+        tries: u8,
+    },
     Bound(Lease),
     Renewing(Lease),
+    /// The link was down: whether the address is still good here (RFC 2131, 3.2).
+    Confirming {
+        lease: Lease,
+        tries: u8,
+    },
 }
 
 /// The client.
@@ -56,17 +69,41 @@ pub(crate) struct Dhcp {
     began_ns: u64,
     /// When the next message is due; `None` when the lease has no end.
     next_ns: Option<u64>,
+    /// Domains in which short names are looked for.
+    domains: Vec<String>,
 }
 
 impl Dhcp {
     pub(crate) fn new(now_ns: u64) -> Self {
-        Dhcp { state: State::Asking { tries: 0 }, transaction: 0, began_ns: now_ns, next_ns: Some(now_ns) }
+        Dhcp {
+            state: State::Asking { tries: 0 },
+            transaction: 0,
+            began_ns: now_ns,
+            next_ns: Some(now_ns),
+            domains: Vec::new(),
+        }
+    }
+
+    /// Domains in which short names are looked for, as the server says.
+    pub(crate) fn domains(&self) -> &[String] {
+        &self.domains
     }
 
     /// When [`run`](Self::run) has something to do; `u64::MAX` for never.
     #[inline]
     pub(crate) fn next_deadline(&self) -> u64 {
         self.next_ns.unwrap_or(u64::MAX)
+    }
+
+    /// The link is up again, perhaps another one: asks at once, for the address that there is, if there is one.
+    pub(crate) fn confirm(&mut self, now_ns: u64) {
+        match self.state {
+            State::Bound(lease) | State::Renewing(lease) | State::Confirming { lease, .. } => {
+                self.state = State::Confirming { lease, tries: 0 };
+                self.next_ns = Some(now_ns);
+            }
+            State::Asking { .. } | State::Requesting { .. } => self.start_again(now_ns),
+        }
     }
 
     /// Sends what is due. `true` when the address is lost.
@@ -77,8 +114,7 @@ impl Dhcp {
         match self.state {
             State::Asking { tries } => {
                 if tries == 0 {
-                    self.transaction = shared.random.draw() as u32;
-                    self.began_ns = now_ns;
+                    self.begin(now_ns, shared);
                 }
                 self.state = State::Asking { tries: tries.saturating_add(1).min(16) };
                 self.next_ns = Some(now_ns + back_off(tries, shared));
@@ -90,14 +126,24 @@ impl Dhcp {
                 self.next_ns = Some(now_ns + back_off(tries, shared));
                 self.send(DhcpMessageType::Request, Some(offer), now_ns, shared);
             }
-            State::Bound(lease) | State::Renewing(lease) if now_ns >= lease.ends_at_ns => {
+            State::Bound(lease) | State::Renewing(lease) | State::Confirming { lease, .. }
+                if now_ns >= lease.ends_at_ns =>
+            {
                 self.start_again(now_ns);
                 return true;
             }
-            State::Bound(lease) | State::Renewing(lease) => {
-                if matches!(self.state, State::Bound(_)) {
-                    self.transaction = shared.random.draw() as u32;
-                    self.began_ns = now_ns;
+            State::Confirming { lease, tries } if tries < REQUEST_TRIES_MAX => {
+                if tries == 0 {
+                    self.begin(now_ns, shared);
+                }
+                self.state = State::Confirming { lease, tries: tries + 1 };
+                self.next_ns = Some((now_ns + back_off(tries, shared)).min(lease.ends_at_ns));
+                self.send(DhcpMessageType::Request, Some(lease.offer), now_ns, shared);
+            }
+            // Without an answer it is used as long as it was lent.
+            State::Bound(lease) | State::Renewing(lease) | State::Confirming { lease, .. } => {
+                if !matches!(self.state, State::Renewing(_)) {
+                    self.begin(now_ns, shared);
                 }
                 self.state = State::Renewing(lease);
                 // Halfway to the next stage, but not more than once a minute.
@@ -110,6 +156,11 @@ impl Dhcp {
         false
     }
 
+    fn begin(&mut self, now_ns: u64, shared: &mut Shared) {
+        self.transaction = shared.random.draw() as u32;
+        self.began_ns = now_ns;
+    }
+
     fn start_again(&mut self, at_ns: u64) {
         self.state = State::Asking { tries: 0 };
         self.next_ns = Some(at_ns);
@@ -120,7 +171,7 @@ impl Dhcp {
         let packet = DhcpPacket::new_checked(data).ok()?;
         let message = DhcpRepr::parse(&packet).ok()?;
         if message.transaction_id != self.transaction
-            || message.client_hardware_address != EthernetAddress(shared.config.mac)
+            || message.client_hardware_address != EthernetAddress(shared.config.link.mac)
         {
             return None;
         }
@@ -133,10 +184,16 @@ impl Dhcp {
                 self.run(now_ns, shared);
                 None
             }
-            (State::Requesting { offer, .. } | State::Renewing(Lease { offer, .. }), DhcpMessageType::Ack) => {
+            (
+                State::Requesting { offer, .. }
+                | State::Renewing(Lease { offer, .. })
+                | State::Confirming { lease: Lease { offer, .. }, .. },
+                DhcpMessageType::Ack,
+            ) => {
                 let address = address_of(&message, &packet)?;
                 let server = message.server_identifier.unwrap_or(offer.server);
                 self.bind(&message, Offer { ip: message.your_ip, server }, now_ns);
+                self.domains = search::domains(packet.options());
                 Some(Some(address))
             }
             // Not at once: a server that always refuses would have us ask as fast as it answers.
@@ -144,7 +201,7 @@ impl Dhcp {
                 self.start_again(now_ns + REFUSED_WAIT_NS);
                 None
             }
-            (State::Renewing(_), DhcpMessageType::Nak) => {
+            (State::Renewing(_) | State::Confirming { .. }, DhcpMessageType::Nak) => {
                 self.start_again(now_ns + REFUSED_WAIT_NS);
                 Some(None)
             }
@@ -167,7 +224,8 @@ impl Dhcp {
             State::Renewing(lease) => Some(lease),
             _ => None,
         };
-        let mac = EthernetAddress(shared.config.mac);
+        let chosen = matches!(self.state, State::Requesting { .. });
+        let mac = EthernetAddress(shared.config.link.mac);
         let mut hostname = [0; HOSTNAME_BYTES_MAX];
         let name = shared.config.hostname.as_bytes();
         let named = !name.is_empty() && name.len() <= HOSTNAME_BYTES_MAX;
@@ -186,13 +244,14 @@ impl Dhcp {
             subnet_mask: None,
             relay_agent_ip: Ipv4Addr::UNSPECIFIED,
             broadcast: false,
-            // A renewal names its address as the sender's, and no server (RFC 2131, 4.3.2).
+            // A renewal names its address as the sender's, and no server; whoever only confirms one names none, either (RFC
+            // 2131, 4.3.2).
             requested_ip: offer.filter(|_| renewing.is_none()).map(|offer| offer.ip),
             client_identifier: Some(mac),
-            server_identifier: offer.filter(|_| renewing.is_none()).map(|offer| offer.server),
+            server_identifier: offer.filter(|_| chosen).map(|offer| offer.server),
             parameter_request_list: Some(WANTED),
             dns_servers: None,
-            max_size: Some((shared.config.mtu_bytes - ipv4::HEADER_BYTES - 8).min(usize::from(u16::MAX)) as u16),
+            max_size: Some((shared.config.link.mtu_bytes - ipv4::HEADER_BYTES - 8).min(usize::from(u16::MAX)) as u16),
             lease_duration: None,
             renew_duration: None,
             rebind_duration: None,
@@ -211,13 +270,13 @@ impl Dhcp {
         let ports = (CLIENT_PORT, SERVER_PORT);
         let packet_bytes = ipv4::HEADER_BYTES + 8 + data.len();
         match renewing.filter(|lease| now_ns < lease.rebind_at_ns) {
-            Some(Lease { offer, .. }) => shared.send(offer.server, packet_bytes, &mut |packet| {
-                udp::write(packet, offer.ip, offer.server, ports, &data);
+            Some(Lease { offer, .. }) => shared.send(offer.server.into(), packet_bytes, &mut |packet| {
+                datagram::write(packet, offer.ip.into(), offer.server.into(), ports, &data);
             }),
             None => shared.outbox.frame(ethernet::HEADER_BYTES + packet_bytes, |frame| {
                 let (header, packet) = frame.split_at_mut(ethernet::HEADER_BYTES);
                 header.copy_from_slice(&ethernet::header(ethernet::BROADCAST, mac.0, ethernet::IPV4));
-                udp::write(packet, message.client_ip, Ipv4Addr::BROADCAST, ports, &data);
+                datagram::write(packet, message.client_ip.into(), Ipv4Addr::BROADCAST.into(), ports, &data);
             }),
         }
     }
@@ -246,7 +305,7 @@ fn address_of(message: &DhcpRepr<'_>, packet: &DhcpPacket<&[u8]>) -> Option<Addr
             .options()
             .find(|option| option.kind == ROUTER_OPTION)
             .and_then(|option| option.data.first_chunk::<4>().copied().map(Ipv4Addr::from)),
-        dns: message.dns_servers.as_ref().and_then(|servers| servers.first().copied()),
+        dns: core::array::from_fn(|place| message.dns_servers.as_ref()?.get(place).copied()),
     };
     address.is_usable().then_some(address)
 }

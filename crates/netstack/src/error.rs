@@ -29,10 +29,14 @@ pub enum Error {
     HostUnreachable,
     /// The memory set aside for the network is used up; close something or give the guest more.
     OutOfMemory,
-    /// The datagram does not fit in one packet.
+    /// The datagram is longer than any can be, or than its way carries.
     MessageTooLong,
     /// An argument makes no sense, such as port 0 of a peer.
     InvalidInput,
+    /// To everybody on the link only who has said so before.
+    PermissionDenied,
+    /// Not with addresses of that kind.
+    Unsupported,
 }
 
 impl fmt::Display for Error {
@@ -52,6 +56,8 @@ impl fmt::Display for Error {
             Error::OutOfMemory => "out of network memory",
             Error::MessageTooLong => "message too long",
             Error::InvalidInput => "invalid input",
+            Error::PermissionDenied => "permission denied",
+            Error::Unsupported => "address family not supported",
         })
     }
 }

@@ -33,8 +33,32 @@ handle!(
     UdpId
 );
 
+/// What can be done with a socket now, without waiting.
+///
+/// Whoever asks is armed: the next arrival, end or error is reported, even if there is something to read already; and when
+/// there was no room for writing, the next time that there is, which is when a quarter of the buffer is free.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// A read does not say `WouldBlock`: there is data, the end, or an error; a listener has somebody to accept.
+    pub readable: bool,
+    /// A write finds room, or will never find any.
+    pub writable: bool,
+    /// The peer will send no more.
+    pub peer_ended: bool,
+    /// There is an error that nobody has taken.
+    pub error: bool,
+    /// Both directions have ended.
+    pub hung_up: bool,
+}
+
+impl Readiness {
+    /// Of what is no more.
+    pub(crate) const GONE: Readiness =
+        Readiness { readable: true, writable: true, peer_ended: true, error: false, hung_up: true };
+}
+
 /// Something that somebody may have waited for. A connection or socket is reported only after a call on it said
-/// [`WouldBlock`](crate::Error::WouldBlock), and then once.
+/// [`WouldBlock`](crate::Error::WouldBlock), took less than it was offered, or asked for its [`Readiness`], and then once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A read will not say `WouldBlock` now: data, the end, or an error.
@@ -45,8 +69,14 @@ pub enum Event {
     Acceptable(ListenerId),
     /// A datagram or an error waits.
     Datagram(UdpId),
-    /// Our address changed; `None` when it was lost.
-    Address(Option<Address>),
+    /// A datagram finds room to be sent.
+    Room(UdpId),
+    /// Our address on a link changed; `None` when it was lost.
+    Address(usize, Option<Address>),
+    /// Our addresses of IPv6 changed, or the routers.
+    Addresses6,
+    /// A link went down, or came up.
+    Link(usize, bool),
     /// There was no memory to say what happened: whoever waits, for anything, has to ask again.
     Anything,
 }
@@ -86,20 +116,26 @@ pub struct Statistics {
     pub frames_received: u64,
     /// Packets with a broken header, length or checksum.
     pub malformed: u64,
-    /// Fragments, which are not reassembled.
+    /// Packets in pieces that were given up: some were missing, contradicted each other or found no room.
     pub fragments: u64,
+    /// Packets that were put together from pieces.
+    pub reassembled: u64,
     /// Frames and packets for somebody else, or of an unknown kind.
     pub not_for_us: u64,
     /// Connection requests dropped because the listener's queue was full.
     pub backlog_full: u64,
-    /// Handshakes given up to make room for newer ones.
-    pub half_open_evicted: u64,
+    /// Handshakes that were answered and not remembered, because there were too many, and those of them that were completed.
+    pub cookies_sent: u64,
+    /// As above.
+    pub cookies_accepted: u64,
     /// Connections and datagrams refused because the memory set aside was used up.
     pub out_of_memory: u64,
     /// Datagrams dropped because the socket's queue was full.
     pub datagrams_dropped: u64,
     /// Packets dropped because the device or loopback was too slow.
     pub packets_dropped: u64,
+    /// Packets dropped, and those that waited for a neighbour, because the link was down.
+    pub link_dropped: u64,
     /// Packets handed to another core.
     pub posted: u64,
     /// Packets that had come from another core and were handed on: nobody knew at once whose they are.
@@ -112,6 +148,8 @@ pub struct Statistics {
     pub resets_sent: u64,
     /// Connections that were opened, by either side.
     pub connections_opened: u64,
+    /// Segments that went out again.
+    pub segments_retransmitted: u64,
     /// Connections that exist now.
     pub connections: u64,
     /// Handshakes under way now.
@@ -120,4 +158,36 @@ pub struct Statistics {
     pub remembered: u64,
     /// Bytes of the network's memory in use now.
     pub memory_bytes: u64,
+}
+
+impl Statistics {
+    /// All of them, by name.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 23] {
+        [
+            ("frames_received", self.frames_received),
+            ("malformed", self.malformed),
+            ("fragments", self.fragments),
+            ("reassembled", self.reassembled),
+            ("not_for_us", self.not_for_us),
+            ("backlog_full", self.backlog_full),
+            ("cookies_sent", self.cookies_sent),
+            ("cookies_accepted", self.cookies_accepted),
+            ("out_of_memory", self.out_of_memory),
+            ("datagrams_dropped", self.datagrams_dropped),
+            ("packets_dropped", self.packets_dropped),
+            ("link_dropped", self.link_dropped),
+            ("posted", self.posted),
+            ("handed_round", self.handed_round),
+            ("taken_over", self.taken_over),
+            ("posts_dropped", self.posts_dropped),
+            ("resets_sent", self.resets_sent),
+            ("connections_opened", self.connections_opened),
+            ("segments_retransmitted", self.segments_retransmitted),
+            ("connections", self.connections),
+            ("handshakes", self.handshakes),
+            ("remembered", self.remembered),
+            ("memory_bytes", self.memory_bytes),
+        ]
+    }
 }

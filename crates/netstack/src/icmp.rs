@@ -1,15 +1,17 @@
 //! ICMP: echoes are answered, errors are told to whom they concern, and a datagram for nobody is answered with one.
 
-use crate::checksum::Sum;
 use crate::error::Error;
-use crate::ipv4;
 use crate::shared::Shared;
 use core::net::Ipv4Addr;
+use toro_tcp::packet::{self, Packet};
+use toro_tcp::{End, Ip, Sum, ipv4};
 
 const HEADER_BYTES: usize = 8;
 const ECHO_REPLY: u8 = 0;
 const UNREACHABLE: u8 = 3;
 const ECHO_REQUEST: u8 = 8;
+const TIME_EXCEEDED: u8 = 11;
+const HOST_UNREACHABLE: u8 = 1;
 const PORT_UNREACHABLE: u8 = 3;
 const TOO_LONG: u8 = 4;
 /// Errors sent at most in a second.
@@ -42,20 +44,15 @@ pub(crate) struct Report {
     pub(crate) news: News,
     pub(crate) protocol: u8,
     /// Where our packet came from, on this machine.
-    pub(crate) local: (Ipv4Addr, u16),
-    pub(crate) remote: (Ipv4Addr, u16),
+    pub(crate) local: End,
+    pub(crate) remote: End,
     /// Word behind the ports: the sequence number of a TCP segment.
     pub(crate) sequence: u32,
 }
 
 impl Icmp {
     /// Takes a packet; returns an error report if it is a sound one.
-    pub(crate) fn receive(
-        &mut self,
-        packet: &ipv4::Packet<'_>,
-        to_everybody: bool,
-        shared: &mut Shared,
-    ) -> Option<Report> {
+    pub(crate) fn receive(&mut self, packet: &Packet<'_>, to_everybody: bool, shared: &mut Shared) -> Option<Report> {
         let message = packet.payload;
         if message.len() < HEADER_BYTES || !Sum::default().bytes(message).is_intact() {
             shared.statistics.malformed += 1;
@@ -67,20 +64,31 @@ impl Icmp {
                 None
             }
             (UNREACHABLE, code) => report(code, [message[6], message[7]], &message[HEADER_BYTES..]),
+            // It went round in circles, or its pieces did not come together.
+            (TIME_EXCEEDED, _) => report(HOST_UNREACHABLE, [0; 2], &message[HEADER_BYTES..]),
             _ => None,
         }
     }
 
-    /// Answers a datagram that no socket wanted.
-    pub(crate) fn port_unreachable(&mut self, packet: &ipv4::Packet<'_>, now_ns: u64, shared: &mut Shared) {
+    /// Whether one more error may be sent.
+    pub(crate) fn may_send(&mut self, now_ns: u64) -> bool {
         let second = now_ns / 1_000_000_000;
         if second != self.second {
             *self = Icmp { second, sent: 0 };
         }
-        if self.sent == ERRORS_PER_SECOND || packet.source.is_unspecified() {
+        let may = self.sent < ERRORS_PER_SECOND;
+        self.sent += u32::from(may);
+        may
+    }
+
+    /// Answers a datagram that no socket wanted.
+    pub(crate) fn port_unreachable(&mut self, packet: &Packet<'_>, now_ns: u64, shared: &mut Shared) {
+        if !packet.source.is_v4() {
+            return self.port_unreachable6(packet, now_ns, shared);
+        }
+        if packet.source.is_unspecified() || !self.may_send(now_ns) {
             return;
         }
-        self.sent += 1;
         // The header and what follows, as far as 576 bytes allow.
         let quoted = &packet.bytes[..packet.bytes.len().min(576 - ipv4::HEADER_BYTES - HEADER_BYTES)];
         let len_bytes = ipv4::HEADER_BYTES + HEADER_BYTES + quoted.len();
@@ -93,11 +101,8 @@ impl Icmp {
     }
 }
 
-fn answer_echo(packet: &ipv4::Packet<'_>, shared: &mut Shared) {
+fn answer_echo(packet: &Packet<'_>, shared: &mut Shared) {
     let len_bytes = ipv4::HEADER_BYTES + packet.payload.len();
-    if len_bytes > shared.config.mtu_bytes {
-        return;
-    }
     shared.send(packet.source, len_bytes, &mut |reply| {
         let message = &mut reply[ipv4::HEADER_BYTES..];
         message.copy_from_slice(packet.payload);
@@ -107,11 +112,11 @@ fn answer_echo(packet: &ipv4::Packet<'_>, shared: &mut Shared) {
     });
 }
 
-fn finish(reply: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr) {
+fn finish(reply: &mut [u8], source: Ip, destination: Ip) {
     let message = &mut reply[ipv4::HEADER_BYTES..];
     let checksum = Sum::default().bytes(message).complement();
     message[2..4].copy_from_slice(&checksum);
-    ipv4::write_header(reply, source, destination, ipv4::ICMP);
+    packet::write_header(reply, source, destination, packet::ICMP);
 }
 
 /// What follows from a packet of `sent_bytes` that the next link, which carries `carried_bytes` or 0 for "unknown", could
@@ -129,25 +134,26 @@ fn too_long(carried_bytes: u32, sent_bytes: u32) -> Option<News> {
 fn report(code: u8, carried: [u8; 2], quoted: &[u8]) -> Option<Report> {
     let header = quoted.first_chunk::<{ ipv4::HEADER_BYTES }>()?;
     let header_bytes = usize::from(header[0] & 0x0f) * 4;
-    if header[0] >> 4 != 4 || header_bytes < ipv4::HEADER_BYTES {
+    let is_first_piece = u16::from_be_bytes([header[6], header[7]]) & 0x1fff == 0;
+    if header[0] >> 4 != 4 || header_bytes < ipv4::HEADER_BYTES || !is_first_piece {
         return None;
     }
     let start = quoted.get(header_bytes..)?.first_chunk::<8>()?;
     let news = match code {
         2 | PORT_UNREACHABLE => News::Unreachable(Error::ConnectionRefused),
         0 | 6 | 9 | 11 => News::Unreachable(Error::NetworkUnreachable),
-        1 | 5 | 7 | 8 | 10 | 12 | 13 => News::Unreachable(Error::HostUnreachable),
+        HOST_UNREACHABLE | 5 | 7 | 8 | 10 | 12 | 13 => News::Unreachable(Error::HostUnreachable),
         TOO_LONG => too_long(u16::from_be_bytes(carried).into(), u16::from_be_bytes([header[2], header[3]]).into())?,
         _ => return None,
     };
     Some(Report {
         news,
         protocol: header[9],
-        local: (
-            Ipv4Addr::new(header[12], header[13], header[14], header[15]),
+        local: End::new(
+            Ipv4Addr::new(header[12], header[13], header[14], header[15]).into(),
             u16::from_be_bytes([start[0], start[1]]),
         ),
-        remote: (ipv4::destination(header), u16::from_be_bytes([start[2], start[3]])),
+        remote: End::new(ipv4::destination(header).into(), u16::from_be_bytes([start[2], start[3]])),
         sequence: u32::from_be_bytes([start[4], start[5], start[6], start[7]]),
     })
 }

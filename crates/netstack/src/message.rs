@@ -4,11 +4,12 @@
 #[cfg(doc)]
 use crate::Stack;
 use crate::address::Address;
+use crate::address6::Link6;
 use crate::device::Received;
 use crate::ethernet::Mac;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use toro_tcp::Ip;
 
 /// Messages that may wait to be carried; past it they are lost and counted.
 const MESSAGES_MAX: usize = 256;
@@ -20,11 +21,17 @@ pub(crate) enum Origin {
     Link,
     /// This machine: the bytes are an IP packet.
     Loopback,
+    /// The link, in pieces: the bytes are the IP packet.
+    Pieces { to_everybody: bool },
 }
 
 /// A message to the stack of another core.
 #[derive(Debug)]
-pub struct Message(pub(crate) Content);
+pub struct Message {
+    /// The link that it is about.
+    pub(crate) link: u8,
+    pub(crate) content: Content,
+}
 
 #[derive(Debug)]
 pub(crate) enum Content {
@@ -34,15 +41,21 @@ pub(crate) enum Content {
     Join { core: u8 },
     /// What this machine is called.
     Address(Option<Address>),
+    /// Whether the link is up.
+    Link(bool),
+    /// What is known of IPv6: one, in memory that can be refused.
+    Link6(Vec<Link6>),
     /// A core wants to know a neighbour's hardware address.
-    Resolve { ip: Ipv4Addr, core: u8 },
+    Resolve { ip: Ip, core: u8 },
     /// It is this one.
-    Neighbor { ip: Ipv4Addr, mac: Mac, fresh_until_ns: u64 },
+    Neighbor { ip: Ip, mac: Mac, fresh_until_ns: u64 },
 }
 
 /// Messages that nobody took yet, each with its core.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Messages {
+    /// They are all about this link.
+    link: u8,
     queue: VecDeque<(u8, Message)>,
     /// Packets sent to other cores, and lost for want of room.
     pub(crate) posted: u64,
@@ -50,10 +63,14 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
+    pub(crate) fn about(link: u8) -> Self {
+        Messages { link, queue: VecDeque::new(), posted: 0, dropped: 0 }
+    }
+
     pub(crate) fn send(&mut self, core: u8, content: Content) {
         let packet = matches!(content, Content::Packet { .. });
         if self.queue.len() < MESSAGES_MAX && self.queue.try_reserve(1).is_ok() {
-            self.queue.push_back((core, Message(content)));
+            self.queue.push_back((core, Message { link: self.link, content }));
             self.posted += u64::from(packet);
         } else {
             self.dropped += 1;

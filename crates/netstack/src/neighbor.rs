@@ -1,10 +1,13 @@
-//! ARP: which hardware address a neighbour has, asked when it is needed.
+//! Which hardware address a neighbour has, asked when it is needed: by ARP, or, of IPv6, as `discovery.rs` has it.
 //!
-//! Learned only from what concerns us: a request for our address, or the answer to a question we asked. Announcements that
-//! nobody asked for change nothing. An entry is confirmed again, by a question to the known address, after a minute of use.
+//! Learned only from what concerns us: a request for our address, the answer to a question we asked, or what a router that we use
+//! says of itself. Other announcements that nobody asked for change nothing. An entry is confirmed again, by a question to the known address, after a minute of use.
 //!
 //! Of several cores one asks the link; the others ask that core, in the same way and with the same patience.
 
+use crate::address::Addresses;
+use crate::address6::State6;
+use crate::discovery;
 use crate::ethernet::{self, Mac};
 use crate::message::Content;
 use crate::outbox::Outbox;
@@ -13,6 +16,7 @@ use crate::steering::CONTROL;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress};
+use toro_tcp::Ip;
 
 const SECOND_NS: u64 = 1_000_000_000;
 const FRESH_NS: u64 = 60 * SECOND_NS;
@@ -44,21 +48,21 @@ enum Entry {
 
 /// Our own side of the link.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Own {
+pub(crate) struct Own<'a> {
     pub(crate) mac: Mac,
-    pub(crate) ip: Ipv4Addr,
+    pub(crate) addresses: &'a Addresses,
 }
 
 /// The neighbours of the link.
 #[derive(Debug)]
 pub(crate) struct Neighbors {
     /// A handful on any link; looked at only when a copy of an address is no longer certain.
-    entries: Vec<(Ipv4Addr, Entry)>,
+    entries: Vec<(Ip, Entry)>,
     entries_max: usize,
     /// The core of these neighbours, unless it asks the link itself.
     asks_as: Option<u8>,
     /// Questions of other cores that are not answered.
-    questions: Vec<(Ipv4Addr, u64)>,
+    questions: Vec<(Ip, u64)>,
     /// Changes whenever an address that somebody may have copied is no longer certain.
     epoch: u32,
     /// Copies are certain until then.
@@ -69,12 +73,20 @@ pub(crate) struct Neighbors {
 }
 
 /// What became of a question.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Answer {
+    /// Whom it was about.
+    pub(crate) neighbor: Ip,
     /// Packets that can go now (or, after a failure, never).
     pub(crate) held: Vec<Vec<u8>>,
     /// Connections that waited.
     pub(crate) waiting: Vec<Key>,
+}
+
+impl Answer {
+    const fn none() -> Self {
+        Answer { neighbor: Ip::UNSPECIFIED, held: Vec::new(), waiting: Vec::new() }
+    }
 }
 
 impl Neighbors {
@@ -103,7 +115,7 @@ impl Neighbors {
     }
 
     /// The address of a neighbour; asks for it when it is not known.
-    pub(crate) fn resolve(&mut self, ip: Ipv4Addr, now_ns: u64, own: Own, outbox: &mut Outbox) -> Option<Mac> {
+    pub(crate) fn resolve(&mut self, ip: Ip, now_ns: u64, own: Own<'_>, outbox: &mut Outbox) -> Option<Mac> {
         match self.find_mut(ip) {
             Some(Entry::Known { mac, fresh_until_ns, .. }) if now_ns < *fresh_until_ns => {
                 let mac = *mac;
@@ -128,7 +140,7 @@ impl Neighbors {
         }
     }
 
-    fn ask(&mut self, ip: Ipv4Addr, now_ns: u64, own: Own, outbox: &mut Outbox) {
+    fn ask(&mut self, ip: Ip, now_ns: u64, own: Own<'_>, outbox: &mut Outbox) {
         if !self.make_room() {
             return; // whoever waits looks again by its own clock
         }
@@ -139,11 +151,11 @@ impl Neighbors {
         request(self.asks_as, own, ip, ethernet::BROADCAST, outbox);
     }
 
-    fn find(&self, ip: Ipv4Addr) -> Option<&Entry> {
+    fn find(&self, ip: Ip) -> Option<&Entry> {
         self.entries.iter().find(|(known, _)| *known == ip).map(|(_, entry)| entry)
     }
 
-    fn find_mut(&mut self, ip: Ipv4Addr) -> Option<&mut Entry> {
+    fn find_mut(&mut self, ip: Ip) -> Option<&mut Entry> {
         self.entries.iter_mut().find(|(known, _)| *known == ip).map(|(_, entry)| entry)
     }
 
@@ -166,18 +178,18 @@ impl Neighbors {
         self.epoch = self.epoch.wrapping_add(1);
         let (ip, entry) = self.entries.swap_remove(index);
         self.questions.retain(|(asked, _)| *asked != ip);
-        self.settle(entry)
+        self.settle(ip, entry)
     }
 
-    fn settle(&mut self, before: Entry) -> Answer {
-        let Entry::Asked { held, waiting, .. } = before else { return Answer::default() };
+    fn settle(&mut self, neighbor: Ip, before: Entry) -> Answer {
+        let Entry::Asked { held, waiting, .. } = before else { return Answer::none() };
         self.asked -= 1;
         self.held -= held.len();
-        Answer { held, waiting }
+        Answer { neighbor, held, waiting }
     }
 
     /// Keeps a packet until its neighbour answers; gives it back when no question is out or too many wait.
-    pub(crate) fn hold(&mut self, ip: Ipv4Addr, packet: Vec<u8>) -> Result<(), Vec<u8>> {
+    pub(crate) fn hold(&mut self, ip: Ip, packet: Vec<u8>) -> Result<(), Vec<u8>> {
         let held_all = self.held;
         let Some(Entry::Asked { held, .. }) = self.find_mut(ip) else { return Err(packet) };
         let room = held.len() < HELD_PACKETS_MAX && held_all < HELD_PACKETS_MAX_ALL;
@@ -190,7 +202,7 @@ impl Neighbors {
     }
 
     /// Notes that a connection waits for a neighbour. Should it not be noted, its own clock brings it back.
-    pub(crate) fn wait(&mut self, ip: Ipv4Addr, connection: Key) {
+    pub(crate) fn wait(&mut self, ip: Ip, connection: Key) {
         if let Some(Entry::Asked { waiting, .. }) = self.find_mut(ip)
             && waiting.len() < WAITING_MAX
             && !waiting.contains(&connection)
@@ -201,7 +213,13 @@ impl Neighbors {
     }
 
     /// Takes an ARP packet; returns what its answer sets free.
-    pub(crate) fn receive(&mut self, data: &[u8], now_ns: u64, own: Own, outbox: &mut Outbox) -> Result<Answer, ()> {
+    pub(crate) fn receive(
+        &mut self,
+        data: &[u8],
+        now_ns: u64,
+        own: Own<'_>,
+        outbox: &mut Outbox,
+    ) -> Result<Answer, ()> {
         let packet = ArpPacket::new_checked(data).map_err(drop)?;
         let Ok(ArpRepr::EthernetIpv4 {
             operation,
@@ -213,27 +231,60 @@ impl Neighbors {
         else {
             return Err(());
         };
-        if target != own.ip || ip == own.ip || ip.is_unspecified() || ip.is_multicast() || !ethernet::is_unicast(mac) {
-            return Ok(Answer::default());
+        let own_ip = own.addresses.own_v4();
+        if Some(target) != own_ip
+            || Some(ip) == own_ip
+            || ip.is_unspecified()
+            || ip.is_multicast()
+            || !ethernet::is_unicast(mac)
+        {
+            return Ok(Answer::none());
         }
         match operation {
             ArpOperation::Request => {
-                let answer = self.learn(ip, mac, now_ns + FRESH_NS, now_ns, outbox);
+                let answer = self.learn(ip.into(), mac, now_ns + FRESH_NS, now_ns, outbox);
                 write(own, ArpOperation::Reply, ip, mac, outbox);
                 Ok(answer)
             }
-            ArpOperation::Reply => match self.find(ip) {
+            ArpOperation::Reply => match self.find(ip.into()) {
                 Some(Entry::Asked { .. } | Entry::Known { confirm_until_ns: Some(_), .. }) => {
-                    Ok(self.learn(ip, mac, now_ns + FRESH_NS, now_ns, outbox))
+                    Ok(self.learn(ip.into(), mac, now_ns + FRESH_NS, now_ns, outbox))
                 }
-                _ => Ok(Answer::default()),
+                _ => Ok(Answer::none()),
             },
-            ArpOperation::Unknown(_) => Ok(Answer::default()),
+            ArpOperation::Unknown(_) => Ok(Answer::none()),
         }
     }
 
+    /// A neighbour of IPv6 has asked for us, and told its address.
+    pub(crate) fn heard(&mut self, ip: Ip, mac: Mac, now_ns: u64, outbox: &mut Outbox) -> Answer {
+        self.learn(ip, mac, now_ns + FRESH_NS, now_ns, outbox)
+    }
+
+    /// A neighbour of IPv6 says that it is there: what was known of its address is still so, if it does not say otherwise.
+    pub(crate) fn advertised(
+        &mut self,
+        ip: Ip,
+        mac: Option<Mac>,
+        solicited: bool,
+        now_ns: u64,
+        outbox: &mut Outbox,
+    ) -> Answer {
+        let mac = match self.find(ip) {
+            Some(Entry::Asked { .. }) => mac,
+            Some(Entry::Known { mac: known, confirm_until_ns: Some(_), .. }) if solicited => mac.or(Some(*known)),
+            _ => None,
+        };
+        mac.map_or(Answer::none(), |mac| self.learn(ip, mac, now_ns + FRESH_NS, now_ns, outbox))
+    }
+
+    /// Ways have changed: every copy is to be looked up once more.
+    pub(crate) fn doubt(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
     /// Another core wants to know a neighbour.
-    pub(crate) fn asked(&mut self, ip: Ipv4Addr, core: u8, now_ns: u64, own: Own, outbox: &mut Outbox) {
+    pub(crate) fn asked(&mut self, ip: Ip, core: u8, now_ns: u64, own: Own<'_>, outbox: &mut Outbox) {
         let found = self.resolve(ip, now_ns, own, outbox);
         if let (Some(mac), Some(Entry::Known { fresh_until_ns, .. })) = (found, self.find(ip))
             && now_ns < *fresh_until_ns
@@ -250,21 +301,14 @@ impl Neighbors {
     }
 
     /// The core that asks the link says what it knows; news about nobody we asked for is no news.
-    pub(crate) fn told(
-        &mut self,
-        ip: Ipv4Addr,
-        mac: Mac,
-        fresh_until_ns: u64,
-        now_ns: u64,
-        outbox: &mut Outbox,
-    ) -> Answer {
+    pub(crate) fn told(&mut self, ip: Ip, mac: Mac, fresh_until_ns: u64, now_ns: u64, outbox: &mut Outbox) -> Answer {
         if self.find(ip).is_none() {
-            return Answer::default();
+            return Answer::none();
         }
         self.learn(ip, mac, fresh_until_ns, now_ns, outbox)
     }
 
-    fn learn(&mut self, ip: Ipv4Addr, mac: Mac, fresh_until_ns: u64, now_ns: u64, outbox: &mut Outbox) -> Answer {
+    fn learn(&mut self, ip: Ip, mac: Mac, fresh_until_ns: u64, now_ns: u64, outbox: &mut Outbox) -> Answer {
         if let Some(place) = self.questions.iter().position(|(asked, _)| *asked == ip) {
             let (_, cores) = self.questions.swap_remove(place);
             outbox.messages.send_to_all(cores, || Content::Neighbor { ip, mac, fresh_until_ns });
@@ -272,12 +316,12 @@ impl Neighbors {
         let known = Entry::Known { mac, fresh_until_ns, confirm_until_ns: None };
         let answer = if let Some(entry) = self.find_mut(ip) {
             let before = core::mem::replace(entry, known);
-            self.settle(before)
+            self.settle(ip, before)
         } else {
             if self.make_room() {
                 self.entries.push((ip, known));
             }
-            Answer::default()
+            Answer::none()
         };
         self.recertify(now_ns);
         answer
@@ -309,7 +353,7 @@ impl Neighbors {
     }
 
     /// Repeats questions that are due; what waited for a neighbour that never answered. Call it until there is none.
-    pub(crate) fn run(&mut self, now_ns: u64, own: Own, outbox: &mut Outbox) -> Option<Answer> {
+    pub(crate) fn run(&mut self, now_ns: u64, own: Own<'_>, outbox: &mut Outbox) -> Option<Answer> {
         let mut given_up = None;
         for (index, (ip, entry)) in self.entries.iter_mut().enumerate() {
             if let Entry::Asked { again_at_ns, tries, .. } = entry
@@ -327,13 +371,26 @@ impl Neighbors {
         given_up.map(|index| self.forget(index))
     }
 
-    /// Forgets everything: our own address changed.
-    pub(crate) fn clear(&mut self) {
+    /// Forgets everything: our own address changed, or what is at the other end of the link. How many packets waited.
+    pub(crate) fn clear(&mut self) -> u64 {
+        let held = self.held as u64;
         self.entries.clear();
         self.questions.clear();
         self.asked = 0;
         self.held = 0;
         self.epoch = self.epoch.wrapping_add(1);
+        held
+    }
+
+    /// Tells everybody our hardware address, unasked (RFC 5227, 3).
+    pub(crate) fn announce(&self, own: Own<'_>, outbox: &mut Outbox) {
+        if let Some(ip) = own.addresses.own_v4() {
+            write(own, ArpOperation::Request, ip, ethernet::BROADCAST, outbox);
+        }
+        // What is not certain is asked about, and said then (RFC 4861, 7.2.6).
+        for own6 in own.addresses.six.own.iter().filter(|own6| own6.state != State6::Optimistic) {
+            discovery::advertise(outbox, own.mac, own6.ip, None, true);
+        }
     }
 }
 
@@ -342,19 +399,26 @@ pub(crate) fn target(data: &[u8]) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(*data.get(24..)?.first_chunk::<4>()?))
 }
 
-fn request(asks_as: Option<u8>, own: Own, ip: Ipv4Addr, destination: Mac, outbox: &mut Outbox) {
+fn request(asks_as: Option<u8>, own: Own<'_>, ip: Ip, destination: Mac, outbox: &mut Outbox) {
     match asks_as {
         Some(core) => outbox.messages.send(CONTROL, Content::Resolve { ip, core }),
-        None => write(own, ArpOperation::Request, ip, destination, outbox),
+        None if ip.is_v4() => write(own, ArpOperation::Request, ip.low_v4(), destination, outbox),
+        None => {
+            // Who is not sure of its address leaves it to others to ask for its hardware address (RFC 4429, 3.2).
+            let Some(from) = own.addresses.source_for(ip) else { return };
+            let known = Some(destination).filter(|_| destination != ethernet::BROADCAST);
+            discovery::solicit(outbox, own.mac, from, ip, known, !own.addresses.six.is_optimistic(from));
+        }
     }
 }
 
-fn write(own: Own, operation: ArpOperation, ip: Ipv4Addr, destination: Mac, outbox: &mut Outbox) {
+fn write(own: Own<'_>, operation: ArpOperation, ip: Ipv4Addr, destination: Mac, outbox: &mut Outbox) {
+    let Some(own_ip) = own.addresses.own_v4() else { return };
     let target = if operation == ArpOperation::Request { [0; 6] } else { destination };
     let arp = ArpRepr::EthernetIpv4 {
         operation,
         source_hardware_addr: EthernetAddress(own.mac),
-        source_protocol_addr: own.ip,
+        source_protocol_addr: own_ip,
         target_hardware_addr: EthernetAddress(target),
         target_protocol_addr: ip,
     };

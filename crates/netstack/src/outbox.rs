@@ -3,35 +3,10 @@
 //! They wait here until the next flush, because whoever makes them holds no device. The queues are bounded: past the bound
 //! a program is told to wait, and an answer is lost and counted, as on any link. Buffers are kept and used again.
 
-use crate::device::Checksum;
 use crate::message::Messages;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-
-/// Where a connection's segments, or answers to them, are written.
-///
-/// A trait object, so that the engine's code exists once and not once for each kind of sink.
-pub(crate) trait PacketSink {
-    /// What is to be done about the TCP checksum of a packet written here.
-    fn checksum(&self) -> TcpChecksum;
-
-    /// Whether there is room for one packet.
-    fn ready(&mut self) -> bool;
-
-    /// Calls `fill` once with the place of an IP packet of that length, and sends it; not at all when it is lost.
-    fn packet(&mut self, len_bytes: usize, fill: &mut dyn FnMut(&mut [u8]));
-}
-
-/// Who looks after the TCP checksum of an outgoing packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TcpChecksum {
-    /// It must be complete.
-    Complete,
-    /// The device completes it from the pseudo header's sum.
-    ByDevice,
-    /// Nobody will look.
-    Ignored,
-}
+use toro_tcp::{Cut, PacketSink, TcpChecksum};
 
 /// Something to send.
 #[derive(Debug)]
@@ -40,6 +15,13 @@ pub(crate) enum Parcel {
     Frame(Vec<u8>),
     /// An IP packet that still needs a next hop.
     Packet(Vec<u8>),
+}
+
+impl Parcel {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        let (Parcel::Frame(bytes) | Parcel::Packet(bytes)) = self;
+        bytes
+    }
 }
 
 /// Buffers to use again.
@@ -87,13 +69,13 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(parcels_max: usize) -> Self {
+    pub(crate) fn new(link: u8, parcels_max: usize) -> Self {
         Outbox {
             queue: VecDeque::new(),
             spares: Spares::default(),
             parcels_max,
             dropped: 0,
-            messages: Messages::default(),
+            messages: Messages::about(link),
         }
     }
 
@@ -121,6 +103,17 @@ impl Outbox {
             Tenant::Frame => 8,
         };
         self.queue.len() < (self.parcels_max * eighths).div_ceil(8)
+    }
+
+    /// Queues a piece of a packet that had its place.
+    pub(crate) fn piece(&mut self, len_bytes: usize, fill: &mut dyn FnMut(&mut [u8])) {
+        match self.spares.take(len_bytes) {
+            Some(mut buffer) => {
+                fill(&mut buffer);
+                self.queue(buffer);
+            }
+            None => self.dropped += 1,
+        }
     }
 
     /// Queues an IP packet that was kept elsewhere meanwhile. It had its place here once, and those kept are bounded, so
@@ -184,19 +177,31 @@ impl PacketSink for Outbox {
 #[derive(Debug, Default)]
 pub(crate) struct Loopback {
     queue: VecDeque<Vec<u8>>,
+    queued_bytes: usize,
     spares: Spares,
     pub(crate) dropped: u64,
 }
 
 const LOOPBACK_PACKETS_MAX: usize = 256;
+/// What a connection sends in one piece.
+const LOOPBACK_SEGMENT_BYTES_MAX: usize = 16 << 10;
+/// Past so much only what is there is taken in first.
+const LOOPBACK_BYTES_MAX: usize = 512 << 10;
 
 impl Loopback {
+    /// Whether there is room for one packet.
+    pub(crate) fn ready(&self) -> bool {
+        self.queue.len() < LOOPBACK_PACKETS_MAX && self.queued_bytes < LOOPBACK_BYTES_MAX
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
     pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
-        self.queue.pop_front()
+        let packet = self.queue.pop_front()?;
+        self.queued_bytes -= packet.len();
+        Some(packet)
     }
 
     pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
@@ -209,21 +214,28 @@ impl PacketSink for Loopback {
         TcpChecksum::Ignored
     }
 
+    /// Nobody has to cut what never leaves the machine.
+    fn large_bytes_max(&self) -> usize {
+        LOOPBACK_SEGMENT_BYTES_MAX
+    }
+
+    fn large_packet(&mut self, len_bytes: usize, _cut: Cut, fill: &mut dyn FnMut(&mut [u8])) {
+        self.packet(len_bytes, fill);
+    }
+
     fn ready(&mut self) -> bool {
-        self.queue.len() < LOOPBACK_PACKETS_MAX
+        Loopback::ready(self)
     }
 
     fn packet(&mut self, len_bytes: usize, fill: &mut dyn FnMut(&mut [u8])) {
-        let place = self.ready() && self.queue.try_reserve(1).is_ok();
+        let place = Loopback::ready(self) && self.queue.try_reserve(1).is_ok();
         let room = if place { self.spares.take(len_bytes) } else { None };
         if let Some(mut buffer) = room {
             fill(&mut buffer);
+            self.queued_bytes += buffer.len();
             self.queue.push_back(buffer);
         } else {
             self.dropped += 1;
         }
     }
 }
-
-/// How a frame with a TCP segment is described to a device that completes its checksum.
-pub(crate) const TCP_CHECKSUM_BY_DEVICE: Checksum = Checksum::Partial { start_bytes: 34, offset_bytes: 16 };

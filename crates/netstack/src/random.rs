@@ -17,11 +17,11 @@ impl Random {
     /// A new pseudo-random number.
     pub(crate) fn draw(&mut self) -> u64 {
         self.draws += 1;
-        self.hash([self.draws, u64::MAX])
+        self.hash(&[self.draws, u64::MAX])
     }
 
     /// The same number for the same input, for as long as this secret lives.
-    pub(crate) fn hash(&self, words: [u64; 2]) -> u64 {
+    pub(crate) fn hash(&self, words: &[u64]) -> u64 {
         let [k0, k1] = self.key;
         let mut v = [
             k0 ^ 0x736f_6d65_7073_6575,
@@ -29,7 +29,7 @@ impl Random {
             k0 ^ 0x6c79_6765_6e65_7261,
             k1 ^ 0x7465_6462_7974_6573,
         ];
-        for word in [words[0], words[1], 16 << 56] {
+        for word in words.iter().copied().chain([(words.len() as u64 * 8) << 56]) {
             v[3] ^= word;
             round(&mut v);
             round(&mut v);
@@ -64,7 +64,7 @@ mod tests {
     fn is_siphash_2_4() {
         // Vector of the SipHash paper's reference code: key 00..0f, input 00..0f (16 bytes).
         let key = [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908];
-        assert_eq!(Random::new(key).hash(key), 0x3f2a_cc7f_57c2_9bdb);
+        assert_eq!(Random::new(key).hash(&key), 0x3f2a_cc7f_57c2_9bdb);
     }
 
     #[test]

@@ -1,19 +1,27 @@
 //! What every protocol of the stack needs: settings, addresses, ways to answer, ways to tell.
 
 use crate::address::{Addresses, Way};
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::event::{Events, Statistics};
-use crate::outbox::{Loopback, Outbox, PacketSink};
+use crate::fragments::{self, Ways};
+use crate::groups::Memberships;
+use crate::links::Aside;
+use crate::message::Content;
+use crate::neighbor::Own;
+use crate::outbox::{Loopback, Outbox};
 use crate::random::Random;
-use crate::steering::{Protocol, Seat};
-use alloc::boxed::Box;
+use crate::steering::{CONTROL, Protocol, Seat};
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use toro_tcp::{Ip, Memory, PacketSink, Terms};
 
 /// Owned by the stack and lent to the protocol at work.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    /// The number of the link at hand.
+    pub(crate) at: u8,
+    /// The other links.
+    pub(crate) aside: Vec<Aside>,
     pub(crate) random: Random,
     pub(crate) addresses: Addresses,
     pub(crate) outbox: Outbox,
@@ -23,49 +31,92 @@ pub(crate) struct Shared {
     pub(crate) seat: Option<Seat>,
     /// This core has a receive queue of its own.
     pub(crate) own_queue: bool,
+    /// The link carries something.
+    pub(crate) link_up: bool,
     /// The cores that had the packet at hand before.
     pub(crate) seen: u64,
     /// Where the packet at hand belongs, if not here.
     pub(crate) elsewhere: Option<u8>,
-    /// Bytes of `limits.memory_bytes` in use, spare buffers included.
-    pub(crate) memory_bytes: usize,
-    /// Buffers of streams that have nothing in them, by direction.
-    spares: [Vec<Box<[u8]>>; 2],
-}
-
-/// Which half of a connection a buffer is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Receive,
-    Send,
+    pub(crate) memory: Memory,
+    pub(crate) ways: Ways,
+    pub(crate) memberships: Memberships,
 }
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
         Shared {
             random: Random::new([config.secret[2], config.secret[3]]),
-            addresses: Addresses::default(),
-            outbox: Outbox::new(config.limits.outbox_max),
+            addresses: Addresses::new(),
+            at: 0,
+            aside: Vec::new(),
+            outbox: Outbox::new(0, config.limits.outbox_max),
             loopback: Loopback::default(),
             events: Events::default(),
             statistics: Statistics::default(),
             seat: config.seat,
             own_queue: false,
+            link_up: true,
             seen: 0,
             elsewhere: None,
-            memory_bytes: 0,
-            spares: [Vec::new(), Vec::new()],
+            memory: Memory::new(config.limits.memory_bytes),
+            ways: Ways::default(),
+            memberships: Memberships::new(),
             config,
         }
     }
 
-    /// Sends a complete IP packet when the link's turn comes, or to ourselves.
-    pub(crate) fn send(&mut self, destination: Ipv4Addr, len_bytes: usize, fill: &mut dyn FnMut(&mut [u8])) {
-        match self.addresses.way(destination) {
+    /// Our side of the link, and where questions and answers about neighbours go.
+    pub(crate) fn own(&mut self) -> (Own<'_>, &mut Outbox) {
+        (Own { mac: self.config.link.mac, addresses: &self.addresses }, &mut self.outbox)
+    }
+
+    /// The longest packet to an address that the link carries.
+    pub(crate) fn link_bytes(&self, destination: Ip) -> usize {
+        let link_bytes = self.config.link.mtu_bytes;
+        let said = self.addresses.six.mtu_bytes.filter(|_| !destination.is_v4());
+        said.map_or(link_bytes, |bytes| link_bytes.min(bytes as usize))
+    }
+
+    /// Sends a complete IP packet when the turn of the link at hand comes, or to ourselves.
+    pub(crate) fn send(&mut self, destination: Ip, len_bytes: usize, fill: &mut dyn FnMut(&mut [u8])) {
+        match self.way(destination) {
             Some(Way::Loopback) if self.loopback.ready() => self.loopback.packet(len_bytes, fill),
             Some(Way::Loopback) => self.loopback.dropped += 1,
-            Some(_) => self.outbox.packet(len_bytes, fill),
+            Some(_) => {
+                let carried = self.ways.carry(destination, self.link_bytes(destination));
+                if len_bytes <= carried {
+                    self.outbox.packet(len_bytes, fill)
+                } else {
+                    self.send_pieces(len_bytes, carried, fill)
+                }
+            }
             None => self.statistics.packets_dropped += 1,
+        }
+    }
+
+    /// Sends a packet in pieces. Once it has a place in the outbox, all of them have.
+    #[cold]
+    fn send_pieces(&mut self, len_bytes: usize, carried: usize, fill: &mut dyn FnMut(&mut [u8])) {
+        let mut whole = Vec::new();
+        if !self.outbox.ready() || whole.try_reserve_exact(len_bytes).is_err() {
+            self.outbox.dropped += 1;
+            return;
+        }
+        whole.resize(len_bytes, 0);
+        fill(&mut whole);
+        let identification = self.random.draw() as u32;
+        fragments::cut(&whole, identification, carried, |bytes, write| self.outbox.piece(bytes, write));
+    }
+
+    /// Whether this core answers the link, and asks it, for all.
+    pub(crate) fn speaks_for_all(&self) -> bool {
+        self.seat.is_none_or(|seat| seat.core == CONTROL)
+    }
+
+    /// Tells the stacks of all other cores, if this one speaks for them.
+    pub(crate) fn tell_others(&mut self, content: impl Fn() -> Content) {
+        if let Some(seat) = self.seat.filter(|seat| seat.core == CONTROL) {
+            self.outbox.messages.send_to_all(seat.others(), content);
         }
     }
 
@@ -85,75 +136,15 @@ impl Shared {
         }
     }
 
-    /// Size of the buffer for what a connection receives.
-    pub(crate) fn receive_bytes(&self) -> usize {
-        self.config.limits.receive_buffer_bytes.clamp(256, Limits::RECEIVE_BUFFER_BYTES_MAX)
-    }
-
-    /// Size of the buffer for what a connection sends.
-    pub(crate) fn send_bytes(&self) -> usize {
-        self.config.limits.send_buffer_bytes.max(256)
-    }
-
-    /// A buffer for a stream; `None` when the network's share of memory is used up.
-    #[inline]
-    pub(crate) fn take_buffer(&mut self, direction: Direction) -> Option<Box<[u8]>> {
-        match self.spares[direction as usize].pop() {
-            None => self.new_buffer(direction),
-            spare => spare,
+    /// What every connection to such an address is offered.
+    pub(crate) fn terms(&self, remote: Ip) -> Terms {
+        let limits = &self.config.limits;
+        Terms {
+            mtu_bytes: self.link_bytes(remote),
+            send_bytes: limits.send_buffer_bytes,
+            send_max_bytes: limits.send_buffer_max_bytes.max(limits.send_buffer_bytes),
+            receive_bytes: limits.receive_buffer_bytes,
+            receive_max_bytes: limits.receive_buffer_max_bytes.max(limits.receive_buffer_bytes),
         }
-    }
-
-    #[cold]
-    fn new_buffer(&mut self, direction: Direction) -> Option<Box<[u8]>> {
-        let bytes = match direction {
-            Direction::Receive => self.receive_bytes(),
-            Direction::Send => self.send_bytes(),
-        };
-        if !self.charge(bytes) {
-            return None;
-        }
-        let mut buffer = Vec::new();
-        if buffer.try_reserve_exact(bytes).is_err() {
-            self.refund(bytes);
-            self.statistics.out_of_memory += 1;
-            return None;
-        }
-        buffer.resize(bytes, 0);
-        Some(buffer.into_boxed_slice())
-    }
-
-    /// Takes a buffer back; nothing for one that is none.
-    #[inline]
-    pub(crate) fn put_buffer(&mut self, direction: Direction, buffer: Box<[u8]>) {
-        if buffer.is_empty() {
-            return;
-        }
-        let spares = &mut self.spares[direction as usize];
-        if spares.len() < spares.capacity() || spares.try_reserve(1).is_ok() {
-            spares.push(buffer);
-        } else {
-            self.refund(buffer.len());
-        }
-    }
-
-    /// Takes memory from the network's share; `false` when it is used up.
-    pub(crate) fn charge(&mut self, bytes: usize) -> bool {
-        while self.memory_bytes + bytes > self.config.limits.memory_bytes
-            && let Some(spare) = self.spares.iter_mut().find_map(Vec::pop)
-        {
-            self.refund(spare.len());
-        }
-        let fits = self.memory_bytes + bytes <= self.config.limits.memory_bytes;
-        if fits {
-            self.memory_bytes += bytes;
-        } else {
-            self.statistics.out_of_memory += 1;
-        }
-        fits
-    }
-
-    pub(crate) fn refund(&mut self, bytes: usize) {
-        self.memory_bytes -= bytes;
     }
 }

@@ -1,28 +1,29 @@
-//! The stack: one link, one machine, everything in between.
+//! The stack: links, one machine, everything in between.
 //!
 //! [`receive`](Stack::receive) takes a frame and [`flush`](Stack::flush) hands frames to the device, after timers that are
-//! due. Calls of programs never send by themselves, so that one flush, and one notification of the device, serves them all.
+//! due. What is IPv6 alone is in `stack6.rs`. Calls of programs never send by themselves, so that one flush, and one notification of the device, serves them all.
 
-use crate::address::{Address, Way};
+use crate::address::Address;
+use crate::autoconf::Autoconf;
 use crate::config::Config;
-use crate::device::{Checksum, Device, Received};
+use crate::datagram;
+use crate::device::Received;
 use crate::dhcp::{self, Dhcp};
 use crate::error::Error;
 use crate::ethernet;
 use crate::event::{Event, Statistics};
+use crate::fragments::{self, Reassembly};
+use crate::groups;
 use crate::icmp::{Icmp, News, Report};
-use crate::ipv4::{self, Refused};
 use crate::message::{Content, Origin};
-use crate::neighbor::{self, Answer, Neighbors, Own};
-use crate::outbox::Parcel;
+use crate::neighbor::{self, Answer, Neighbors};
 use crate::shared::Shared;
 use crate::steering::CONTROL;
 use crate::tcp::{Tcp, Tuple};
-use crate::udp::{self, Udp};
-use core::net::{Ipv4Addr, SocketAddrV4};
-
-/// Packets of this machine to itself that one flush takes in, before it says that there is more.
-const LOOPBACK_BATCH: usize = 512;
+use crate::udp::Udp;
+use alloc::string::String;
+use toro_tcp::Ip;
+use toro_tcp::packet::{self, Packet, Refused};
 
 /// A network stack.
 #[derive(Debug)]
@@ -31,19 +32,10 @@ pub struct Stack {
     pub(crate) neighbors: Neighbors,
     pub(crate) tcp: Tcp,
     pub(crate) udp: Udp,
-    icmp: Icmp,
-    dhcp: Option<Dhcp>,
-}
-
-/// What a flush has achieved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flushed {
-    /// There is nothing more to send.
-    Whole,
-    /// The rest has to wait until the device has room.
-    DeviceFull,
-    /// This machine has more to say to itself: flush again before sleeping.
-    Partly,
+    pub(crate) icmp: Icmp,
+    pub(crate) reassembly: Reassembly,
+    pub(crate) dhcp: Option<Dhcp>,
+    pub(crate) autoconf: Autoconf,
 }
 
 /// Where a packet came from.
@@ -62,7 +54,9 @@ impl Stack {
             tcp: Tcp::new(&config),
             udp: Udp::new(),
             icmp: Icmp::default(),
+            reassembly: Reassembly::default(),
             dhcp: None,
+            autoconf: Autoconf::new(),
             shared: Shared::new(config),
         };
         if let Some(seat) = stack.shared.seat {
@@ -74,43 +68,57 @@ impl Stack {
         stack
     }
 
-    /// Takes an address that somebody chose; ends DHCP. `false` when it cannot be the address of a machine.
-    pub fn set_address(&mut self, address: Address) -> bool {
+    /// Takes an address on a link that somebody chose; ends DHCP there. `false` when it cannot be the address of a machine.
+    pub fn set_address(&mut self, link: usize, address: Address) -> bool {
         let usable = address.is_usable();
         if usable {
-            self.dhcp = None;
-            self.readdress(Some(address));
+            self.enter(link, |stack| {
+                stack.dhcp = None;
+                stack.readdress(Some(address));
+            });
         }
         usable
     }
 
-    /// Asks for an address by DHCP, from the next flush on.
-    pub fn start_dhcp(&mut self, now_ns: u64) {
-        self.dhcp = Some(Dhcp::new(now_ns));
+    /// Asks for an address on a link by DHCP, from the next flush on.
+    pub fn start_dhcp(&mut self, link: usize, now_ns: u64) {
+        self.enter(link, |stack| stack.dhcp = Some(Dhcp::new(now_ns)));
     }
 
-    /// The address in use.
+    /// Domains in which short names are looked for, as DHCP has named them.
+    pub fn search_domains(&self) -> impl Iterator<Item = &str> {
+        self.dhcps().flat_map(Dhcp::domains).map(String::as_str)
+    }
+
+    /// The address in use, of the first link that has one.
     #[must_use]
     pub fn address(&self) -> Option<Address> {
-        self.shared.addresses.own
+        (0..self.links()).find_map(|link| self.address_on(link))
+    }
+
+    /// The address on a link.
+    #[must_use]
+    pub fn address_on(&self, link: usize) -> Option<Address> {
+        self.shared.addresses_of(link as u8)?.own()
     }
 
     pub(crate) fn readdress(&mut self, address: Option<Address>) {
-        if self.shared.addresses.own == address {
+        if self.shared.addresses.own() == address {
             return;
         }
-        self.shared.addresses.own = address;
-        self.neighbors.clear();
+        self.shared.addresses.set_own(address);
+        self.shared.statistics.packets_dropped += self.neighbors.clear();
         self.tcp.readdress(&mut self.shared);
-        self.shared.events.push(Event::Address(address));
-        if let Some(seat) = self.shared.seat
-            && seat.core == CONTROL
-        {
-            self.shared.outbox.messages.send_to_all(seat.others(), || Content::Address(address));
-        }
+        self.shared.events.push(Event::Address(self.shared.at().into(), address));
+        self.shared.tell_others(|| Content::Address(address));
     }
 
-    /// Takes a frame from the link.
+    /// Takes a frame from a link.
+    pub fn receive_on(&mut self, link: usize, frame: &[u8], checksum: Received, now_ns: u64) {
+        self.enter(link, |stack| stack.receive(frame, checksum, now_ns));
+    }
+
+    /// Takes a frame from the first link.
     #[inline]
     pub fn receive(&mut self, frame: &[u8], checksum: Received, now_ns: u64) {
         self.shared.statistics.frames_received += 1;
@@ -131,55 +139,103 @@ impl Stack {
         };
         let [d0, d1, d2, d3, d4, d5, .., kind0, kind1] = *header;
         let to_everybody = d0 & 1 != 0;
-        if !to_everybody && [d0, d1, d2, d3, d4, d5] != self.shared.config.mac {
+        if !to_everybody && [d0, d1, d2, d3, d4, d5] != self.shared.config.link.mac {
             self.shared.statistics.not_for_us += 1;
             return;
         }
         match u16::from_be_bytes([kind0, kind1]) {
-            ethernet::IPV4 => self.receive_packet(body, From::Link { to_everybody }, checksum, now_ns),
+            kind @ (ethernet::IPV4 | ethernet::IPV6) if packet::is_v6(body) == (kind == ethernet::IPV6) => {
+                self.receive_packet(body, From::Link { to_everybody }, checksum, now_ns);
+            }
+            ethernet::IPV4 | ethernet::IPV6 => self.shared.statistics.malformed += 1,
             ethernet::ARP => self.receive_arp(body, now_ns),
             _ => self.shared.statistics.not_for_us += 1,
         }
     }
 
     pub(crate) fn receive_packet(&mut self, data: &[u8], from: From, checksum: Received, now_ns: u64) {
-        let packet = match ipv4::Packet::parse(data) {
+        let packet = match Packet::parse(data) {
             Ok(packet) => packet,
             Err(Refused::Malformed) => return self.shared.statistics.malformed += 1,
-            Err(Refused::Fragment) => return self.shared.statistics.fragments += 1,
+            Err(Refused::Fragment) => return self.receive_piece(data, from, now_ns),
+            Err(Refused::Problem(problem)) => return self.receive_problem(data, problem, from, now_ns),
         };
         let addresses = &self.shared.addresses;
-        let own = addresses.own_ip() == Some(packet.destination);
+        let own = addresses.is_own(packet.destination);
         let for_us = match from {
             From::Loopback => true,
             From::Link { .. } if !addresses.is_from_outside(packet.source, packet.destination) => false,
-            From::Link { to_everybody } => own || (to_everybody && addresses.is_broadcast(packet.destination)),
+            From::Link { .. } if self.shared.is_aside(packet.source) => false,
+            From::Link { to_everybody } => own || (to_everybody && self.is_of_many(packet.destination)),
         };
-        let to_everybody = from == From::Link { to_everybody: true };
+        // By IPv6 nobody speaks only to ask about neighbours.
+        let for_us = for_us && (packet.source != Ip::UNSPECIFIED || packet.protocol == packet::ICMP6);
+        let to_everybody = from == From::Link { to_everybody: true } || packet.destination.is_multicast();
         match packet.protocol {
-            ipv4::TCP if for_us && !to_everybody && !packet.source.is_unspecified() => {
+            packet::TCP if for_us && !to_everybody && !packet.source.is_unspecified() => {
                 self.tcp.receive(&packet, checksum, now_ns, &mut self.shared);
             }
-            ipv4::UDP => self.receive_datagram(&packet, for_us, to_everybody, checksum, now_ns),
-            ipv4::ICMP if for_us => {
+            packet::UDP => self.receive_datagram(&packet, for_us, to_everybody, checksum, now_ns),
+            packet::ICMP if for_us && packet.source.is_v4() => {
                 if let Some(report) = self.icmp.receive(&packet, to_everybody, &mut self.shared) {
                     self.receive_report(&report);
+                }
+            }
+            packet::ICMP6 if for_us && !packet.source.is_v4() => self.receive_icmp6(&packet, now_ns),
+            groups::PROTOCOL if for_us && to_everybody && packet.source.is_v4() => {
+                // The core that answers for all hears of it, wherever the card puts it.
+                if !self.shared.speaks_for_all() {
+                    self.shared.elsewhere = Some(CONTROL);
+                } else {
+                    self.shared.asked_for_groups(&packet, now_ns);
                 }
             }
             _ => self.shared.statistics.not_for_us += 1,
         }
     }
 
+    /// Whether an address is that of several machines, of which this is one.
+    pub(crate) fn is_of_many(&self, ip: Ip) -> bool {
+        self.shared.addresses.is_broadcast(ip) || ip.is_multicast() && self.shared.groups().has(ip)
+    }
+
+    /// A piece of a packet. They come together on one core, wherever the card puts them.
+    #[cold]
+    fn receive_piece(&mut self, data: &[u8], from: From, now_ns: u64) {
+        let to_everybody = from == From::Link { to_everybody: true };
+        let addresses = &self.shared.addresses;
+        let concerns_us = fragments::destination(data).is_some_and(|(source, destination)| {
+            let own = addresses.is_own(destination) || to_everybody && self.is_of_many(destination);
+            own && from != From::Loopback && addresses.is_from_outside(source, destination)
+        });
+        if !concerns_us {
+            self.shared.statistics.not_for_us += 1;
+        } else if !self.shared.speaks_for_all() {
+            self.shared.elsewhere = Some(CONTROL);
+        } else if let Some(whole) = self.reassembly.receive(data, now_ns, &mut self.shared) {
+            if matches!(Packet::parse(&whole), Err(Refused::Fragment)) {
+                // A piece again, which is nobody's honest work: a frame has room for hundreds of them, one in another.
+                return self.shared.statistics.malformed += 1;
+            }
+            self.shared.seen = 0; // who passed a piece on has not seen the whole
+            self.receive_packet(&whole, from, Received::Unverified, now_ns);
+            if let Some(core) = self.shared.elsewhere.take() {
+                self.hand_over(core, whole, Origin::Pieces { to_everybody }, Received::Unverified);
+            }
+        }
+    }
+
     fn receive_datagram(
         &mut self,
-        packet: &ipv4::Packet<'_>,
+        packet: &Packet<'_>,
         for_us: bool,
         to_everybody: bool,
         checksum: Received,
         now_ns: u64,
     ) {
         if let Some(dhcp) = &mut self.dhcp
-            && let Some(((_, dhcp::CLIENT_PORT), data)) = udp::parse(packet, checksum)
+            && packet.source.is_v4()
+            && let Some(((_, dhcp::CLIENT_PORT), data)) = datagram::parse(packet, checksum)
         {
             // Before it has an address, the client is spoken to at the one it will have.
             if let Some(address) = dhcp.receive(data, now_ns, &mut self.shared) {
@@ -189,46 +245,51 @@ impl Stack {
             // Another core's.
         } else if !for_us {
             self.shared.statistics.not_for_us += 1;
-        } else if !self.udp.receive(packet, checksum, &mut self.shared) && !to_everybody {
+        } else if !self.udp.receive(packet, to_everybody, checksum, &mut self.shared) && !to_everybody {
             self.icmp.port_unreachable(packet, now_ns, &mut self.shared);
         }
     }
 
-    fn receive_report(&mut self, report: &Report) {
-        let (remote, remote_port) = report.remote;
-        let (local, local_port) = report.local;
-        let tuple = Tuple { local, remote, local_port, remote_port };
+    pub(crate) fn receive_report(&mut self, report: &Report) {
+        let (local, remote) = (report.local, report.remote);
+        let tuple = Tuple { local: local.ip, remote: remote.ip, local_port: local.port, remote_port: remote.port };
         if self.shared.seat.is_some() && self.steer_report(report.protocol, &tuple) {
             return;
         }
         match report.protocol {
-            ipv4::TCP => match report.news {
+            packet::TCP => match report.news {
                 News::Unreachable(error) => {
                     self.tcp.unreachable(&tuple, report.sequence, error, &mut self.shared);
                 }
                 News::TooLong { packet_bytes } => self.tcp.too_long(&tuple, report.sequence, packet_bytes),
             },
-            ipv4::UDP => {
+            packet::UDP => {
                 let error = match report.news {
                     News::Unreachable(error) => error,
-                    News::TooLong { .. } => Error::MessageTooLong,
+                    News::TooLong { packet_bytes } => {
+                        // Only of what was sent from here: others could make us slow.
+                        if self.udp.has(local.port) && self.shared.addresses.is_own(local.ip) {
+                            self.shared.ways.learn(remote.ip, packet_bytes);
+                        }
+                        Error::MessageTooLong
+                    }
                 };
-                let remote = SocketAddrV4::new(remote, remote_port);
-                self.udp.unreachable(local_port, remote, error, &mut self.shared);
+                self.udp.unreachable(local, remote, error, &mut self.shared);
             }
             _ => {}
         }
     }
 
     fn receive_arp(&mut self, data: &[u8], now_ns: u64) {
-        let Some(own) = self.own() else { return };
-        if self.shared.seat.is_some_and(|seat| seat.core != CONTROL) {
+        let Some(own_ip) = self.shared.addresses.own_v4() else { return };
+        if !self.shared.speaks_for_all() {
             // Of the many that go to everybody only those that ask for us disturb the core that answers.
-            let concerns_us = neighbor::target(data) == Some(own.ip);
+            let concerns_us = neighbor::target(data) == Some(own_ip);
             self.shared.elsewhere = concerns_us.then_some(CONTROL);
             return;
         }
-        match self.neighbors.receive(data, now_ns, own, &mut self.shared.outbox) {
+        let (own, outbox) = self.shared.own();
+        match self.neighbors.receive(data, now_ns, own, outbox) {
             Ok(answer) => self.answered(answer),
             Err(()) => self.shared.statistics.malformed += 1,
         }
@@ -240,149 +301,6 @@ impl Stack {
             self.shared.outbox.queue(packet);
         }
         self.tcp.reachable(&answer.waiting);
-    }
-
-    pub(crate) fn own(&self) -> Option<Own> {
-        Some(Own { mac: self.shared.config.mac, ip: self.shared.addresses.own_ip()? })
-    }
-
-    /// Runs what is due and hands the device what is to be sent.
-    pub fn flush<D: Device>(&mut self, device: &mut D, now_ns: u64) -> Flushed {
-        self.run(now_ns);
-        loop {
-            // Answers first: they are older than what programs have written since.
-            let mut sent = self.shared.outbox.is_empty() || self.send_outbox(device, now_ns);
-            // A full device holds up nobody who talks to this machine.
-            if self.tcp.has_turns() {
-                sent &= self.tcp.flush(device, &mut self.neighbors, now_ns, &mut self.shared);
-                sent = sent && (self.shared.outbox.is_empty() || self.send_outbox(device, now_ns));
-            }
-            if !self.shared.loopback.is_empty() {
-                if !self.receive_loopback(now_ns) {
-                    return Flushed::Partly;
-                }
-            } else if !sent {
-                return Flushed::DeviceFull;
-            }
-            if !self.has_work() {
-                return Flushed::Whole;
-            }
-        }
-    }
-
-    #[inline]
-    fn run(&mut self, now_ns: u64) {
-        if let Some(dhcp) = &mut self.dhcp
-            && dhcp.next_deadline() <= now_ns
-            && dhcp.run(now_ns, &mut self.shared)
-        {
-            self.readdress(None);
-        }
-        if self.neighbors.is_asking() {
-            self.run_neighbors(now_ns);
-        }
-        self.tcp.run(now_ns, &mut self.shared);
-    }
-
-    #[cold]
-    fn run_neighbors(&mut self, now_ns: u64) {
-        if let Some(own) = self.own() {
-            while let Some(failed) = self.neighbors.run(now_ns, own, &mut self.shared.outbox) {
-                self.shared.statistics.packets_dropped += failed.held.len() as u64;
-                self.tcp.abandoned(&failed.waiting, &mut self.shared);
-            }
-        }
-    }
-
-    /// Sends what waits in the outbox; `false` when the device was full first.
-    fn send_outbox<D: Device>(&mut self, device: &mut D, now_ns: u64) -> bool {
-        while !self.shared.outbox.is_empty() {
-            if !device.ready() {
-                return false;
-            }
-            let Some(parcel) = self.shared.outbox.pop() else { return true };
-            let sent = match &parcel {
-                Parcel::Frame(frame) => {
-                    device.transmit(frame.len(), Checksum::Complete, |place| place.copy_from_slice(frame))
-                }
-                Parcel::Packet(packet) => match self.header_for(packet, now_ns) {
-                    Some(Ok(header)) => device.transmit(header.len() + packet.len(), Checksum::Complete, |place| {
-                        let (start, rest) = place.split_at_mut(header.len());
-                        start.copy_from_slice(&header);
-                        rest.copy_from_slice(packet);
-                    }),
-                    Some(Err(hop)) => {
-                        self.hold(hop, parcel);
-                        continue;
-                    }
-                    None => {
-                        self.shared.statistics.packets_dropped += 1;
-                        Ok(())
-                    }
-                },
-            };
-            if sent.is_err() {
-                self.shared.outbox.unpop(parcel);
-                return false;
-            }
-            let (Parcel::Frame(buffer) | Parcel::Packet(buffer)) = parcel;
-            self.shared.outbox.recycle(buffer);
-        }
-        true
-    }
-
-    /// The Ethernet header for a packet; the neighbour to wait for, if it has yet to answer.
-    fn header_for(&mut self, packet: &[u8], now_ns: u64) -> Option<Result<[u8; ethernet::HEADER_BYTES], Ipv4Addr>> {
-        let mac = self.shared.config.mac;
-        let destination = match self.shared.addresses.way(ipv4::destination(packet))? {
-            Way::Loopback => return None,
-            Way::Broadcast => ethernet::BROADCAST,
-            Way::Neighbor(hop) => {
-                let own = self.own()?;
-                match self.neighbors.resolve(hop, now_ns, own, &mut self.shared.outbox) {
-                    Some(found) => found,
-                    None => return Some(Err(hop)),
-                }
-            }
-        };
-        Some(Ok(ethernet::header(destination, mac, ethernet::IPV4)))
-    }
-
-    fn hold(&mut self, hop: Ipv4Addr, parcel: Parcel) {
-        if let Parcel::Packet(packet) = parcel
-            && let Err(packet) = self.neighbors.hold(hop, packet)
-        {
-            self.shared.statistics.packets_dropped += 1;
-            self.shared.outbox.recycle(packet);
-        }
-    }
-
-    /// Takes in what this machine sent itself; `false` when it is too much for one go.
-    fn receive_loopback(&mut self, now_ns: u64) -> bool {
-        for _ in 0..LOOPBACK_BATCH {
-            let Some(packet) = self.shared.loopback.pop() else { return true };
-            self.receive_packet(&packet, From::Loopback, Received::Verified, now_ns);
-            match self.shared.elsewhere.take() {
-                Some(core) => self.hand_over(core, packet, Origin::Loopback, Received::Verified),
-                None => self.shared.loopback.recycle(packet),
-            }
-        }
-        self.shared.loopback.is_empty()
-    }
-
-    /// Whether there is something that a flush has not sent.
-    #[must_use]
-    pub fn has_work(&self) -> bool {
-        self.tcp.has_turns() || !self.shared.outbox.is_empty() || !self.shared.loopback.is_empty()
-    }
-
-    /// When the stack wants a flush even if nothing happens.
-    #[must_use]
-    pub fn next_deadline(&mut self) -> Option<u64> {
-        let dhcp = self.dhcp.as_ref().map_or(u64::MAX, Dhcp::next_deadline);
-        let neighbors = if self.neighbors.is_asking() { self.neighbors.next_deadline() } else { u64::MAX };
-        let next_ns = dhcp.min(neighbors).min(self.tcp.next_deadline());
-        (next_ns != u64::MAX).then_some(next_ns)
     }
 
     /// Whether something happened that nobody took yet.
@@ -401,12 +319,15 @@ impl Stack {
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         let mut statistics = self.shared.statistics;
-        let messages = &self.shared.outbox.messages;
-        statistics.posted = messages.posted;
-        statistics.posts_dropped = messages.dropped;
-        statistics.packets_dropped += self.shared.outbox.dropped + self.shared.loopback.dropped;
+        for outbox in self.shared.outboxes() {
+            statistics.posted += outbox.messages.posted;
+            statistics.posts_dropped += outbox.messages.dropped;
+            statistics.packets_dropped += outbox.dropped;
+        }
+        statistics.packets_dropped += self.shared.loopback.dropped;
         self.tcp.count(&mut statistics);
-        statistics.memory_bytes = self.shared.memory_bytes as u64;
+        statistics.out_of_memory += self.shared.memory.refused;
+        statistics.memory_bytes = self.shared.memory.used_bytes() as u64;
         statistics
     }
 }

@@ -11,20 +11,24 @@
 //! A packet carries the set of cores that have had it, so none sees it twice, and a listener that comes or goes costs its
 //! living connections a detour and nothing else.
 
+use crate::groups::Groups;
+use crate::links::LINKS_MAX;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The most cores there can be.
 pub const CORES_MAX: usize = 64;
-/// The core that speaks ARP and DHCP for all.
+/// The core that speaks with the link for all: neighbours, routers, DHCP, groups, and packets in pieces.
 pub(crate) const CONTROL: u8 = 0;
 
 /// Ports that can be listened on at the same time, on several cores; past it a program is refused.
 const PORTS_MAX: usize = 256;
 
-/// Who listens on a port.
+/// What a port is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
+pub enum Protocol {
+    /// Connections.
     Tcp = 1,
+    /// Datagrams.
     Udp = 2,
 }
 
@@ -38,6 +42,8 @@ pub struct Steering {
     /// The cores that listen there.
     cores: [AtomicU64; PORTS_MAX],
     changing: AtomicBool,
+    /// Of each link.
+    groups: [Groups; LINKS_MAX],
 }
 
 impl Steering {
@@ -49,7 +55,13 @@ impl Steering {
             ports: [const { AtomicU32::new(0) }; PORTS_MAX],
             cores: [const { AtomicU64::new(0) }; PORTS_MAX],
             changing: AtomicBool::new(false),
+            groups: [const { Groups::new() }; LINKS_MAX],
         }
+    }
+
+    /// The groups that the machine is in on a link.
+    pub(crate) fn groups(&self, link: u8) -> &Groups {
+        &self.groups[usize::from(link)]
     }
 
     /// The cores that listen on a port.

@@ -10,6 +10,9 @@
 //! the list. A wait that timed out stays on its list until its thread has run again ([`Threads::finish_wait`]): a wake-up
 //! that meets it there turns the time-out into a wake-up instead of being spent on nobody.
 //!
+//! *Deadlines wait for each other.* A wait may end a little later than its deadline, by its [`Slack`]: the core's timer is
+//! set for the end of that, and whatever wakes the core before, another deadline above all, ends the wait as well.
+//!
 //! Waiting for what threads of other cores change is `toro-mailbox`'s; its part here is [`Threads::suspend`] and
 //! [`Threads::resume`], without a list.
 #![cfg_attr(not(test), no_std)]
@@ -18,13 +21,15 @@
 extern crate alloc;
 
 mod run_queue;
+mod slack;
 mod table;
 #[cfg(test)]
 mod tests;
 mod wait;
 
 pub use run_queue::Turn;
-pub use table::Threads;
+pub use slack::Slack;
+pub use table::{Layout, Threads};
 pub use wait::{WaitOutcome, Waiters};
 
 /// No thread, in a link or an index.

@@ -1,7 +1,7 @@
 //! The table of threads: birth and death.
 
 use crate::wait::{WaitOutcome, Waiting};
-use crate::{NONE, run_queue::RunQueue};
+use crate::{NONE, Slack, run_queue::RunQueue};
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 use toro_timers::{TimerKey, TimerQueue};
@@ -13,6 +13,9 @@ pub struct Threads<P> {
     pub(crate) ready: RunQueue,
     pub(crate) timers: TimerQueue<u32>,
     pub(crate) current: u32,
+    /// Of all waits whose thread has none of its own, and the time when deadlines were last looked at.
+    pub(crate) slack: Slack,
+    pub(crate) now_ns: u64,
     free: u32,
 }
 
@@ -24,9 +27,11 @@ pub(crate) struct Slot<P> {
     pub(crate) waiting: Waiting,
     /// When the wait ends by itself; `u64::MAX`: never.
     pub(crate) deadline_ns: u64,
-    /// The timer that looks after the deadline, or after an earlier one.
+    /// The timer that looks after the deadline: set for the latest end of this wait, or for an earlier time.
     pub(crate) timer: Option<Timer>,
     pub(crate) outcome: WaitOutcome,
+    /// The slack of this thread's waits, where it has its own.
+    pub(crate) slack: Option<Slack>,
     pub(crate) payload: Option<P>,
 }
 
@@ -36,19 +41,56 @@ pub(crate) struct Timer {
     pub(crate) fires_ns: u64,
 }
 
+/// Debuggers know these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum State {
-    Free,
-    Ready,
-    Running,
-    Waiting,
+    Free = 0,
+    Ready = 1,
+    Running = 2,
+    Waiting = 3,
+}
+
+/// Where a debugger finds things in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Bytes of a place.
+    pub place_bytes: usize,
+    /// In a place, a byte: 0 it is free, 1 its thread is ready, 2 it runs, 3 it waits.
+    pub state: usize,
+    /// In a place, the payload.
+    pub payload: usize,
 }
 
 impl<P> Threads<P> {
     /// An empty table; allocates nothing, so it can stand in a static.
     #[must_use]
     pub const fn new() -> Self {
-        Threads { slots: Vec::new(), ready: RunQueue::new(), timers: TimerQueue::new(), current: NONE, free: NONE }
+        Threads {
+            slots: Vec::new(),
+            ready: RunQueue::new(),
+            timers: TimerQueue::new(),
+            current: NONE,
+            slack: Slack::NONE,
+            now_ns: 0,
+            free: NONE,
+        }
+    }
+
+    /// Sets the slack of all waits that begin from now on, but for those of threads that have their own.
+    pub fn set_slack(&mut self, slack: Slack) {
+        self.slack = slack;
+    }
+
+    /// Gives the running thread a slack of its own, or takes it away.
+    pub fn set_current_slack(&mut self, slack: Option<Slack>) {
+        self.slot(self.current).slack = slack;
+    }
+
+    /// The slack of the running thread's waits.
+    #[must_use]
+    pub fn current_slack(&self) -> Slack {
+        self.slots.get(self.current as usize).and_then(|slot| slot.slack).unwrap_or(self.slack)
     }
 
     /// Adds a thread that is ready to run, behind those that already are.
@@ -92,6 +134,25 @@ impl<P> Threads<P> {
         self.current
     }
 
+    /// Places in the table, taken or free: each thread's is below.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// What a debugger has to know of the table; it is true of payloads of which `Option` needs no more room.
+    pub const LAYOUT: Layout = Layout {
+        place_bytes: size_of::<Slot<P>>(),
+        state: core::mem::offset_of!(Slot<P>, state),
+        payload: core::mem::offset_of!(Slot<P>, payload),
+    };
+
+    /// Where the first place is, for debuggers; the table moves when it grows.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.slots.as_ptr().addr()
+    }
+
     /// The payload of the running thread; `None` before the first and while nobody has followed one that ended.
     pub fn current_payload(&mut self) -> Option<&mut P> {
         self.slots.get_mut(self.current as usize)?.payload.as_mut()
@@ -111,6 +172,7 @@ impl<P> Threads<P> {
             let index = self.free;
             let slot = self.slot(index);
             slot.payload = Some(payload);
+            slot.slack = None;
             self.free = slot.next;
             return index;
         }
@@ -122,6 +184,7 @@ impl<P> Threads<P> {
             deadline_ns: u64::MAX,
             timer: None,
             outcome: WaitOutcome::Woken,
+            slack: None,
             payload: Some(payload),
         });
         index

@@ -123,6 +123,40 @@ fn a_timer_that_is_set_for_earlier_serves_a_later_deadline() {
 }
 
 #[test]
+fn a_deadline_waits_for_another_within_its_slack() {
+    let list = Waiters::new();
+    let mut threads = started(&['a', 'b', 'c']);
+    threads.set_slack(Slack { shift: 4, max_ns: 50 });
+    threads.wait(&list, Some(320)); // until 340 at the latest
+    threads.run_next();
+    threads.set_current_slack(Some(Slack::NONE));
+    threads.wait(&list, Some(330));
+    threads.run_next();
+    threads.wait(&list, Some(10_000)); // a sixteenth would be more than the limit
+    assert!(!threads.run_next().found());
+    assert_eq!(threads.next_deadline(), Some(330));
+    threads.expire(330);
+    assert_eq!(threads.ready(), 2, "one wake-up for both");
+    assert_eq!(threads.next_deadline(), Some(10_050));
+    threads.expire(10_010);
+    assert_eq!(threads.ready(), 3, "a core that is awake ends it earlier");
+}
+
+#[test]
+fn a_thread_has_the_slack_of_its_core_unless_it_has_its_own() {
+    let mut threads = started(&['a']);
+    let (core, own) = (Slack { shift: 1, max_ns: 9 }, Slack { shift: 0, max_ns: 7 });
+    threads.set_slack(core);
+    assert_eq!(threads.current_slack(), core);
+    threads.set_current_slack(Some(own));
+    assert_eq!(threads.current_slack(), own);
+    threads.exit_current();
+    threads.spawn('b').unwrap();
+    threads.run_next();
+    assert_eq!(threads.current_slack(), core, "whoever comes after it has none of it");
+}
+
+#[test]
 fn a_timer_dies_with_its_thread() {
     let list = Waiters::new();
     let mut threads = started(&['a']);
@@ -152,6 +186,28 @@ fn a_thread_is_resumed_by_its_place_once() {
     threads.expire(20);
     assert!(threads.run_next().found());
     assert_eq!(threads.outcome(), WaitOutcome::TimedOut);
+}
+
+#[test]
+fn waits_are_ended_as_by_a_deadline_and_of_those_who_are_meant() {
+    let mut threads = started(&['a', 'b', 'c', 'd']);
+    let list = Waiters::new();
+    for deadline in [None, Some(10), None] {
+        threads.wait(&list, deadline);
+        threads.run_next();
+    }
+    threads.end_waits(|name| "bcd".contains(*name)); // the last of them runs
+    assert_eq!(threads.ready(), 2);
+    assert!(threads.wake_one(&list), "the first still waits");
+    threads.exit_current();
+    let mut seen = String::new();
+    while threads.run_next().found() {
+        seen.push(running(&mut threads));
+        let expected = if seen.ends_with('a') { WaitOutcome::Woken } else { WaitOutcome::TimedOut };
+        assert_eq!(threads.finish_wait(&list), expected);
+        threads.exit_current();
+    }
+    assert_eq!((seen.as_str(), list.is_empty(), threads.next_deadline()), ("bca", true, None));
 }
 
 /// Producers and consumers around a small buffer, with deadlines that often fire, 200 histories: everything produced is

@@ -88,7 +88,7 @@ impl<P> Threads<P> {
         slot.deadline_ns = deadline_ns;
         let fires_ns = slot.timer.map_or(u64::MAX, |timer| timer.fires_ns);
         if deadline_ns < fires_ns {
-            self.arm(index, deadline_ns);
+            self.arm(index, deadline_ns, fires_ns);
         }
     }
 
@@ -98,6 +98,17 @@ impl<P> Threads<P> {
         slot.outcome = WaitOutcome::Woken;
         if slot.state == State::Waiting {
             self.make_ready(place);
+        }
+    }
+
+    /// Ends the waits of those for which `ends` holds, as their deadlines would.
+    pub fn end_waits(&mut self, mut ends: impl FnMut(&P) -> bool) {
+        for index in 0..self.slots.len() as u32 {
+            let slot = self.slot(index);
+            if slot.state == State::Waiting && slot.payload.as_ref().is_some_and(&mut ends) {
+                slot.outcome = WaitOutcome::TimedOut;
+                self.make_ready(index);
+            }
         }
     }
 
@@ -123,9 +134,16 @@ impl<P> Threads<P> {
         while self.wake_one(waiters) {}
     }
 
-    /// Makes the threads ready whose deadlines are at or before `now_ns`.
+    /// Makes the threads ready whose deadlines are at or before `now_ns`: all that may not wait longer, and of the others
+    /// those that come first.
     pub fn expire(&mut self, now_ns: u64) {
-        while let Some((_, index)) = self.timers.pop_due(now_ns) {
+        self.now_ns = now_ns;
+        while let Some((fires_ns, &index)) = self.timers.first() {
+            let slot = &self.slots[index as usize];
+            if fires_ns > now_ns && (slot.state != State::Waiting || slot.deadline_ns > now_ns) {
+                break;
+            }
+            self.timers.pop_due(u64::MAX);
             let slot = self.slot(index);
             slot.timer = None;
             if slot.state != State::Waiting {
@@ -136,21 +154,26 @@ impl<P> Threads<P> {
                 slot.outcome = WaitOutcome::TimedOut;
                 self.make_ready(index);
             } else if deadline_ns < u64::MAX {
-                self.arm(index, deadline_ns);
+                self.arm(index, deadline_ns, u64::MAX);
             }
         }
     }
 
-    /// When [`expire`](Self::expire) may have something to do: no later than the earliest deadline of a waiting thread.
+    /// When [`expire`](Self::expire) has something to do: the earliest of the latest ends of all waits, or before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
         self.timers.next_deadline()
     }
 
-    /// Sets the thread's timer. One that is set for earlier is left alone by the callers, for nearly every wait ends
-    /// before its deadline, and the next one's deadline is later: thus a connection that waits a minute for each of its
-    /// thousand requests a second sets one timer a minute.
-    fn arm(&mut self, index: u32, fires_ns: u64) {
+    /// Sets the thread's timer, which is set for `set_ns`, for the latest end of its wait, unless that is later. One that is
+    /// set for earlier is left alone, for nearly every wait ends before its deadline, and the next one's deadline is later:
+    /// thus a connection that waits a minute for each of its thousand requests a second sets one timer a minute.
+    fn arm(&mut self, index: u32, deadline_ns: u64, set_ns: u64) {
+        let slack = self.slots[index as usize].slack.unwrap_or(self.slack);
+        let fires_ns = slack.latest_ns(self.now_ns, deadline_ns);
+        if fires_ns >= set_ns && set_ns < u64::MAX {
+            return;
+        }
         // The old one first: as many timers are reserved as there are threads.
         if let Some(old) = self.slot(index).timer.take() {
             self.timers.cancel(old.key);

@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+pub mod counter;
 #[cfg(test)]
 mod tests;
 mod tournament;
@@ -90,6 +91,16 @@ impl<T> TimerQueue<T> {
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
         self.tournament.first().map(|(deadline_ns, _)| deadline_ns)
+    }
+
+    /// The earliest timer, with its deadline.
+    #[must_use]
+    pub fn first(&self) -> Option<(u64, &T)> {
+        let (deadline_ns, slot) = self.tournament.first()?;
+        match &self.slots[slot as usize].content {
+            Content::Pending(value) => Some((deadline_ns, value)),
+            Content::Free { .. } => None,
+        }
     }
 
     /// Takes the earliest timer whose deadline is at or before `now_ns`, with that deadline.

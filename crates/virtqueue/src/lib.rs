@@ -14,6 +14,8 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 mod layout;
 mod memory;
 pub mod net;

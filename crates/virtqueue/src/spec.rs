@@ -43,18 +43,40 @@ pub mod net_feature {
     pub const MTU: u64 = 1 << 3;
     /// It has a hardware address.
     pub const MAC: u64 = 1 << 5;
+    /// Frames longer than the MTU may arrive, of TCP over IPv4.
+    pub const GUEST_TSO4: u64 = 1 << 7;
+    /// The same over IPv6.
+    pub const GUEST_TSO6: u64 = 1 << 8;
+    /// The device cuts long segments of TCP over IPv4.
+    pub const HOST_TSO4: u64 = 1 << 11;
+    /// The same over IPv6.
+    pub const HOST_TSO6: u64 = 1 << 12;
     /// It may spread a frame over several buffers.
     pub const MRG_RXBUF: u64 = 1 << 15;
     /// It says whether the link is up.
     pub const STATUS: u64 = 1 << 16;
     /// It has a control queue.
     pub const CTRL_VQ: u64 = 1 << 17;
+    /// It says when the machine is to be announced.
+    pub const GUEST_ANNOUNCE: u64 = 1 << 21;
     /// It has several pairs of queues.
     pub const MQ: u64 = 1 << 22;
 }
 
+/// Bits of a network card's status.
+pub mod net_status {
+    /// The link carries frames.
+    pub const LINK_UP: u16 = 1;
+    /// The machine is to be announced.
+    pub const ANNOUNCE: u16 = 2;
+}
+
 /// Words of a network card's control queue.
 pub mod net_control {
+    /// Class of the commands about announcements.
+    pub const CLASS_ANNOUNCE: u8 = 3;
+    /// What the status asked for is done.
+    pub const ANNOUNCE_ACK: u8 = 0;
     /// Class of the commands about pairs of queues.
     pub const CLASS_MQ: u8 = 4;
     /// Use so many of them.
@@ -90,6 +112,7 @@ mod tests {
             (net_feature::STATUS, net::F::STATUS),
             (net_feature::CTRL_VQ, net::F::CTRL_VQ),
             (net_feature::MQ, net::F::MQ),
+            (net_feature::GUEST_ANNOUNCE, net::F::GUEST_ANNOUNCE),
         ] {
             assert_eq!(ours, bits(theirs.into()));
         }

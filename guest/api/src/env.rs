@@ -44,6 +44,17 @@ pub fn vars() -> Vars {
     Vars { inner: variables.into_iter() }
 }
 
+/// The value of a key of the machine's command line (`docs/guest-interface.md`), if it is there; of several, the last.
+#[must_use]
+pub fn setting(key: &'static str) -> Option<String> {
+    values(key).last()
+}
+
+/// All values of a key that may be given several times, in order.
+pub fn settings(key: &'static str) -> impl Iterator<Item = String> {
+    values(key)
+}
+
 fn values(key: &'static str) -> impl Iterator<Item = String> {
     let boot = toro_kernel::start::boot_info();
     boot.into_iter().flat_map(move |boot| boot.command_line().all(key)).map(Value::to_text)

@@ -22,8 +22,7 @@
 //! * Threads are **cooperative**: a thread runs until it waits for something, sleeps, yields or ends. A loop that computes
 //!   for long should call [`thread::yield_now`] now and then, or nobody else runs.
 //! * There are no processes, no files and no users.
-//! * A panic or a fault ends the machine, with a report and the exit status 101 or 102; so locks are never poisoned, and
-//!   [`sync::Mutex::lock`] returns the guard itself.
+//! * A panic or a fault ends its thread, and nothing unwinds: no destructor runs. See [`fault`](mod@fault), which can catch it.
 //! * [`time::SystemTime::now`] can fail: not every machine knows what time it is.
 //!
 //! The examples in this documentation are type-checked by `cargo test --doc` (they need a VM to run); what runs is in
@@ -34,11 +33,14 @@
 extern crate alloc;
 
 mod app;
+pub mod boot;
 pub mod collections;
 pub mod env;
 pub mod fault;
 pub mod io;
+pub mod memory;
 pub mod net;
+pub mod power;
 pub mod prelude;
 pub mod process;
 pub mod random;

@@ -72,6 +72,17 @@ pub fn exit(status: i32) -> ! {
     toro_kernel::fault::exit(status)
 }
 
+/// Ends the machine as a signal with this number ends a Linux program: the host's exit status is 128 more. `message` says what
+/// happened, where.
+pub fn end_by_signal(number: u8, message: fmt::Arguments<'_>) -> ! {
+    toro_kernel::fault::end_by_signal(number, message)
+}
+
+/// Ends the machine because its memory is used up; `message` says what wanted some.
+pub fn out_of_memory(message: fmt::Arguments<'_>) -> ! {
+    toro_kernel::fault::out_of_memory(message)
+}
+
 /// Ends the program at once, with a report and the exit status of a panic (101).
 #[track_caller]
 pub fn abort() -> ! {

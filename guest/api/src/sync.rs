@@ -16,8 +16,10 @@
 //! # }
 //! ```
 //!
-//! Locks are handed over in the order in which threads asked, and they are not poisoned: a panic ends the machine, so
-//! nobody sees a lock whose holder panicked. `lock()` therefore returns the guard itself.
+//! Locks are handed over in the order in which threads asked. One whose holder ends by a fault is *poisoned*: what it guards may be
+//! half changed, for a fault strikes between any two instructions. `lock()` returns the guard itself, and panics when the lock
+//! is poisoned, which is what most programs mean by `lock().unwrap()`; [`Mutex::checked_lock`] returns what `lock` does in `std`.
+//! A thread that reads an [`RwLock`] poisons nothing. Nobody waits for a thread that has ended.
 //!
 //! # All cores together
 //!
@@ -62,9 +64,10 @@
 
 pub use alloc::sync::{Arc, Weak};
 pub use core::sync::atomic;
+pub use toro_kernel::arch::SpinLock;
 pub use toro_kernel::sync::{
-    Barrier, BarrierWaitResult, Condvar, LazyLock, Mutex, MutexGuard, Once, OnceLock, RwLock, RwLockReadGuard,
-    RwLockWriteGuard, WaitTimeoutResult, WouldBlock, all_reduce, broadcast, gather, reduce, scatter,
+    Barrier, BarrierWaitResult, Condvar, LazyLock, LockResult, Mutex, MutexGuard, Once, OnceLock, PoisonError, RwLock,
+    RwLockReadGuard, RwLockWriteGuard, WaitTimeoutResult, WouldBlock, all_reduce, broadcast, gather, reduce, scatter,
 };
 
 /// Messages from many threads to one, shaped after `std::sync::mpsc`.

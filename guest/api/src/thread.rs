@@ -29,13 +29,14 @@ use core::fmt;
 use core::num::NonZero;
 use core::time::Duration;
 use toro_kernel::arch::cores as kernel_cores;
-use toro_kernel::sched::{self, Guarded, SpawnError, WaitList};
+use toro_kernel::arch::depth;
+use toro_kernel::sched::{self, Body, Role, Share, SpawnError};
 use toro_kernel::time::deadline_after;
 
-pub use toro_kernel::arch::cores::CoreId;
+pub use toro_kernel::arch::cores::{CORES_MAX, CoreId};
 pub use toro_kernel::sched::{CoreStatistics, LocalKey, statistics as core_statistics, yield_now};
 
-/// How a thread ended: with its result, or by a fault. There are no values of [`Fault`] yet, see there.
+/// How a thread ended: with its result, or by a fault.
 pub type Result<T> = core::result::Result<T, Fault>;
 
 /// Names a thread; never used for another.
@@ -58,13 +59,25 @@ pub struct Builder {
 /// The right to wait for a thread's result. Dropped, it lets the thread go on alone.
 pub struct JoinHandle<T> {
     thread: Thread,
-    end: Arc<Guarded<End<T>>>,
+    /// Here until the handle is dropped.
+    end: Option<Share<T>>,
 }
 
-/// Where a thread leaves its result.
-struct End<T> {
-    result: Option<T>,
-    joiner: WaitList,
+/// What a thread does, and for whom.
+struct Work<F, T> {
+    body: Option<F>,
+    end: Share<T>,
+}
+
+impl<F: FnOnce() -> T + Send, T: Send> Body for Work<F, T> {
+    fn run(&mut self) {
+        let body = self.body.take().expect("a thread begins once");
+        self.end.give(body());
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        self.end.fail(fault);
+    }
 }
 
 /// Runs `body` in a new thread with a stack of 64 KiB.
@@ -132,7 +145,9 @@ impl Builder {
 
     /// What reports call the thread.
     pub fn name(mut self, name: String) -> Self {
-        self.inner.name = Some(name.into());
+        let kernel = depth::enter(); // whose memory the name is from here on
+        self.inner.name = Some(Arc::from(&*name));
+        drop(kernel);
         self
     }
 
@@ -157,17 +172,29 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let end = Arc::new(Guarded::new(End { result: None, joiner: WaitList::new() }));
-        let there = Arc::clone(&end);
-        let run = move || {
-            let result = body();
-            there.with(|end, wakes| {
-                end.result = Some(result);
-                end.joiner.wake_one(wakes)
-            });
-        };
-        let inner = sched::spawn(self.inner, Box::new(run)).map_err(no_thread)?;
-        Ok(JoinHandle { thread: Thread { inner }, end })
+        let (theirs, end) = sched::ending();
+        let kernel = depth::enter();
+        let work = Box::new(Work { body: Some(body), end: theirs });
+        drop(kernel);
+        let inner = sched::spawn(self.inner, work).map_err(no_thread)?;
+        Ok(JoinHandle { thread: Thread { inner }, end: Some(end) })
+    }
+
+    /// Calls `body` and catches its faults, as [`fault::catch`](crate::fault::catch) does, in a thread with this stack, on this
+    /// core and with this name; the caller's name if none is given.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub fn catch<F, T>(mut self, body: F) -> io::Result<Result<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.inner.role = Role::Catch;
+        if self.inner.name.is_none() {
+            self.inner.name = sched::current().and_then(|thread| thread.shared_name());
+        }
+        self.spawn(body).map(JoinHandle::join)
     }
 }
 
@@ -184,19 +211,15 @@ impl<T> JoinHandle<T> {
     /// Waits until the thread ends.
     ///
     /// # Errors
-    /// None yet: a thread that does not return ends the machine. See [`Fault`].
-    pub fn join(self) -> Result<T> {
-        loop {
-            if let Ok(result) = self.end.wait(|end| &mut end.joiner, None, |end, _| end.result.take()) {
-                return Ok(result);
-            }
-        }
+    /// The fault by which it ended, which was reported then.
+    pub fn join(mut self) -> Result<T> {
+        self.end.take().expect("it is here until the handle is dropped").join()
     }
 
     /// Whether the thread has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.end.with(|end, _| end.result.is_some())
+        self.end.as_ref().is_none_or(Share::is_over)
     }
 
     /// The thread.
@@ -252,9 +275,27 @@ pub fn sleep_until(deadline: Instant) {
     sched::sleep_until(deadline.as_deadline());
 }
 
+/// Interrupts a program that `core` runs in ring 3, if it does; see [`user::run_unless`](crate::user::run_unless).
+pub fn interrupt_core(core: CoreId) {
+    sched::ring(core);
+}
+
+/// Has every other core put its accesses to memory in order before this returns, wherever it is; one that sleeps does so when
+/// it wakes.
+pub fn synchronize_cores() {
+    if kernel_cores::count() > 1 {
+        toro_kernel::arch::shootdown::flush_others();
+    }
+}
+
 /// Waits until another thread calls [`Thread::unpark`] for this one; not at all if one has since the last time.
 pub fn park() {
     sched::park(None);
+}
+
+/// As [`park`], until `deadline` at most; `None`: for ever.
+pub fn park_until(deadline: Option<Instant>) {
+    sched::park(deadline.map(Instant::as_deadline));
 }
 
 /// As [`park`], for `duration` at most.
@@ -293,6 +334,14 @@ macro_rules! thread_local {
 impl fmt::Debug for Thread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Thread").field("id", &self.id()).field("name", &self.name()).finish()
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        if let Some(end) = self.end.take() {
+            end.leave_alone();
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use core::ops::{Add, AddAssign, Sub, SubAssign};
 use toro_kernel::time;
 
 pub use core::time::Duration;
-pub use toro_kernel::time::cycles;
+pub use toro_kernel::time::{cycles, cycles_khz};
 
 /// A moment on the machine's own clock, which starts at boot, never goes back and goes on while the machine idles.
 ///
@@ -38,6 +38,9 @@ pub struct UnknownTime;
 pub struct SystemTimeError(Duration);
 
 impl Instant {
+    /// When the machine started.
+    pub const BOOT: Self = Instant { since_boot: Duration::ZERO };
+
     /// Now.
     #[must_use]
     pub fn now() -> Self {
@@ -78,6 +81,18 @@ impl Instant {
     #[must_use]
     pub fn checked_sub(&self, duration: Duration) -> Option<Self> {
         self.since_boot.checked_sub(duration).map(|since_boot| Instant { since_boot })
+    }
+
+    /// From nanoseconds after [`BOOT`](Self::BOOT).
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Instant { since_boot: Duration::from_nanos(nanos) }
+    }
+
+    /// Nanoseconds after [`BOOT`](Self::BOOT), as many as a number holds.
+    #[must_use]
+    pub fn as_nanos(self) -> u64 {
+        self.as_deadline()
     }
 
     pub(crate) fn as_deadline(self) -> u64 {

@@ -23,10 +23,11 @@
 //! Nothing of a program is trusted: its registers may have any value, its memory is reached by [`Pages::read`] and
 //! [`Pages::write`] alone, and whatever it does is an [`Event`].
 
-pub use toro_kernel::fault::Access;
+pub use toro_kernel::fault::{Access, Crash, ThreadState, report};
 pub use toro_kernel::user::{
-    Context, END, Event, Fault, Leaf, MapError, NotAnAddress, Pages, Registers, Rights, START, Snapshot,
-    others_are_ready, run, state_bytes,
+    CLOCK_CODE_OFFSET, ClockCode, Context, END, Event, Fault, Leaf, MapError, NotAnAddress, Pages, Processor,
+    Registers, Rights, START, SharedFrame, Snapshot, clock_code, clock_page, others_are_ready, processor, run,
+    run_unless, state_bytes, state_components,
 };
 
 use core::time::Duration;

@@ -18,7 +18,7 @@ pub struct BootInfo {
     pub command_line: &'static str,
     /// ACPI's root pointer, where the protocol passes it.
     pub rsdp: Option<PhysAddr>,
-    /// The boot module (`-initrd`).
+    /// The boot module, from a page's start: `-initrd`, else the one that is loaded with the image.
     pub module: Option<Range>,
 }
 
@@ -26,6 +26,27 @@ impl BootInfo {
     /// The keys of the embedded and the given command line.
     pub fn command_line(&self) -> CommandLine<'static> {
         command_line(self.command_line)
+    }
+
+    /// Takes the module that is loaded with the image, where the VMM gave none.
+    pub(crate) fn with_embedded_module(mut self) -> Result<Self, BootError> {
+        let (None, Some(place)) = (self.module, crate::start::embedded_module()) else { return Ok(self) };
+        let module = Range { start: place.address, end: place.address.saturating_add(place.len_bytes) };
+        if !self.memory.ranges().iter().any(|ram| ram.start <= module.start && module.end <= ram.end) {
+            return Err(BootError::ModuleNotInRam(module));
+        }
+        self.add_module(module)?;
+        Ok(self)
+    }
+
+    /// Takes a module out of what is usable. The first is ours; the memory of others is left alone.
+    pub(crate) fn add_module(&mut self, module: Range) -> Result<(), BootError> {
+        self.memory.reserve(module.start, module.bytes()).map_err(BootError::Memory)?;
+        if self.module.is_none() && !module.start.is_multiple_of(toro_memory::PAGE_BYTES) {
+            return Err(BootError::ModuleNotAtPage(module.start));
+        }
+        self.module = self.module.or(Some(module));
+        Ok(())
     }
 }
 
@@ -61,6 +82,10 @@ pub enum BootError {
     Memory(MapError),
     /// The map does not list the memory in which the image lies.
     ImageNotInRam(Range),
+    /// The boot module does not begin at a page.
+    ModuleNotAtPage(u64),
+    /// The memory has no room for the module that is loaded with the image.
+    ModuleNotInRam(Range),
     /// The command line is longer than [`COMMAND_LINE_BYTES_MAX`].
     LongCommandLine,
     /// The command line is not UTF-8.
@@ -86,6 +111,12 @@ impl core::fmt::Display for BootError {
             Self::ImageNotInRam(image) => {
                 write!(f, "the memory map does not list the image's own RAM at {:#x}..{:#x}", image.start, image.end)
             }
+            Self::ModuleNotAtPage(start) => write!(f, "the boot module begins at {start:#x}, not at a page"),
+            Self::ModuleNotInRam(module) => write!(
+                f,
+                "the boot module at {:#x}..{:#x} does not fit into RAM; give the VM more memory (-m)",
+                module.start, module.end
+            ),
             Self::LongCommandLine => {
                 write!(f, "the command line is longer than {COMMAND_LINE_BYTES_MAX} bytes; pass less in -append")
             }

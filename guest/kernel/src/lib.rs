@@ -2,7 +2,7 @@
 //!
 //! 1. **Dedicated.** One application, one address space. What it does not use is not there.
 //! 2. **A core owns what it uses.** State is per core, reached without locks.
-//! 3. **Ring 0 runs with interrupts off.** They are on in the `sti; hlt` of idle alone; an interrupt means
+//! 3. **Ring 0 runs with interrupts off.** They are on in the sleep of idle alone; an interrupt means
 //!    "look", and everything is found by polling.
 //! 4. **Nothing ticks.** One one-shot timer, for the next real deadline.
 //! 5. **A fault belongs to a thread**; inside the kernel it is a defect, and ends the machine with a report.
@@ -25,6 +25,7 @@ pub mod fault;
 pub mod log;
 pub mod mm;
 pub mod net;
+pub mod power;
 mod processors;
 pub mod random;
 pub mod sched;

@@ -4,6 +4,7 @@
 
 use crate::arch::{SpinLock, time};
 use crate::console;
+use core::fmt::{self, Write};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use toro_abi::cmdline::{self, CommandLine};
 
@@ -11,6 +12,63 @@ struct Logger;
 
 static LOGGER: Logger = Logger;
 static FILTER: SpinLock<&'static str> = SpinLock::new("warn");
+
+/// Lines that are kept for a report, and how much of each.
+const LAST_LINES: usize = 8;
+const LINE_BYTES: usize = 120;
+
+/// The last lines, oldest first from `next` on.
+struct Last {
+    lines: [Line; LAST_LINES],
+    next: usize,
+}
+
+/// The beginning of a line.
+#[derive(Clone, Copy)]
+struct Line {
+    bytes: [u8; LINE_BYTES],
+    count: u8,
+}
+
+static LAST: SpinLock<Last> =
+    SpinLock::new(Last { lines: [Line { bytes: [0; LINE_BYTES], count: 0 }; LAST_LINES], next: 0 });
+
+impl Line {
+    fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..usize::from(self.count)]).unwrap_or_default()
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = &mut self.bytes[usize::from(self.count)..];
+        let mut kept = text.len().min(room.len());
+        while !text.is_char_boundary(kept) {
+            kept -= 1;
+        }
+        room[..kept].copy_from_slice(&text.as_bytes()[..kept]);
+        self.count += kept as u8;
+        if kept < text.len() { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+/// Calls `f` with the last lines of the log, oldest first; with none while one is being kept.
+pub(crate) fn with_last_lines(f: impl FnOnce(&mut dyn Iterator<Item = &str>)) {
+    if LAST.is_held_here() {
+        return;
+    }
+    let lines = LAST.with(|last| {
+        let mut lines = last.lines;
+        lines.rotate_left(last.next);
+        lines
+    });
+    f(&mut lines.iter().map(Line::as_str).filter(|line| !line.is_empty()));
+}
+
+/// For the report that ends the machine: whoever keeps a line now does not come back.
+pub(crate) fn seize() {
+    LAST.seize();
+}
 
 /// Starts the log.
 #[cold]
@@ -57,7 +115,15 @@ impl Log for Logger {
             _ => "",
         };
         let subsystem = subsystem(record.target());
-        console::kernel_line(format_args!("[{}.{:03}] {subsystem}: {level}{}", ms / 1000, ms % 1000, record.args()));
+        let seconds = (ms / 1000, ms % 1000);
+        console::kernel_line(format_args!("[{}.{:03}] {subsystem}: {level}{}", seconds.0, seconds.1, record.args()));
+        // Apart, because what is formatted may be the application's: it may log in its turn, or fail.
+        let mut line = Line { bytes: [0; LINE_BYTES], count: 0 };
+        let _longer_is_cut = write!(line, "[{}.{:03}] {subsystem}: {level}{}", seconds.0, seconds.1, record.args());
+        LAST.with(|last| {
+            last.lines[last.next] = line;
+            last.next = (last.next + 1) % LAST_LINES;
+        });
     }
 
     fn flush(&self) {}

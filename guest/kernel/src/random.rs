@@ -6,7 +6,7 @@
 //! The machine has one seed, and each core a generator of its own: ChaCha20 has 2^64 streams to a key, and each
 //! generator gets one that no other had, so they share no lock and repeat nothing of each other.
 
-use crate::arch::{SpinLock, core_local, cpu};
+use crate::arch::{SpinLock, core_local, cpu, depth};
 use crate::drivers::RngDevice;
 use core::fmt;
 use rand_chacha::ChaCha20Rng;
@@ -92,6 +92,7 @@ pub fn number() -> u64 {
 
 /// What the generators are seeded from.
 pub fn quality() -> Quality {
+    let _kernel = depth::enter();
     SOURCES.with(|sources| {
         sources.seed();
         sources.quality
@@ -99,6 +100,7 @@ pub fn quality() -> Quality {
 }
 
 fn generate<R>(f: impl FnOnce(&mut ChaCha20Rng) -> R) -> R {
+    let _kernel = depth::enter();
     GENERATOR.with(|generator| f(generator.get_or_insert_with(|| SOURCES.with(Sources::generator))))
 }
 

@@ -1,12 +1,13 @@
 //! Time as the rest of the kernel speaks of it: deadlines in nanoseconds since boot.
 
-use crate::arch;
+use crate::arch::{self, depth};
 use core::time::Duration;
 
 /// Time since boot; never goes back, and goes on while the machine idles.
 #[must_use]
 pub fn since_boot() -> Duration {
-    Duration::from_nanos(arch::time::now_ns())
+    let _kernel = depth::enter();
+    Duration::from_nanos(arch::time::now_ns_here())
 }
 
 /// The processor's cycle counter: finer and cheaper than [`since_boot`], in a unit that only it knows.
@@ -16,10 +17,17 @@ pub fn cycles() -> u64 {
     arch::cpu::ticks()
 }
 
+/// How many thousand [`cycles`] pass in a second, as far as that is known.
+#[must_use]
+pub fn cycles_khz() -> Option<u64> {
+    arch::time::ticks_khz()
+}
+
 /// Time since 1970-01-01 00:00 UTC; `None` when neither the machine nor the command line told it.
 #[must_use]
 pub fn since_epoch() -> Option<Duration> {
-    arch::time::wall_ns().map(Duration::from_nanos)
+    let _kernel = depth::enter();
+    arch::wall::now_ns().map(Duration::from_nanos)
 }
 
 /// The deadline that lies `duration` ahead. One beyond the clock's range (584 years) is the end of that range.

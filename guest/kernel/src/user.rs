@@ -4,12 +4,18 @@
 //! between two calls of [`run`], on its own stack. In ring 3 interrupts are on, and are reported: a device, another core or
 //! the timer, for the caller to decide who goes on.
 
-pub use crate::arch::user::{Context, Leaf, NotAnAddress, Registers, Rights, Snapshot, state_bytes};
+pub use crate::arch::cpu::{Processor, processor};
+pub use crate::arch::user::{
+    CLOCK_CODE_OFFSET, ClockCode, Context, Leaf, NotAnAddress, Registers, Rights, Snapshot, clock_code, clock_page,
+    state_bytes, state_components,
+};
 pub use crate::mm::program::{END, MapError, Pages, START};
+pub use crate::mm::shared_frame::SharedFrame;
 
 use crate::arch::user::Arrival;
 use crate::fault::Access;
 use crate::sched;
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// Why a program came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +59,17 @@ impl Fault {
 pub fn run(context: &mut Context) -> Event {
     sched::before_program();
     if context.enter() { Event::Syscall } else { event(context) }
+}
+
+/// The same, unless `stop` is true once this core listens: whoever sets it on another core, and then rings this one, is heard
+/// before the program goes on, or interrupts it. `None`: it did not run.
+#[inline(always)]
+pub fn run_unless(context: &mut Context, stop: &AtomicBool) -> Option<Event> {
+    sched::before_program();
+    if stop.load(SeqCst) {
+        return None;
+    }
+    Some(if context.enter() { Event::Syscall } else { event(context) })
 }
 
 #[inline(never)]

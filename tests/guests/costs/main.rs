@@ -2,8 +2,14 @@
 //! `tsc_khz=1000000` on the command line, of all cores together. Take the release build; `cargo xtask bench quick` does.
 #![no_std]
 #![no_main]
+#![expect(unsafe_code, reason = "instructions that the processor refuses")]
 
+#[path = "../exceptions/mod.rs"]
+mod exceptions;
+
+use toro::fault::catch;
 use toro::prelude::*;
+use toro::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use toro::sync::{Mutex, all_reduce, mpsc};
 use toro::thread;
 use toro::time::{Duration, Instant};
@@ -31,6 +37,7 @@ fn main() {
         }
     });
 
+    measure_faults();
     measure_messages("message and answer", thread::current_core());
     if let Some(other) = thread::cores().nth(1) {
         measure_messages("message and answer, other core", other);
@@ -47,6 +54,32 @@ fn main() {
     measure("sleep of no time", ROUNDS, || (0..ROUNDS).for_each(|_| thread::sleep(Duration::ZERO)));
     measure("box and drop", ROUNDS, || (0..ROUNDS).for_each(|_| drop(core::hint::black_box(Box::new([0_u8; 100])))));
     measure_timers();
+}
+
+/// From the instruction that faults, and from the call that raises, to what follows the closure that was caught.
+fn measure_faults() {
+    static BEGAN: AtomicU64 = AtomicU64::new(0);
+    measure("catch of what returns", ROUNDS, || {
+        (0..ROUNDS).for_each(|number| assert_eq!(catch(move || number), Ok(number)))
+    });
+    let ways: [(&str, fn()); 4] = [
+        ("divide error caught", || fault_now(exceptions::ALL[0].1)),
+        ("null read caught", || fault_now(exceptions::ALL[10].1)),
+        ("panic caught", || fault_now(|| panic!("number {}", 3))),
+        ("raised value caught", || fault_now(|| toro::fault::raise(3_u64))),
+    ];
+    fn fault_now(fault: fn()) {
+        BEGAN.store(Instant::now().as_nanos(), Relaxed);
+        fault();
+    }
+    for (what, way) in ways {
+        let mut spent = 0;
+        for _ in 0..ROUNDS {
+            assert!(catch(way).is_err());
+            spent += Instant::now().as_nanos() - BEGAN.load(Relaxed);
+        }
+        println!("{what}: {}", spent / u64::from(ROUNDS));
+    }
 }
 
 fn measure_together() {

@@ -176,11 +176,12 @@ fn snapshots(pages: &Pages) {
     pages.write(DATA, &values).expect("mapped");
     (context.registers_mut().rsi, context.registers_mut().rdi) = (DATA as u64, DATA as u64 + 512);
     assert_eq!(go(&mut context), Event::Syscall);
-    let mut snapshot = context.snapshot().expect("memory");
-    let mut other = Context::new(pages, 0, 0).expect("memory");
-    let bytes = snapshot.extended().to_vec();
-    snapshot.set_extended(&bytes);
-    other.restore(&snapshot);
+    let copy = |context: &mut Context| Context::of(context.snapshot().expect("memory")).expect("memory");
+    let mut other = copy(&mut context);
+    let [mut strange, mut short] = [copy(&mut context), copy(&mut context)];
+    let bytes = context.extended().to_vec();
+    assert_eq!(other.extended(), bytes);
+    context.set_extended(&bytes);
     for context in [&mut context, &mut other] {
         pages.zero(DATA + 512, 64).expect("mapped");
         assert_eq!(go(context), Event::Syscall);
@@ -189,13 +190,11 @@ fn snapshots(pages: &Pages) {
         assert_eq!(f64::from_le_bytes(now), 4.5);
     }
     // Whatever a program writes there, the processor gets nothing that it refuses.
-    snapshot.set_extended(&vec![0xff; bytes.len()]);
-    other.restore(&snapshot);
-    other.registers_mut().rip = CODE as u64 + 2; // not the instruction that begins it
-    go(&mut other); // whatever comes of it, it is the program's
+    strange.set_extended(&vec![0xff; bytes.len()]);
+    strange.registers_mut().rip = CODE as u64 + 2; // not the instruction that begins it
+    go(&mut strange); // whatever comes of it, it is the program's
     disturb();
-    snapshot.set_extended(&[1, 2, 3]);
-    other.restore(&snapshot);
-    go(&mut other);
+    short.set_extended(&[1, 2, 3]);
+    go(&mut short);
     disturb();
 }

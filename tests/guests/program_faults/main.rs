@@ -194,10 +194,10 @@ fn stack_pointers(pages: &Pages) {
     for code in [spin, spin_hostile] {
         let mut other = load(pages, code());
         let mut count = 0;
-        while count < 5 {
+        // A processor that the host has not run meanwhile is interrupted before its first instruction.
+        while count < 5 || other.registers().rax == 0 {
             interrupt_after(Duration::from_micros(200));
             assert_eq!(run(&mut other), Event::Interrupt);
-            assert!(count == 0 || other.registers().rax > 0);
             count += 1;
         }
         lives(pages);

@@ -8,7 +8,7 @@ mod programs;
 
 use programs::{CODE, DATA, PAGE, go, load, pages, program};
 use toro::prelude::*;
-use toro::user::{Access, Context, END, Event, Fault, MapError, Pages, Rights, START};
+use toro::user::{Access, Context, END, Event, Fault, MapError, Pages, Rights, START, SharedFrame};
 
 toro::main!(main);
 
@@ -29,6 +29,8 @@ fn main() {
     ranges(&pages);
     copies(&pages);
     exchanges(&pages);
+    shared(&pages);
+    relocated(&pages);
     all_comes_back(&pages);
     drop(pages);
     let again = Pages::take().expect("memory").expect("it was dropped");
@@ -184,4 +186,62 @@ fn all_comes_back(pages: &Pages) {
         pages.map(page, Rights::Read).expect("a page");
         pages.unmap(page..page + PAGE).expect("a range");
     }
+}
+
+/// One frame behind two pages and the kernel's own copies.
+fn shared(pages: &Pages) {
+    let frame = SharedFrame::zeroed().expect("memory");
+    let (one, other) = (DATA + 8 * PAGE, DATA + 9 * PAGE);
+    pages.map_shared(one, &frame, Rights::ReadWrite).expect("a page");
+    pages.map_shared(other, &frame, Rights::Read).expect("a page");
+    assert_eq!(pages.map_shared(one, &frame, Rights::Read), Err(MapError::Occupied));
+    pages.write(one + 5, b"seen").expect("mapped");
+    let mut seen = [0; 4];
+    pages.read(other + 5, &mut seen).expect("mapped");
+    assert_eq!(&seen, b"seen");
+    frame.write(6, b"ank");
+    frame.read(5, &mut seen);
+    assert_eq!(&seen, b"sank");
+    pages.write_from(one + 100, &frame, 5, 4).expect("mapped");
+    pages.read_into(one + 100, &frame, 200, 4).expect("mapped");
+    frame.clear(5, 4);
+    frame.read(200, &mut seen);
+    assert_eq!(&seen, b"sank");
+    assert_eq!(may(pages, other), [true, false, false]);
+    pages.protect(other..other + PAGE, Rights::ReadWrite).expect("a range");
+    assert_eq!(may(pages, other)[..2], [true, true], "a lent frame may be written");
+    drop(frame); // the pages keep it
+    pages.write(other + 7, b"x").expect("mapped");
+    pages.unmap(one..one + PAGE).expect("a range");
+    pages.read(other + 7, &mut seen).expect("mapped");
+    assert_eq!(seen[0], b'x');
+    pages.unmap(other..other + PAGE).expect("a range");
+}
+
+/// Pages of all kinds move, over the end of a table too.
+fn relocated(pages: &Pages) {
+    let (from, to) = (DATA + 510 * PAGE, DATA + (5 * 512 - 1) * PAGE);
+    let frame = SharedFrame::zeroed().expect("memory");
+    frame.write(0, b"lent");
+    pages.map_filled(from, 0, b"own", Rights::ReadWrite).expect("a page");
+    pages.map_shared(from + PAGE, &frame, Rights::ReadWrite).expect("a page");
+    pages.map_in_place(from + 3 * PAGE, &CONSTANTS.0[..PAGE], Rights::Read).expect("a page");
+    drop(frame);
+    pages.relocate(from..from + 4 * PAGE, to).expect("room");
+    assert_eq!([0, 1, 2, 3].map(|page| pages.get(from + page * PAGE)), [None; 4]);
+    let mut seen = [0; 4];
+    pages.read(to, &mut seen).expect("mapped");
+    assert_eq!(&seen, b"own\0");
+    pages.read(to + PAGE, &mut seen).expect("mapped");
+    assert_eq!(&seen, b"lent");
+    assert_eq!(pages.get(to + 2 * PAGE), None);
+    pages.read(to + 3 * PAGE, &mut seen).expect("mapped");
+    assert_eq!(seen, [0x0f; 4]);
+    // Where something is, nothing goes; and all stays.
+    pages.map(from + 3 * PAGE, Rights::Read).expect("a page");
+    assert_eq!(pages.relocate(to..to + 4 * PAGE, from), Err(MapError::Occupied));
+    pages.read(to + PAGE, &mut seen).expect("mapped");
+    assert_eq!(&seen, b"lent");
+    pages.unmap(from..from + 4 * PAGE).expect("a range");
+    pages.unmap(to..to + 4 * PAGE).expect("a range");
 }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use toro::io::{ErrorKind, Read, Write};
-use toro::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
+use toro::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use toro::prelude::*;
 use toro::thread;
 use toro::time::{Duration, Instant};
@@ -11,17 +11,20 @@ use toro::time::{Duration, Instant};
 toro::main!(main);
 
 fn main() -> toro::io::Result<()> {
-    echo()?;
-    much()?;
-    halves()?;
-    refusals()?;
-    datagrams()?;
+    for here in ["127.0.0.1", "::1"] {
+        echo(here)?;
+        much(here)?;
+        halves(here)?;
+        refusals(here)?;
+        datagrams(here)?;
+    }
+    families()?;
     println!("all is well");
     Ok(())
 }
 
-fn pair() -> toro::io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+fn pair(here: &str) -> toro::io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind((here, 0))?;
     let client = TcpStream::connect(listener.local_addr()?)?;
     let (server, peer) = listener.accept()?;
     assert_eq!(peer, client.local_addr()?);
@@ -29,8 +32,8 @@ fn pair() -> toro::io::Result<(TcpStream, TcpStream)> {
     Ok((client, server))
 }
 
-fn echo() -> toro::io::Result<()> {
-    let (mut client, mut server) = pair()?;
+fn echo(here: &str) -> toro::io::Result<()> {
+    let (mut client, mut server) = pair(here)?;
     let echo = thread::spawn(move || {
         let mut buffer = [0; 64];
         while let Ok(count @ 1..) = server.read(&mut buffer) {
@@ -48,8 +51,8 @@ fn echo() -> toro::io::Result<()> {
     Ok(())
 }
 
-fn much() -> toro::io::Result<()> {
-    let (mut client, mut server) = pair()?;
+fn much(here: &str) -> toro::io::Result<()> {
+    let (mut client, mut server) = pair(here)?;
     let writer = thread::spawn(move || {
         for block in 0..1000u32 {
             client.write_all(&block.to_le_bytes().repeat(256)).expect("the server reads");
@@ -64,8 +67,8 @@ fn much() -> toro::io::Result<()> {
     Ok(())
 }
 
-fn halves() -> toro::io::Result<()> {
-    let (client, mut server) = pair()?;
+fn halves(here: &str) -> toro::io::Result<()> {
+    let (client, mut server) = pair(here)?;
     let mut clone = client.try_clone()?;
     clone.write_all(b"question")?;
     client.shutdown(Shutdown::Write)?;
@@ -80,7 +83,7 @@ fn halves() -> toro::io::Result<()> {
     clone.read_to_string(&mut answer)?;
     assert_eq!(answer, "answer");
     // A reader is let go when another clone has read enough.
-    let (client, _server) = pair()?;
+    let (client, _server) = pair(here)?;
     let mut reader = client.try_clone()?;
     let reading = thread::spawn(move || reader.read(&mut [0]).map_err(|error| error.kind()));
     thread::yield_now();
@@ -89,18 +92,18 @@ fn halves() -> toro::io::Result<()> {
     Ok(())
 }
 
-fn refusals() -> toro::io::Result<()> {
+fn refusals(here: &str) -> toro::io::Result<()> {
     let kind = |error: toro::io::Error| error.kind();
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0))?;
     let address = listener.local_addr()?;
     assert_eq!(TcpListener::bind(address).map(drop).map_err(kind), Err(ErrorKind::AddrInUse));
     let port = address.port();
     drop(listener);
-    assert_eq!(TcpStream::connect(("127.0.0.1", port)).map(drop).map_err(kind), Err(ErrorKind::ConnectionRefused));
-    assert_eq!(TcpStream::connect("toro:80").map(drop).map_err(kind), Err(ErrorKind::InvalidInput));
-    assert_eq!(TcpListener::bind("[::1]:80").map(drop).map_err(kind), Err(ErrorKind::Unsupported));
+    assert_eq!(TcpStream::connect((here, port)).map(drop).map_err(kind), Err(ErrorKind::ConnectionRefused));
+    assert_eq!(TcpStream::connect("toro").map(drop).map_err(kind), Err(ErrorKind::InvalidInput));
+    assert_eq!(TcpListener::bind("[2001:db8::1]:80").map(drop).map_err(kind), Err(ErrorKind::AddrNotAvailable));
 
-    let (mut client, _server) = pair()?;
+    let (mut client, _server) = pair(here)?;
     assert_eq!(client.set_read_timeout(Some(Duration::ZERO)).map_err(kind), Err(ErrorKind::InvalidInput));
     let limit = Duration::from_millis(20);
     client.set_read_timeout(Some(limit))?;
@@ -121,9 +124,9 @@ fn refusals() -> toro::io::Result<()> {
     Ok(())
 }
 
-fn datagrams() -> toro::io::Result<()> {
-    let server = UdpSocket::bind("127.0.0.1:0")?;
-    let client = UdpSocket::bind("0.0.0.0:0")?;
+fn datagrams(here: &str) -> toro::io::Result<()> {
+    let server = UdpSocket::bind((here, 0))?;
+    let client = UdpSocket::bind("[::]:0")?;
     client.connect(server.local_addr()?)?;
     let echo = thread::spawn(move || {
         let mut buffer = [0; 100];
@@ -139,5 +142,38 @@ fn datagrams() -> toro::io::Result<()> {
     assert_eq!(client.recv(&mut answer).map_err(|error| error.kind()), Err(ErrorKind::ConnectionRefused));
     client.set_read_timeout(Some(Duration::from_millis(10)))?;
     assert_eq!(client.recv(&mut answer).map_err(|error| error.kind()), Err(ErrorKind::TimedOut));
+    Ok(())
+}
+
+/// What takes both families, and what takes one.
+fn families() -> toro::io::Result<()> {
+    let kind = |error: toro::io::Error| error.kind();
+    let both = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0))?;
+    let port = both.local_addr()?.port();
+    assert_eq!(TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map(drop).map_err(kind), Err(ErrorKind::AddrInUse));
+    for here in ["127.0.0.1", "::1"] {
+        let client = TcpStream::connect((here, port))?;
+        let (server, from) = both.accept()?;
+        assert_eq!((client.local_addr()?, client.peer_addr()?), (from, server.local_addr()?));
+        assert_eq!(from.ip().to_string(), here);
+    }
+    let six = TcpListener::bind_only_v6((Ipv6Addr::UNSPECIFIED, 0))?;
+    let port = six.local_addr()?.port();
+    assert_eq!(TcpStream::connect(("127.0.0.1", port)).map(drop).map_err(kind), Err(ErrorKind::ConnectionRefused));
+    let _four = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    let _client = TcpStream::connect(("::1", port))?;
+    assert_eq!(six.accept()?.1.ip().to_string(), "::1");
+    // Datagrams of both to one socket, and none of the other to one of its own.
+    let (both, four, six) = (UdpSocket::bind("[::]:0")?, UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("[::1]:0")?);
+    let port = both.local_addr()?.port();
+    for (socket, here) in [(&four, "127.0.0.1"), (&six, "::1")] {
+        assert_eq!(socket.send_to(here.as_bytes(), (here, port))?, here.len());
+        let mut bytes = [0; 20];
+        let (count, from) = both.recv_from(&mut bytes)?;
+        assert_eq!((&bytes[..count], from), (here.as_bytes(), socket.local_addr()?));
+    }
+    assert_eq!(four.send_to(b"x", ("::1", port)).map_err(kind), Err(ErrorKind::Unsupported));
+    let only = UdpSocket::bind_only_v6("[::]:0")?;
+    assert_eq!(only.send_to(b"x", ("127.0.0.1", port)).map_err(kind), Err(ErrorKind::Unsupported));
     Ok(())
 }

@@ -3,14 +3,14 @@
 #![no_main]
 
 use toro::io::{self, Write};
-use toro::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use toro::net::{Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use toro::prelude::*;
 use toro::thread;
 
 toro::main!(main);
 
 fn main() -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 7))?;
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 7))?;
     for stream in listener.incoming() {
         let stream = stream?;
         thread::spawn(move || match echo(stream) {

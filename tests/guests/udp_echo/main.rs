@@ -3,13 +3,13 @@
 #![no_main]
 
 use toro::io;
-use toro::net::{Ipv4Addr, UdpSocket};
+use toro::net::{Ipv6Addr, UdpSocket};
 use toro::prelude::*;
 
 toro::main!(main);
 
 fn main() -> io::Result<()> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 7))?;
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 7))?;
     println!("ready");
     let mut buffer = vec![0; 65_536];
     loop {

@@ -1,5 +1,6 @@
 //! Documents name only what exists, and the map names everything.
 
+use crate::syscalls;
 use crate::tidy::tree::Tree;
 
 const MAP: &str = "ARCHITECTURE.md";
@@ -7,7 +8,7 @@ const MAP: &str = "ARCHITECTURE.md";
 const GENERATED: &str = "<!-- generated from ";
 
 pub(crate) fn check(tree: &Tree) -> Vec<String> {
-    [paths_exist(tree), map_is_complete(tree), generated_pages_are_fresh(tree)].concat()
+    [paths_exist(tree), map_is_complete(tree), generated_pages_are_fresh(tree), calls_are_fresh(tree)].concat()
 }
 
 /// Every back-ticked path in a document exists.
@@ -72,6 +73,14 @@ fn generated_pages_are_fresh(tree: &Tree) -> Vec<String> {
         }
     }
     complaints
+}
+
+/// The page of system calls is what their table says.
+fn calls_are_fresh(tree: &Tree) -> Vec<String> {
+    match tree.texts.get(syscalls::PAGE) {
+        Some(text) if *text == syscalls::page() => Vec::new(),
+        _ => vec![format!("{} differs from the table of calls; `cargo xtask syscalls` writes it", syscalls::PAGE)],
+    }
 }
 
 fn header(source: &str) -> String {

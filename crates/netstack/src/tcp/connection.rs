@@ -1,7 +1,5 @@
 //! One connection: the engine, and what the table around it has to remember.
 
-use super::engine::{Engine, Phase, TcpEngine};
-use super::segment::Tuple;
 use crate::error::Error;
 use crate::ethernet::Mac;
 use crate::slab::Key;
@@ -9,6 +7,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem::size_of;
 use core::ops::{Deref, DerefMut};
+use toro_tcp::segment::Tuple;
+use toro_tcp::{Machine, Phase};
 use toro_timers::TimerKey;
 
 /// Why a connection gets a turn to send.
@@ -36,7 +36,7 @@ const ORPHAN_END_NS: u64 = 60_000_000_000;
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) engine: TcpEngine,
+    pub(super) engine: Machine,
     pub(super) key: Key,
     pub(super) tuple: Tuple,
     /// As last reported.
@@ -44,20 +44,27 @@ pub(super) struct Connection {
     pub(super) turn: Turn,
     /// No program holds it any more.
     pub(super) orphan: bool,
-    /// A reader found nothing and wants to hear.
+    /// A reader found nothing and wants to hear, of more than had arrived then.
     pub(super) wants_read: bool,
+    pub(super) read_mark: u32,
     /// A writer found no room, or waits for the connection to open.
     pub(super) wants_write: bool,
+    /// Somebody waits until all that was written is acknowledged.
+    pub(super) wants_drained: bool,
+    /// The program has read enough.
+    pub(super) read_closed: bool,
     /// The program ended its sending half.
     pub(super) write_closed: bool,
     /// Something was sent.
     pub(super) spoke: bool,
     /// It stands in the queue of those that owe an acknowledgement.
     pub(super) in_acknowledge_queue: bool,
-    /// It stands in the queue of those that may have to send again soon.
-    pub(super) in_soon_queue: bool,
+    /// It stands in these queues of those that may have to send again soon.
+    pub(super) in_soon_queues: u8,
     /// Written by the program and not yet sent once.
     pub(super) unsent_bytes: usize,
+    /// The link by which it speaks.
+    pub(super) link: u8,
     pub(super) hop: Hop,
     pub(super) timer: Option<(TimerKey, u64)>,
     pub(super) listener: Option<Key>,
@@ -105,19 +112,23 @@ impl DerefMut for Boxed {
 impl Connection {
     pub(super) fn new(tuple: Tuple, isn: u32, now_ns: u64) -> Self {
         Connection {
-            engine: TcpEngine::new(),
+            engine: Machine::new(),
             key: Key::NOWHERE,
             tuple,
             phase: Phase::Opening,
             turn: Turn::None,
             orphan: false,
             wants_read: false,
+            read_mark: 0,
             wants_write: false,
+            wants_drained: false,
+            read_closed: false,
             write_closed: false,
             spoke: false,
             in_acknowledge_queue: false,
-            in_soon_queue: false,
+            in_soon_queues: 0,
             unsent_bytes: 0,
+            link: 0,
             hop: Hop::default(),
             timer: None,
             listener: None,

@@ -1,14 +1,16 @@
 //! Handshakes that others began: a few numbers each, until the third segment makes a connection of them.
 //!
 //! No buffer is given to a peer that has not shown that it receives at the address it claims. The table is bounded; when
-//! it is full a newcomer takes the place of a random one, so that under a flood a peer that answers quickly still gets in.
+//! it is full, newcomers are not remembered at all (`cookies.rs`).
 
-use super::engine::Handshake;
-use super::options::SynOptions;
-use super::segment::{ACK, Control, SYN, Tuple};
+use super::cookies;
 use crate::shared::Shared;
 use crate::slab::{Key, Slab};
 use alloc::collections::VecDeque;
+use toro_tcp::Handshake;
+use toro_tcp::SynOptions;
+use toro_tcp::segment::{self, ACK, Control, SYN, Tuple};
+use toro_tcp::{Terms, packet};
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// A new handshake needs a turn after this.
@@ -45,14 +47,9 @@ impl HalfOpens {
         self.slab.remove(index)
     }
 
-    /// Makes room for one more: the place of the one that has to go, if one has.
-    pub(super) fn crowded_out(&self, shared: &mut Shared) -> Option<u32> {
-        if self.slab.len() < shared.config.limits.half_open_max {
-            return None;
-        }
-        let start = (shared.random.draw() % u64::from(self.slab.places().max(1))) as u32;
-        let places = self.slab.places();
-        (0..places).map(|step| (start + step) % places).find(|&index| self.slab.get(index).is_some())
+    /// Whether no more can be remembered.
+    pub(super) fn is_full(&self, shared: &Shared) -> bool {
+        self.slab.len() >= shared.config.limits.half_open_max
     }
 
     /// Adds a handshake and answers its first segment. `None` when there is no memory.
@@ -68,7 +65,7 @@ impl HalfOpens {
             self.slab.remove(key.index);
             return None;
         }
-        answer(&handshake, shared);
+        answer(&handshake, cookies::true_stamp(&handshake.tuple, now_ns, shared), shared);
         Some(key.index)
     }
 
@@ -90,9 +87,11 @@ impl HalfOpens {
     }
 
     /// Answers once more, because the peer asked once more.
-    pub(super) fn repeat(&self, index: u32, shared: &mut Shared) {
-        if let Some(half_open) = self.slab.get(index) {
-            answer(&half_open.handshake, shared);
+    pub(super) fn repeat(&mut self, index: u32, stamp: Option<(u32, u32)>, now_ns: u64, shared: &mut Shared) {
+        if let Some(half_open) = self.slab.get_mut(index) {
+            let known = &mut half_open.handshake.peer_options.stamp;
+            *known = known.and(stamp).or(*known);
+            answer(&half_open.handshake, cookies::true_stamp(&half_open.handshake.tuple, now_ns, shared), shared);
         }
     }
 
@@ -127,7 +126,9 @@ impl HalfOpens {
                 self.queues[step].pop_front();
                 let Some(half_open) = self.slab.get_key(key).copied() else { continue };
                 if step + 1 < TRIES_MAX && self.wait(step + 1, key, now_ns) {
-                    answer(&half_open.handshake, shared);
+                    let stamp = cookies::true_stamp(&half_open.handshake.tuple, now_ns, shared);
+                    let link = shared.link_of(half_open.handshake.tuple.local).unwrap_or(0);
+                    shared.with_link(link, |shared| answer(&half_open.handshake, stamp, shared));
                 } else {
                     self.slab.remove(key.index);
                     gone(key.index, half_open.handshake.tuple);
@@ -149,33 +150,38 @@ impl HalfOpens {
 }
 
 /// Sends SYN and ACK.
-fn answer(handshake: &Handshake, shared: &mut Shared) {
-    let peer = handshake.peer_options;
+pub(super) fn answer(handshake: &Handshake, our_stamp: u32, shared: &mut Shared) {
+    let (peer, terms) = (handshake.peer_options, shared.terms(handshake.tuple.remote));
     let ours = SynOptions {
-        max_segment_bytes: Some(max_segment_bytes(shared)),
-        // Our windows fit in 16 bits, so our shift is 0; saying so lets the peer scale its own.
-        window_shift: peer.window_shift.map(|_| 0),
+        max_segment_bytes: Some(max_segment_bytes(&terms, &handshake.tuple)),
+        window_shift: peer.window_shift.map(|_| terms.window_shift()),
         selective: peer.selective,
+        stamp: peer.stamp.map(|(value, _)| (our_stamp, value)),
     };
     let mut options = [0; SynOptions::BYTES_MAX];
     let options_bytes = ours.write(&mut options);
-    let window = shared.receive_bytes();
     let control = Control {
         tuple: handshake.tuple,
         sequence: handshake.isn,
         acknowledgement: handshake.peer_isn.wrapping_add(1),
         flags: SYN | ACK,
-        window: window as u16,
+        window: terms.receive_bytes.min(u16::MAX.into()) as u16,
         options: &options[..options_bytes],
     };
     shared.send(handshake.tuple.remote, control.packet_bytes(), &mut |packet| control.write(packet));
 }
 
-fn max_segment_bytes(shared: &Shared) -> u16 {
-    (shared.config.mtu_bytes - 40).min(usize::from(u16::MAX)) as u16
+fn max_segment_bytes(terms: &Terms, tuple: &Tuple) -> u16 {
+    (terms.mtu_bytes - packet::header_bytes(tuple.remote) - segment::HEADER_BYTES).min(usize::from(u16::MAX)) as u16
+}
+
+/// By how much the stamps of a connection are off our clock, so that they do not tell how long this machine has been up, nor
+/// which connections are of one machine (RFC 7323, 7.1).
+pub(super) fn stamp_offset(tuple: &Tuple, shared: &Shared) -> u32 {
+    (tuple.with_words(|words| shared.random.hash(words)) >> 32) as u32
 }
 
 /// RFC 6528: unpredictable to others, growing with time for the same pair of ends.
 pub(super) fn initial_sequence(tuple: &Tuple, now_ns: u64, shared: &Shared) -> u32 {
-    (shared.random.hash(tuple.words()) as u32).wrapping_add((now_ns >> 12) as u32)
+    (tuple.with_words(|words| shared.random.hash(words)) as u32).wrapping_add((now_ns >> 12) as u32)
 }

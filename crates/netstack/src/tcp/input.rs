@@ -4,13 +4,13 @@
 
 use super::Tcp;
 use super::connection::{Connection, Turn};
-use super::engine::{Engine, NEVER, Phase, Reaction};
-use super::segment::Segment;
 use super::table::Place;
 use crate::error::Error;
 use crate::event::{ConnectionId, Event};
 use crate::shared::Shared;
 use crate::slab::Key;
+use toro_tcp::segment::Segment;
+use toro_tcp::{NEVER, Phase, Reaction};
 
 impl Tcp {
     /// Takes a segment of the connection at `index`.
@@ -19,7 +19,7 @@ impl Tcp {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let connection = &mut **connection;
         connection.heard_at_ns = now_ns;
-        let reaction = connection.engine.input(segment, now_ns, shared);
+        let reaction = connection.engine.input(segment, now_ns, &mut shared.memory);
         let by_ns = connection.engine.acknowledge_by();
         if by_ns != NEVER && !core::mem::replace(&mut connection.in_acknowledge_queue, true) {
             self.quiet_until_ns = self.quiet_until_ns.min(by_ns);
@@ -30,8 +30,8 @@ impl Tcp {
             }
         }
         let plain = reaction == Reaction::Nothing && connection.engine.phase() == connection.phase;
-        if plain && !connection.orphan && !connection.wants_write {
-            if connection.wants_read && connection.engine.is_readable() {
+        if plain && !connection.orphan && !connection.wants_write && !connection.wants_drained {
+            if connection.has_news() {
                 connection.wants_read = false;
                 shared.events.push(Event::Readable(ConnectionId(connection.key)));
             }
@@ -87,12 +87,16 @@ impl Tcp {
                 self.table.remove_place(&connection.tuple, Place::Connection(index));
             }
         }
-        if connection.wants_read && connection.engine.is_readable() {
+        let broke = changed && phase == Phase::Closed;
+        if connection.has_news() || connection.wants_read && broke {
             connection.wants_read = false;
             shared.events.push(Event::Readable(ConnectionId(connection.key)));
         }
-        if connection.wants_write && (changed || has_room(connection, shared)) {
-            connection.wants_write = false;
+        let drained = connection.wants_drained && (changed || connection.engine.unacknowledged_bytes() == 0);
+        let opened = phase != Phase::Opening && connection.engine.has_room();
+        if drained || connection.wants_write && (changed || opened) {
+            connection.wants_write &= !changed && !opened;
+            connection.wants_drained &= !drained;
             shared.events.push(Event::Writable(ConnectionId(connection.key)));
         }
         if connection.orphan {
@@ -115,7 +119,7 @@ impl Tcp {
             }
         } else if connection.engine.readable_bytes() > 0 {
             // Data that nobody will ever read: the peer has to know.
-            connection.engine.abort(shared);
+            connection.engine.abort(&mut shared.memory);
             self.give_turn(index, Turn::Everything);
         }
     }
@@ -124,7 +128,7 @@ impl Tcp {
     pub(super) fn fail(&mut self, index: u32, error: Error, shared: &mut Shared) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         connection.error = Some(error);
-        connection.engine.release(shared);
+        connection.engine.release(&mut shared.memory);
         self.report(index, shared);
     }
 
@@ -169,11 +173,24 @@ impl Tcp {
         }
     }
 
+    /// The link is up again: whoever waits for an answer of another machine asks for it now.
+    pub(crate) fn resume(&mut self, now_ns: u64, shared: &Shared) {
+        for index in 0..self.connections.places() {
+            if let Some(connection) = self.connections.get_mut(index)
+                && !shared.is_local(connection.tuple.remote)
+                && connection.link == shared.at()
+            {
+                connection.engine.resume(now_ns);
+                self.give_turn(index, Turn::Everything);
+            }
+        }
+    }
+
     /// Our address changed: what was bound to another one is over.
     pub(crate) fn readdress(&mut self, shared: &mut Shared) {
         for index in 0..self.connections.places() {
             let local = self.connections.get(index).map(|connection| connection.tuple.local);
-            if local.is_some_and(|local| !shared.addresses.is_local(local)) {
+            if local.is_some_and(|local| !shared.is_local(local)) {
                 self.fail(index, Error::ConnectionAborted, shared);
             }
         }
@@ -188,11 +205,8 @@ fn reason(connection: &Connection) -> Option<Error> {
         // The last acknowledgement of a connection that both sides ended.
         Phase::Closing if connection.engine.peer_ended() => None,
         Phase::TimeWait => None,
+        // It had ended its side: what we wrote after that finds nobody.
+        _ if connection.engine.peer_ended() => Some(Error::BrokenPipe),
         _ => Some(Error::ConnectionReset),
     }
-}
-
-/// Whether a blocked writer is worth waking: not for every few bytes.
-fn has_room(connection: &Connection, shared: &Shared) -> bool {
-    connection.phase != Phase::Opening && connection.engine.writable_bytes() * 4 >= shared.send_bytes()
 }

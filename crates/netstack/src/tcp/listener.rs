@@ -1,18 +1,21 @@
 //! Listeners: who is asked for, and who waits to be accepted.
 
-use super::Tcp;
-use super::engine::{Engine, Phase};
+use super::{Tcp, flow};
 use crate::error::Error;
 use crate::event::{ConnectionId, ListenerId};
+use crate::report::SocketReport;
 use crate::shared::Shared;
+use crate::sharing::{Claim, Sharing, takes};
 use crate::slab::Key;
 use crate::steering::Protocol;
 use alloc::collections::VecDeque;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use toro_tcp::segment::Tuple;
+use toro_tcp::{End, Ip, Phase};
 
 #[derive(Debug)]
 pub(super) struct Listener {
-    pub(super) address: SocketAddrV4,
+    pub(super) address: End,
+    sharing: Sharing,
     backlog: usize,
     queue: VecDeque<Key>,
     wants_accept: bool,
@@ -34,12 +37,18 @@ impl Listener {
         core::mem::take(&mut self.wants_accept)
     }
 
+    /// Whether somebody can be accepted; whoever asks hears of the next one.
+    pub(super) fn arm(&mut self) -> bool {
+        self.wants_accept = true;
+        !self.queue.is_empty()
+    }
+
     pub(super) fn forget(&mut self, connection: Key) {
         self.queue.retain(|queued| *queued != connection);
     }
 
-    fn serves(&self, ip: Ipv4Addr, port: u16) -> bool {
-        self.address.port() == port && (self.address.ip().is_unspecified() || *self.address.ip() == ip)
+    fn serves(&self, ip: Ip, port: u16) -> bool {
+        self.address.port == port && takes(self.address.ip, self.sharing, ip)
     }
 }
 
@@ -47,21 +56,24 @@ impl Tcp {
     /// Listens; port 0 picks a free one. Says whether no other core does on that port.
     pub(crate) fn listen(
         &mut self,
-        address: SocketAddrV4,
+        address: End,
+        sharing: Sharing,
         backlog: usize,
         shared: &mut Shared,
     ) -> Result<(ListenerId, bool), Error> {
-        let ip = *address.ip();
-        if !ip.is_unspecified() && !shared.addresses.is_local(ip) {
+        let ip = address.ip;
+        if !ip.is_unspecified() && !shared.is_local(ip) {
             return Err(Error::AddressNotAvailable);
         }
-        let port = match address.port() {
-            0 => self.free_listener_port(ip, shared).ok_or(Error::AddressInUse)?,
-            port if self.is_taken(ip, port) => return Err(Error::AddressInUse),
+        let claim = Claim { ip, sharing, exclusive: true };
+        let port = match address.port {
+            0 => self.free_listener_port(&claim, shared).ok_or(Error::AddressInUse)?,
+            port if self.is_taken(&claim, port) => return Err(Error::AddressInUse),
             port => port,
         };
         let listener = Listener {
-            address: SocketAddrV4::new(ip, port),
+            address: End::new(ip, port),
+            sharing,
             backlog: backlog.max(1),
             queue: VecDeque::new(),
             wants_accept: false,
@@ -74,28 +86,48 @@ impl Tcp {
         Ok((ListenerId(key), first))
     }
 
-    fn is_taken(&self, ip: Ipv4Addr, port: u16) -> bool {
-        self.listeners
-            .iter()
-            .any(|(_, listener)| listener.serves(ip, port) || (ip.is_unspecified() && listener.address.port() == port))
+    fn is_taken(&self, claim: &Claim, port: u16) -> bool {
+        self.listeners.iter().any(|(_, listener)| {
+            let other = Claim { ip: listener.address.ip, sharing: listener.sharing, exclusive: true };
+            listener.address.port == port && claim.conflicts(&other)
+        })
     }
 
-    fn free_listener_port(&self, ip: Ipv4Addr, shared: &mut Shared) -> Option<u16> {
+    fn free_listener_port(&self, claim: &Claim, shared: &mut Shared) -> Option<u16> {
+        let claim = Claim { sharing: Sharing::default(), ..*claim };
         super::ephemeral_ports(shared.random.draw())
-            .find(|&port| shared.may_choose(Protocol::Tcp, port) && !self.is_taken(ip, port))
+            .find(|&port| shared.may_choose(Protocol::Tcp, port) && !self.is_taken(&claim, port))
     }
 
-    pub(super) fn listener_for(&self, ip: Ipv4Addr, port: u16) -> Option<Key> {
-        let (index, _) = self.listeners.iter().find(|(_, listener)| listener.serves(ip, port))?;
+    /// Whether somebody listens.
+    pub(super) fn has_listener(&self, ip: Ip, port: u16) -> bool {
+        self.listeners.iter().any(|(_, listener)| listener.serves(ip, port))
+    }
+
+    /// Who is asked for: rather one that listens on this very address, and of several the one that the flow falls to.
+    pub(super) fn listener_for(&self, tuple: &Tuple, shared: &Shared) -> Option<Key> {
+        let among = |exact: bool| {
+            self.listeners.iter().filter(move |(_, listener)| {
+                listener.serves(tuple.local, tuple.local_port) && listener.address.ip.is_unspecified() != exact
+            })
+        };
+        let exact = among(true).next().is_some();
+        let skipped = match among(exact).count() as u64 {
+            0..=1 => 0,
+            several => ((flow(tuple, &shared.config) >> 32) * several) >> 32,
+        };
+        let (index, _) = among(exact).nth(skipped as usize)?;
         self.listeners.key(index)
     }
 
+    /// How many connections may wait to be accepted.
+    pub(crate) fn set_backlog(&mut self, id: ListenerId, backlog: usize) -> Result<(), Error> {
+        self.listeners.get_key_mut(id.0).ok_or(Error::NotConnected)?.backlog = backlog.max(1);
+        Ok(())
+    }
+
     /// The next connection that waits, with its peer.
-    pub(crate) fn accept(
-        &mut self,
-        id: ListenerId,
-        shared: &mut Shared,
-    ) -> Result<(ConnectionId, SocketAddrV4), Error> {
+    pub(crate) fn accept(&mut self, id: ListenerId, shared: &mut Shared) -> Result<(ConnectionId, End), Error> {
         loop {
             let listener = self.listeners.get_key_mut(id.0).ok_or(Error::NotConnected)?;
             let Some(key) = listener.queue.pop_front() else {
@@ -110,12 +142,26 @@ impl Tcp {
                 continue;
             }
             let tuple = connection.tuple;
-            return Ok((ConnectionId(key), SocketAddrV4::new(tuple.remote, tuple.remote_port)));
+            return Ok((ConnectionId(key), End::new(tuple.remote, tuple.remote_port)));
         }
     }
 
-    pub(crate) fn listener_address(&self, id: ListenerId) -> Result<SocketAddrV4, Error> {
+    /// The listener with this number.
+    pub(crate) fn listener_at(&self, index: usize) -> Option<ListenerId> {
+        self.listeners.key(index as u32).map(ListenerId)
+    }
+
+    pub(crate) fn listener_address(&self, id: ListenerId) -> Result<End, Error> {
         self.listeners.get_key(id.0).map(|listener| listener.address).ok_or(Error::NotConnected)
+    }
+
+    /// Describes those who listen.
+    pub(crate) fn report_listeners(&self, tell: &mut dyn FnMut(SocketReport)) {
+        for (_, listener) in self.listeners.iter() {
+            let (unread, unsent) = (listener.queue.len(), listener.backlog);
+            let report = SocketReport::new(Protocol::Tcp, "listen", listener.address.into());
+            tell(SocketReport { unread, unsent, ..report });
+        }
     }
 
     /// Stops listening; whoever was not accepted is reset.
@@ -127,8 +173,8 @@ impl Tcp {
             self.table.remove(&half_open.handshake.tuple);
         }
         if let Some(listener) = self.listeners.remove(id.0.index) {
-            let port = listener.address.port();
-            if self.listeners.iter().all(|(_, other)| other.address.port() != port) {
+            let port = listener.address.port;
+            if self.listeners.iter().all(|(_, other)| other.address.port != port) {
                 shared.unlisten(Protocol::Tcp, port);
             }
             for key in listener.queue {

@@ -1,42 +1,41 @@
-//! TCP around the engine: the connection table, handshakes, listeners, TIME-WAIT, timers and limits.
+//! TCP around the connections of `toro_tcp`: the connection table, handshakes, listeners, TIME-WAIT, timers and limits.
 //!
 //! A segment's way: [`Tcp::receive`] finds its tuple in the table (`table.rs`) and hands it to the connection (`input.rs`),
 //! a handshake under way, a closed connection's memory, or a listener (this file). What connections have to say is written
 //! at the next flush (`output.rs`); programs come in through `sockets.rs` and `listener.rs`.
 
+mod ask;
 mod connection;
-mod engine;
+mod cookies;
 mod handshake;
 mod input;
 mod listener;
-mod machine;
-mod options;
 mod output;
 mod pool;
-mod segment;
 mod sockets;
 mod table;
 mod time_wait;
 
-pub(crate) use segment::Tuple;
 pub use sockets::Ending;
+pub(crate) use table::flow;
+pub(crate) use toro_tcp::Tuple;
 
 use crate::config::Config;
 use crate::device::Received;
-use crate::ipv4;
 use crate::shared::Shared;
 use crate::slab::{Key, Slab};
 use crate::steering::Protocol;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use connection::Boxed;
-use engine::Handshake;
 use handshake::HalfOpens;
 use listener::Listener;
-use options::SynOptions;
-use segment::{ACK, Control, FIN, RST, SYN, Segment};
 use table::{Place, Table};
 use time_wait::TimeWaits;
+use toro_tcp::Handshake;
+use toro_tcp::Packet;
+use toro_tcp::SynOptions;
+use toro_tcp::segment::{self, ACK, Control, FIN, RST, SYN, Segment};
 use toro_timers::TimerQueue;
 
 /// All of TCP.
@@ -53,12 +52,14 @@ pub(crate) struct Tcp {
     turns: Vec<u32>,
     /// Connections that owe an acknowledgement, in the order it is due.
     acknowledgements: VecDeque<(u64, Key)>,
-    /// Connections whose next timer is not due before the time noted, in its order.
-    soon: VecDeque<(u64, Key)>,
+    /// Connections whose next timer is not due before the time noted, in its order: two of the usual times, a queue for each.
+    soon: [VecDeque<(u64, Key)>; output::USUAL_NS.len()],
     /// Timers that come near: retransmissions, probes, patience.
     timers: TimerQueue<u32>,
     /// Nothing is due before.
     quiet_until_ns: u64,
+    /// Until then somebody may complete a handshake that nobody remembers.
+    cookies_until_ns: u64,
 }
 
 impl Tcp {
@@ -72,14 +73,15 @@ impl Tcp {
             spares: Vec::new(),
             turns: Vec::new(),
             acknowledgements: VecDeque::new(),
-            soon: VecDeque::new(),
+            soon: Default::default(),
             timers: TimerQueue::new(),
             quiet_until_ns: 0,
+            cookies_until_ns: 0,
         }
     }
 
     /// Takes a packet for one of our addresses.
-    pub(crate) fn receive(&mut self, packet: &ipv4::Packet<'_>, checksum: Received, now_ns: u64, shared: &mut Shared) {
+    pub(crate) fn receive(&mut self, packet: &Packet<'_>, checksum: Received, now_ns: u64, shared: &mut Shared) {
         let intact = checksum == Received::Verified || packet.pseudo_header().bytes(packet.payload).is_intact();
         let Some(segment) = Segment::parse(packet).filter(|_| intact) else {
             shared.statistics.malformed += 1;
@@ -97,7 +99,10 @@ impl Tcp {
     /// between the same ends.
     fn unknown(&mut self, segment: &Segment<'_>, before: Option<u32>, now_ns: u64, shared: &mut Shared) {
         let tuple = segment.tuple;
-        let listener = if segment.opens() { self.listener_for(tuple.local, tuple.local_port) } else { None };
+        if now_ns < self.cookies_until_ns && self.take_cookie(segment, now_ns, shared) {
+            return;
+        }
+        let listener = if segment.opens() { self.listener_for(&tuple, shared) } else { None };
         if shared.seat.is_some() && self.steer(segment, listener.is_some(), shared) {
             return;
         }
@@ -112,9 +117,9 @@ impl Tcp {
     fn steer(&self, segment: &Segment<'_>, keeps: bool, shared: &mut Shared) -> bool {
         let Some(seat) = shared.seat else { return false };
         let tuple = &segment.tuple;
-        let (port, flow) = (tuple.local_port, tuple.flow(&shared.config));
+        let (port, flow) = (tuple.local_port, flow(tuple, &shared.config));
         shared.elsewhere = if segment.opens() {
-            let prefers = shared.own_queue || shared.addresses.is_local(tuple.remote);
+            let prefers = shared.own_queue || shared.is_local(tuple.remote);
             seat.opening(Protocol::Tcp, port, flow, shared.seen, keeps, prefers)
         } else {
             seat.stray(port, flow, shared.seen)
@@ -145,19 +150,28 @@ impl Tcp {
             shared.statistics.backlog_full += 1;
             return;
         }
-        if let Some(index) = self.half_open.crowded_out(shared)
-            && let Some(evicted) = self.half_open.remove(index)
-        {
-            self.table.remove(&evicted.handshake.tuple);
-            shared.statistics.half_open_evicted += 1;
-        }
         let tuple = segment.tuple;
         let mut isn = handshake::initial_sequence(&tuple, now_ns, shared);
         if let Some(before) = before.filter(|&before| !segment::after(isn, before)) {
             // Beyond all that the old connection can have sent, so that the peer tells them apart (RFC 9293, 3.4.1).
             isn = before.wrapping_add(1 + u32::from(u16::MAX));
         }
-        let handshake = Handshake { tuple, isn, peer_isn: segment.sequence, peer_window: segment.window, peer_options };
+        let handshake = Handshake {
+            tuple,
+            isn,
+            peer_isn: segment.sequence,
+            peer_window: segment.window,
+            peer_options,
+            stamp_offset: handshake::stamp_offset(&tuple, shared),
+        };
+        if self.half_open.is_full(shared) {
+            let isn = cookies::make(&tuple, segment.sequence, &peer_options, now_ns, shared);
+            let stamp = cookies::stamp(cookies::true_stamp(&tuple, now_ns, shared), &peer_options);
+            handshake::answer(&Handshake { isn, ..handshake }, stamp, shared);
+            self.cookies_until_ns = now_ns + cookies::GOOD_NS;
+            shared.statistics.cookies_sent += 1;
+            return;
+        }
         let begun = self.half_open.begin(handshake, listener, now_ns, shared);
         self.quiet_until_ns = self.quiet_until_ns.min(now_ns + handshake::FIRST_NS);
         match begun {
@@ -176,7 +190,8 @@ impl Tcp {
         let handshake = half_open.handshake;
         if segment.opens() {
             if segment.sequence == handshake.peer_isn {
-                self.half_open.repeat(index, shared);
+                let stamp = SynOptions::parse(segment.options).and_then(|options| options.stamp);
+                self.half_open.repeat(index, stamp, now_ns, shared);
             } else {
                 // The peer started anew; so do we.
                 self.forget_half_open(index, &handshake.tuple);
@@ -205,23 +220,52 @@ impl Tcp {
             // Data overtook the bare acknowledgement. Without room to keep it, it must come again.
             return;
         }
-        if !self.listeners.get_key_mut(half_open.listener).is_some_and(Listener::make_room) {
-            shared.statistics.backlog_full += 1;
-            return;
+        if self.establish(&handshake, half_open.listener, segment, now_ns, shared) {
+            self.half_open.remove(index);
         }
-        let Some(key) = self.open_accepted(&handshake, now_ns, shared) else { return };
-        self.half_open.remove(index);
+    }
+
+    /// A segment that completes a handshake which nobody remembers; `false`: it does not.
+    #[cold]
+    fn take_cookie(&mut self, segment: &Segment<'_>, now_ns: u64, shared: &mut Shared) -> bool {
+        if segment.flags & (SYN | ACK | RST) != ACK {
+            return false;
+        }
+        let Some(listener) = self.listener_for(&segment.tuple, shared) else { return false };
+        let Some(handshake) = cookies::open(segment, now_ns, shared) else { return false };
+        if self.establish(&handshake, listener, segment, now_ns, shared) {
+            shared.statistics.cookies_accepted += 1;
+        }
+        true
+    }
+
+    /// Makes the connection of a handshake that `segment` completes, and has it wait to be accepted; `false` when there is no
+    /// room for it now.
+    fn establish(
+        &mut self,
+        handshake: &Handshake,
+        asked: Key,
+        segment: &Segment<'_>,
+        now_ns: u64,
+        shared: &mut Shared,
+    ) -> bool {
+        if !self.listeners.get_key_mut(asked).is_some_and(Listener::make_room) {
+            shared.statistics.backlog_full += 1;
+            return false;
+        }
+        let Some(key) = self.open_accepted(handshake, now_ns, shared) else { return false };
         if let Some(connection) = self.connections.get_mut(key.index) {
-            connection.listener = Some(half_open.listener);
+            connection.listener = Some(asked);
         }
         shared.statistics.connections_opened += 1;
         self.input(key.index, segment, now_ns, shared);
         if self.connections.get_key(key).is_some()
-            && let Some(listener) = self.listeners.get_key_mut(half_open.listener)
+            && let Some(listener) = self.listeners.get_key_mut(asked)
             && listener.push(key)
         {
-            shared.events.push(crate::Event::Acceptable(crate::ListenerId(half_open.listener)));
+            shared.events.push(crate::Event::Acceptable(crate::ListenerId(asked)));
         }
+        true
     }
 
     fn forget_half_open(&mut self, index: u32, tuple: &Tuple) {
@@ -236,8 +280,8 @@ impl Tcp {
             return self.unknown(segment, None, now_ns, shared);
         };
         let over = closed.until_ns <= now_ns;
-        if over || (segment.opens() && segment::after(segment.sequence, closed.expected)) {
-            // A new connection between the same ends, told apart from the old one by its numbers.
+        if over || segment.reopens(closed.expected, closed.stamp) {
+            // A new connection between the same ends, told apart from the old one by its numbers or stamps.
             self.time_waits.remove(number);
             self.table.remove(&segment.tuple);
             return self.unknown(segment, Some(closed.next), now_ns, shared);

@@ -2,16 +2,17 @@
 
 use super::Tcp;
 use super::connection::{Connection, Hop, Turn};
-use super::engine::{Engine, NEVER, Output, Phase};
-use super::machine::round_trip::SHORTEST_NS;
 use crate::address::Way;
 use crate::device::Device;
 use crate::error::Error;
 use crate::ethernet::{self, FrameSink};
-use crate::neighbor::{Neighbors, Own};
-use crate::outbox::PacketSink;
+use crate::neighbor::Neighbors;
 use crate::shared::Shared;
+use toro_tcp::{NEVER, Output, Phase};
+use toro_tcp::{PacketSink, packet};
 
+/// How long the usual timers take at least: a retransmission, and a question about a tail.
+pub(super) const USUAL_NS: [u64; 2] = [toro_tcp::SHORTEST_NS, toro_tcp::PROBE_NS_MIN];
 /// Data that nobody acknowledges, or a peer that never answers our SYN.
 const PATIENCE_NS: u64 = 300_000_000_000;
 const CONNECT_PATIENCE_NS: u64 = 60_000_000_000;
@@ -26,6 +27,8 @@ enum Result {
     DeviceFull,
     /// The machine has to take in what it said to itself first: the turn is kept.
     LoopbackFull,
+    /// It is another link's: the turn is kept.
+    Elsewhere,
 }
 
 impl Tcp {
@@ -66,6 +69,9 @@ impl Tcp {
         if connection.turn == Turn::None {
             return Result::Done;
         }
+        if connection.link != shared.at() {
+            return Result::Elsewhere;
+        }
         let result = match way(connection, neighbors, now_ns, shared) {
             Some(Route::Loopback) => {
                 let mut loopback = core::mem::take(&mut shared.loopback);
@@ -74,19 +80,25 @@ impl Tcp {
                 if done { Result::Done } else { Result::LoopbackFull }
             }
             Some(Route::Frame(header)) => {
-                let offload = shared.config.checksum_offload;
-                let done = send(connection, now_ns, &mut FrameSink { device, header, offload }, shared);
+                let remote = connection.tuple.remote;
+                let start_bytes = (ethernet::HEADER_BYTES + packet::header_bytes(remote)) as u16;
+                let offload = shared.config.link.checksum_offload.then_some(start_bytes);
+                let large_bytes_max = shared.config.link.large_bytes_max_to(remote);
+                let mut sink = FrameSink { device, header, offload, large_bytes_max };
+                let done = send(connection, now_ns, &mut sink, shared);
                 if done { Result::Done } else { Result::DeviceFull }
             }
             Some(Route::Wait(hop)) => {
-                // The neighbour's answer, or the lack of one, brings it back.
+                // The neighbour's answer, or the lack of one, brings it back; or the link.
                 connection.turn = Turn::None;
                 if connection.is_over() {
                     self.settle_orphan(index, shared);
                     return Result::Done;
                 }
                 connection.engine.held_up(now_ns);
-                neighbors.wait(hop, connection.key);
+                if let Some(hop) = hop {
+                    neighbors.wait(hop, connection.key);
+                }
                 self.arm(index, now_ns + UNRESOLVED_AGAIN_NS);
                 return Result::Done;
             }
@@ -123,16 +135,17 @@ impl Tcp {
         if at_ns == NEVER {
             return;
         }
-        let soon_ns = now_ns + SHORTEST_NS;
-        if at_ns < soon_ns {
-            self.arm(index, at_ns);
-        } else if !core::mem::replace(&mut connection.in_soon_queue, true) {
-            if self.soon.try_reserve(1).is_err() {
-                connection.in_soon_queue = false;
+        let Some(which) = USUAL_NS.iter().position(|usual_ns| at_ns >= now_ns + usual_ns) else {
+            return self.arm(index, at_ns);
+        };
+        if connection.in_soon_queues & 1 << which == 0 {
+            if self.soon[which].try_reserve(1).is_err() {
                 return self.arm(index, at_ns); // every connection has a place among the timers
             }
+            connection.in_soon_queues |= 1 << which;
+            let soon_ns = now_ns + USUAL_NS[which];
             self.quiet_until_ns = self.quiet_until_ns.min(soon_ns);
-            self.soon.push_back((soon_ns, connection.key));
+            self.soon[which].push_back((soon_ns, connection.key));
         }
     }
 
@@ -169,7 +182,7 @@ impl Tcp {
         }
         let table = &mut self.table;
         self.half_open.run(now_ns, shared, |_, tuple| table.remove(&tuple));
-        self.quiet_until_ns = self.next_deadline();
+        self.next_deadline();
     }
 
     fn run_acknowledgements(&mut self, now_ns: u64) {
@@ -191,15 +204,17 @@ impl Tcp {
     }
 
     fn run_soon(&mut self, now_ns: u64) {
-        while let Some(&(at_ns, key)) = self.soon.front()
-            && at_ns <= now_ns
-        {
-            self.soon.pop_front();
-            let Some(connection) = self.connections.get_key_mut(key) else { continue };
-            connection.in_soon_queue = false;
-            let at_ns = connection.engine.next_timer();
-            if at_ns != NEVER {
-                self.arm(key.index, at_ns);
+        for which in 0..USUAL_NS.len() {
+            while let Some(&(at_ns, key)) = self.soon[which].front()
+                && at_ns <= now_ns
+            {
+                self.soon[which].pop_front();
+                let Some(connection) = self.connections.get_key_mut(key) else { continue };
+                connection.in_soon_queues &= !(1 << which);
+                let at_ns = connection.engine.next_timer();
+                if at_ns != NEVER {
+                    self.arm(key.index, at_ns);
+                }
             }
         }
     }
@@ -211,11 +226,21 @@ impl Tcp {
         }
         if connection.orphan && now_ns.saturating_sub(connection.engine.stalled_since()) >= connection.stall_ns() {
             // The peer answers, and takes nothing: nobody is left to wait for it.
-            connection.engine.abort(shared);
+            connection.engine.abort(&mut shared.memory);
             self.give_turn(index, Turn::Everything);
             self.report(index, shared);
             return;
         }
+        // Here too: whoever's neighbour does not answer gets no turn.
+        let speaks = connection.engine.look_at_clock(now_ns, &mut shared.memory);
+        let over = connection.engine.phase() != connection.phase;
+        if speaks || over {
+            self.give_turn(index, Turn::Everything);
+        }
+        if over {
+            return self.report(index, shared);
+        }
+        let Some(connection) = self.connections.get_mut(index) else { return };
         let silent_ns = now_ns.saturating_sub(connection.engine.silent_since());
         let patience_ns = if connection.phase == Phase::Opening { CONNECT_PATIENCE_NS } else { PATIENCE_NS };
         if silent_ns >= patience_ns {
@@ -247,17 +272,29 @@ impl Tcp {
             }
             self.acknowledgements.pop_front();
         }
-        while let Some(&(at_ns, key)) = self.soon.front() {
-            if let Some(connection) = self.connections.get_key_mut(key) {
-                if connection.engine.next_timer() != NEVER {
-                    next_ns = next_ns.min(at_ns);
-                    break;
-                }
-                connection.in_soon_queue = false;
+        for (which, queue) in self.soon.iter_mut().enumerate() {
+            if queue.is_empty() {
+                continue;
             }
-            self.soon.pop_front();
+            while let Some(&(at_ns, key)) = queue.front() {
+                if let Some(connection) = self.connections.get_key_mut(key) {
+                    if connection.engine.next_timer() != NEVER {
+                        next_ns = next_ns.min(at_ns);
+                        break;
+                    }
+                    connection.in_soon_queues &= !(1 << which);
+                }
+                queue.pop_front();
+            }
         }
+        self.quiet_until_ns = next_ns;
         next_ns
+    }
+
+    /// Whether a connection that speaks by a link has a turn that a flush has not given it.
+    pub(crate) fn has_turns_on(&self, link: u8) -> bool {
+        let is_there = |index: &u32| self.connections.get(*index).is_some_and(|connection| connection.link == link);
+        self.turns.iter().any(is_there)
     }
 
     /// Whether a connection has a turn that a flush has not given it.
@@ -270,25 +307,28 @@ impl Tcp {
 enum Route {
     Loopback,
     Frame([u8; ethernet::HEADER_BYTES]),
-    Wait(core::net::Ipv4Addr),
+    /// For this neighbour, or for the link.
+    Wait(Option<toro_tcp::Ip>),
 }
 
 /// The way to a connection's peer; `None` when there is none.
 fn way(connection: &mut Connection, neighbors: &mut Neighbors, now_ns: u64, shared: &mut Shared) -> Option<Route> {
-    let mac = shared.config.mac;
+    let (mac, remote) = (shared.config.link.mac, connection.tuple.remote);
+    let kind = ethernet::kind(remote);
     if neighbors.is_certain(connection.hop.epoch, now_ns) {
-        return Some(Route::Frame(ethernet::header(connection.hop.mac, mac, ethernet::IPV4)));
+        return Some(Route::Frame(ethernet::header(connection.hop.mac, mac, kind)));
     }
-    match shared.addresses.way(connection.tuple.remote)? {
+    match shared.way(remote)? {
         Way::Loopback => Some(Route::Loopback),
+        _ if !shared.link_up => Some(Route::Wait(None)),
         Way::Broadcast => None,
         Way::Neighbor(hop) => {
-            let own = Own { mac, ip: shared.addresses.own_ip()? };
-            let Some(found) = neighbors.resolve(hop, now_ns, own, &mut shared.outbox) else {
-                return Some(Route::Wait(hop));
+            let (own, outbox) = shared.own();
+            let Some(found) = neighbors.resolve(hop, now_ns, own, outbox) else {
+                return Some(Route::Wait(Some(hop)));
             };
             connection.hop = Hop { mac: found, epoch: neighbors.epoch() };
-            Some(Route::Frame(ethernet::header(found, mac, ethernet::IPV4)))
+            Some(Route::Frame(ethernet::header(found, mac, kind)))
         }
     }
 }
@@ -296,7 +336,7 @@ fn way(connection: &mut Connection, neighbors: &mut Neighbors, now_ns: u64, shar
 /// Lets a connection send what its turn is for; `false` when the sink was full first.
 fn send(connection: &mut Connection, now_ns: u64, sink: &mut dyn PacketSink, shared: &mut Shared) -> bool {
     loop {
-        match connection.engine.output(now_ns, sink, shared) {
+        match connection.engine.output(now_ns, sink, &mut shared.memory) {
             Output::Sent(sent) => {
                 connection.spoke = true;
                 connection.unsent_bytes = connection.unsent_bytes.saturating_sub(sent.payload_bytes);

@@ -2,12 +2,12 @@
 
 use super::Tcp;
 use super::connection::{Boxed, COST_BYTES, Connection};
-use super::engine::{Engine, Handshake};
-use super::segment::Tuple;
 use super::table::Place;
 use crate::event::Statistics;
 use crate::shared::Shared;
 use crate::slab::Key;
+use toro_tcp::Handshake;
+use toro_tcp::segment::Tuple;
 
 /// Ended connections kept to be used again.
 const SPARES_MAX: usize = 64;
@@ -16,26 +16,27 @@ impl Tcp {
     /// Makes the connection that a finished handshake stands for, in the handshake's place.
     pub(super) fn open_accepted(&mut self, handshake: &Handshake, now_ns: u64, shared: &mut Shared) -> Option<Key> {
         let mut connection = self.take_connection(handshake.tuple, handshake.isn, now_ns, shared)?;
-        connection.engine.accept(handshake, now_ns, shared);
+        connection.engine.accept(handshake, now_ns, &shared.terms(handshake.tuple.remote));
         self.place(connection, shared)
     }
 
     /// Makes a connection that will ask for itself.
     pub(super) fn open_connecting(&mut self, tuple: Tuple, isn: u32, now_ns: u64, shared: &mut Shared) -> Option<Key> {
         let mut connection = self.take_connection(tuple, isn, now_ns, shared)?;
-        connection.engine.connect(tuple, isn, now_ns, shared);
+        let offset = super::handshake::stamp_offset(&tuple, shared);
+        connection.engine.connect(tuple, isn, offset, now_ns, &shared.terms(tuple.remote));
         self.place(connection, shared)
     }
 
     fn take_connection(&mut self, tuple: Tuple, isn: u32, now_ns: u64, shared: &mut Shared) -> Option<Boxed> {
-        if !shared.charge(COST_BYTES) {
+        if !shared.memory.charge(COST_BYTES) {
             return None;
         }
         let fresh = Connection::new(tuple, isn, now_ns);
         let Some(mut spare) = self.spares.pop() else {
             let made = Boxed::new(fresh);
             if made.is_none() {
-                shared.refund(COST_BYTES);
+                shared.memory.refund(COST_BYTES);
                 shared.statistics.out_of_memory += 1;
             }
             return made;
@@ -63,6 +64,7 @@ impl Tcp {
         };
         if let Some(connection) = self.connections.get_mut(key.index) {
             connection.key = key;
+            connection.link = shared.link_of(tuple.local).unwrap_or(0);
         }
         if !self.table.set(tuple, Place::Connection(key.index)) {
             if let Some(connection) = self.connections.remove(key.index) {
@@ -74,8 +76,9 @@ impl Tcp {
     }
 
     fn give_back(&mut self, mut connection: Boxed, shared: &mut Shared) {
-        connection.engine.release(shared);
-        shared.refund(COST_BYTES);
+        connection.engine.release(&mut shared.memory);
+        shared.statistics.segments_retransmitted += u64::from(connection.engine.retransmitted_segments());
+        shared.memory.refund(COST_BYTES);
         if self.spares.len() < SPARES_MAX && self.spares.try_reserve(1).is_ok() {
             self.spares.push(connection);
         }
@@ -92,14 +95,12 @@ impl Tcp {
     pub(super) fn retire(&mut self, index: u32, shared: &mut Shared) {
         let Some(connection) = self.unplace(index) else { return };
         let (tuple, now_ns) = (connection.tuple, connection.heard_at_ns);
-        let (next, expected) = connection.engine.ends_at();
+        let (ends_at, stamp) = (connection.engine.ends_at(), connection.engine.peer_stamp());
         self.give_back(connection, shared);
-        while let Some(forgotten) = self.time_waits.expire(now_ns) {
-            if matches!(self.table.find(&forgotten), Some(Place::TimeWait(_))) {
-                self.table.remove(&forgotten);
-            }
+        while let Some((number, forgotten)) = self.time_waits.expire(now_ns) {
+            self.table.remove_place(&forgotten, Place::TimeWait(number));
         }
-        let number = self.time_waits.insert(tuple, next, expected, now_ns);
+        let number = self.time_waits.insert(tuple, ends_at, stamp, now_ns);
         if !number.is_some_and(|number| self.table.set(tuple, Place::TimeWait(number))) {
             self.table.remove(&tuple);
         }
@@ -121,5 +122,7 @@ impl Tcp {
         statistics.connections = self.connections.len() as u64;
         statistics.handshakes = self.half_open.len() as u64;
         statistics.remembered = self.time_waits.len() as u64;
+        let again = self.connections.iter().map(|(_, connection)| connection.engine.retransmitted_segments());
+        statistics.segments_retransmitted += again.map(u64::from).sum::<u64>();
     }
 }

@@ -1,8 +1,10 @@
 //! One machine with a stack on each of several cores, and a client with one: packets find the core they belong to.
 
 use crate::frames::{Flags, Segment, arp_frame, udp_frame};
-use crate::world::{CLIENT, MILLISECOND_NS, Port, SECOND_NS, SERVER, address, at, config, ip, mac, pattern};
-use core::net::{Ipv4Addr, SocketAddrV4};
+use crate::world::{
+    CLIENT, FAMILIES, Family, MILLISECOND_NS, Port, SECOND_NS, SERVER, address, at, config, end, ip, ip6, mac, pattern,
+};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::VecDeque;
 use toro_netstack::{ConnectionId, Ending, Error, ListenerId, Message, Received, Seat, Stack, Statistics, Steering};
 
@@ -27,10 +29,15 @@ struct Machine {
     lost_per_mille: u64,
     now_ns: u64,
     random: u64,
+    family: Family,
 }
 
 impl Machine {
     fn new(count: u8, card: Card) -> Machine {
+        Machine::of(Family::Four, count, card)
+    }
+
+    fn of(family: Family, count: u8, card: Card) -> Machine {
         let steering: &'static Steering = Box::leak(Box::default());
         let core = |core| {
             let mut config = config(SERVER);
@@ -42,15 +49,20 @@ impl Machine {
         let mut machine = Machine {
             client: Stack::new(config(CLIENT)),
             cores: (0..count).map(core).collect(),
-            ports: (0..=count).map(|_| Port { sent: VecDeque::new(), room: 256 }).collect(),
+            ports: (0..=count).map(|_| Port { sent: VecDeque::new(), room: 256, cut: 0 }).collect(),
             card,
             messages: VecDeque::new(),
             carried: vec![0; count.into()],
             lost_per_mille: 0,
             now_ns: SECOND_NS,
             random: 0x1234_5678_9abc_def1,
+            family,
         };
-        assert!(machine.client.set_address(address(CLIENT)) && machine.cores[0].set_address(address(SERVER)));
+        if family == Family::Six {
+            assert!(machine.client.add_address6(0, ip6(CLIENT), 64, SECOND_NS));
+            assert!(machine.cores[0].add_address6(0, ip6(SERVER), 64, SECOND_NS));
+        }
+        assert!(machine.client.set_address(0, address(CLIENT)) && machine.cores[0].set_address(0, address(SERVER)));
         machine.settle();
         machine.carried.fill(0);
         machine
@@ -145,7 +157,11 @@ impl Machine {
     }
 
     fn listen(&mut self, core: usize, port: u16) -> ListenerId {
-        self.cores[core].tcp_listen(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port), 64).unwrap()
+        let all: IpAddr = match self.family {
+            Family::Four => Ipv4Addr::UNSPECIFIED.into(),
+            Family::Six => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        self.cores[core].tcp_listen(end(all, port), 64).unwrap()
     }
 
     fn accept(&mut self, listeners: &[(usize, ListenerId)]) -> Option<(usize, ConnectionId)> {
@@ -154,7 +170,8 @@ impl Machine {
 
     /// A connection of the client, and where it was accepted.
     fn connect(&mut self, port: u16, listeners: &[(usize, ListenerId)]) -> (ConnectionId, (usize, ConnectionId)) {
-        let client = self.client.tcp_connect(at(SERVER, port), self.now_ns).unwrap();
+        let to = if self.family == Family::Six { end(ip6(SERVER), port) } else { at(SERVER, port) };
+        let client = self.client.tcp_connect(to, self.now_ns).unwrap();
         let mut server = None;
         self.run_until(60 * SECOND_NS, |machine| {
             server = server.or_else(|| machine.accept(listeners));
@@ -223,8 +240,8 @@ impl Machine {
 }
 
 /// Many connections, to every core that listens, in any weather.
-fn serve(card: Card, listening: &[usize], seed: u64, lost_per_mille: u64) {
-    let mut machine = Machine::new(4, card).seed(seed, lost_per_mille);
+fn serve(family: Family, card: Card, listening: &[usize], seed: u64, lost_per_mille: u64) {
+    let mut machine = Machine::of(family, 4, card).seed(seed, lost_per_mille);
     let listeners: Vec<_> = listening.iter().map(|&core| (core, machine.listen(core, 80))).collect();
     let mut by_core = [0; 4];
     for round in 0..60 {
@@ -246,7 +263,7 @@ fn serve(card: Card, listening: &[usize], seed: u64, lost_per_mille: u64) {
 fn connections_are_served_where_they_are_wanted() {
     for card in [Card::OneQueue, Card::Queues] {
         for listening in [&[0, 1, 2, 3][..], &[0], &[3], &[1, 2]] {
-            serve(card, listening, 1, 0);
+            FAMILIES.into_iter().for_each(|family| serve(family, card, listening, 1, 0));
         }
     }
 }
@@ -254,8 +271,10 @@ fn connections_are_served_where_they_are_wanted() {
 #[test]
 fn a_bad_wire_and_lost_messages_lose_nothing() {
     for seed in 0..8 {
-        serve(Card::OneQueue, &[0, 1, 2, 3], seed, 30);
-        serve(Card::Queues, &[0, 2], seed, 30);
+        for family in FAMILIES {
+            serve(family, Card::OneQueue, &[0, 1, 2, 3], seed, 30);
+            serve(family, Card::Queues, &[0, 2], seed, 30);
+        }
     }
 }
 
@@ -289,7 +308,7 @@ fn connections_survive_their_listener_and_others_that_come_and_go() {
 fn each_core_connects_for_itself() {
     for card in [Card::OneQueue, Card::Queues] {
         let mut machine = Machine::new(4, card);
-        let listener = machine.client.tcp_listen(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 7), 64).unwrap();
+        let listener = machine.client.tcp_listen(end(Ipv4Addr::UNSPECIFIED, 7), 64).unwrap();
         for core in [0, 1, 2, 3, 2, 1] {
             let ours = machine.cores[core].tcp_connect(at(CLIENT, 7), machine.now_ns).unwrap();
             let mut theirs = None;
@@ -310,7 +329,7 @@ fn cores_talk_to_each_other_by_loopback() {
     for own in [Ipv4Addr::LOCALHOST, ip(SERVER)] {
         let mut machine = Machine::new(3, Card::OneQueue);
         let listener = machine.listen(2, 80);
-        let client = machine.cores[1].tcp_connect(SocketAddrV4::new(own, 80), machine.now_ns).unwrap();
+        let client = machine.cores[1].tcp_connect(end(own, 80), machine.now_ns).unwrap();
         let mut server = None;
         machine.run_until(5 * SECOND_NS, |machine| {
             server = server.or_else(|| machine.cores[2].tcp_accept(listener).ok());
@@ -371,7 +390,7 @@ fn a_request_answered_by_two_cores_still_connects() {
 fn datagrams_find_their_socket() {
     for card in [Card::OneQueue, Card::Queues] {
         let mut machine = Machine::new(4, card);
-        let any = |port| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        let any = |port| end(Ipv4Addr::UNSPECIFIED, port);
         let named = machine.cores[2].udp_bind(any(53)).unwrap();
         let chosen = machine.cores[3].udp_bind(any(0)).unwrap();
         let port = machine.cores[3].udp_address(chosen).unwrap().port();
@@ -386,6 +405,12 @@ fn datagrams_find_their_socket() {
             });
             machine.run_until(SECOND_NS, |machine| machine.client.udp_receive(client, &mut buffer, false).is_ok());
         }
+        // In pieces, which come to any core; 4 KiB are more than what lies about of them.
+        let long = pattern(4096);
+        machine.client.udp_send(client, &long, at(SERVER, 53)).unwrap();
+        let mut buffer = vec![0; 5000];
+        machine.run_until(SECOND_NS, |machine| machine.cores[2].udp_receive(named, &mut buffer, false).is_ok());
+        assert!(buffer[..4096] == long);
         machine.cores[2].udp_close(named);
         machine.carried.fill(0);
         machine.arrives(&udp_frame((ip(CLIENT), 9), SERVER, 53, b"nobody"));
@@ -399,7 +424,7 @@ fn a_port_is_shared_by_cores_and_taken_on_one() {
     let mut machine = Machine::new(2, Card::OneQueue);
     let listener = machine.listen(0, 80);
     machine.listen(1, 80);
-    let taken = machine.cores[0].tcp_listen(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 80), 1);
+    let taken = machine.cores[0].tcp_listen(end(Ipv4Addr::UNSPECIFIED, 80), 1);
     assert_eq!(taken, Err(Error::AddressInUse));
     machine.cores[0].tcp_close_listener(listener);
     machine.listen(0, 80);
@@ -409,13 +434,13 @@ fn a_port_is_shared_by_cores_and_taken_on_one() {
 fn the_address_and_its_loss_are_told_to_all() {
     let mut machine = Machine::new(3, Card::OneQueue);
     let moved = toro_netstack::Address { ip: Ipv4Addr::new(10, 0, 0, 77), ..address(SERVER) };
-    assert!(machine.cores[0].set_address(moved));
+    assert!(machine.cores[0].set_address(0, moved));
     machine.settle();
     for core in &machine.cores {
         assert_eq!(core.address(), Some(moved));
     }
     // A neighbour that never answers is given up by the core that asked, as on a machine with one.
-    let nobody = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 200), 80);
+    let nobody = end(Ipv4Addr::new(10, 0, 0, 200), 80);
     let waiting = machine.cores[2].tcp_connect(nobody, machine.now_ns).unwrap();
     machine.run_until(10 * SECOND_NS, |machine| machine.cores[2].tcp_connected(waiting) == Err(Error::HostUnreachable));
 }

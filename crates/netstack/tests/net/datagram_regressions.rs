@@ -1,8 +1,8 @@
 //! Defects beside TCP that were found once, each as the conversation that showed it.
 
 use crate::frames::{Flags, Segment, arp_frame, checksum, icmp_frame, udp_frame};
-use crate::world::{CLIENT, MILLISECOND_NS, Port, SECOND_NS, SERVER, World, at, config, ip, mac, pattern};
-use core::net::{Ipv4Addr, SocketAddrV4};
+use crate::world::{CLIENT, MILLISECOND_NS, Port, SECOND_NS, SERVER, World, at, config, end, ip, mac, pattern};
+use core::net::Ipv4Addr;
 use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr};
 use toro_netstack::{Address, Error, Flushed, NoDevice, Received, Stack};
 
@@ -12,15 +12,15 @@ const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 #[test]
 fn without_a_card_nothing_waits_for_one() {
     let mut stack = Stack::new(config(SERVER));
-    let listener = stack.tcp_listen(SocketAddrV4::new(LOCALHOST, 80), 8).unwrap();
-    let everybody = SocketAddrV4::new(Ipv4Addr::BROADCAST, 9);
-    let local = stack.udp_bind(SocketAddrV4::new(LOCALHOST, 0)).unwrap();
+    let listener = stack.tcp_listen(end(LOCALHOST, 80), 8).unwrap();
+    let everybody = end(Ipv4Addr::BROADCAST, 9);
+    let local = stack.udp_bind(end(LOCALHOST, 0)).unwrap();
     assert_eq!(stack.udp_send(local, b"x", everybody), Err(Error::InvalidInput));
-    let any = stack.udp_bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let any = stack.udp_bind(end(Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     assert_eq!(stack.udp_send(any, b"x", everybody), Err(Error::NetworkUnreachable));
     // Whatever else may be meant for a link: it goes, and loopback works.
-    stack.start_dhcp(0);
-    let client = stack.tcp_connect(SocketAddrV4::new(LOCALHOST, 80), 0).unwrap();
+    stack.start_dhcp(0, 0);
+    let client = stack.tcp_connect(end(LOCALHOST, 80), 0).unwrap();
     assert_eq!(stack.flush(&mut NoDevice, 0), Flushed::Whole);
     assert!(!stack.has_work());
     assert_eq!(stack.tcp_connected(client), Ok(()));
@@ -32,13 +32,13 @@ fn without_a_card_nothing_waits_for_one() {
 fn a_loopback_source_stays_inside() {
     let mut world = World::new();
     let server = &mut world.stacks[SERVER];
-    let socket = server.udp_bind(SocketAddrV4::new(LOCALHOST, 5000)).unwrap();
+    let socket = server.udp_bind(end(LOCALHOST, 5000)).unwrap();
     for octets in [[255, 255, 255, 255], [10, 0, 0, 255], [10, 0, 0, 1]] {
-        let outside = SocketAddrV4::new(Ipv4Addr::from(octets), 9);
+        let outside = end(Ipv4Addr::from(octets), 9);
         assert_eq!(server.udp_send(socket, b"x", outside), Err(Error::InvalidInput));
     }
     assert!(!server.has_work());
-    assert_eq!(server.udp_send(socket, b"x", SocketAddrV4::new(LOCALHOST, 5000)), Ok(()));
+    assert_eq!(server.udp_send(socket, b"x", end(LOCALHOST, 5000)), Ok(()));
     assert_eq!(server.flush(&mut world.ports[SERVER], 0), Flushed::Whole);
     assert!(world.ports[SERVER].sent.is_empty());
     assert_eq!(server.udp_receive(socket, &mut [0; 9], false).unwrap().0, 1);
@@ -48,8 +48,8 @@ fn a_loopback_source_stays_inside() {
 #[test]
 fn a_burst_of_datagrams_arrives_or_is_refused() {
     let mut world = World::new();
-    let client = world.stacks[CLIENT].udp_bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)).unwrap();
-    let server = world.stacks[SERVER].udp_bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 9)).unwrap();
+    let client = world.stacks[CLIENT].udp_bind(end(Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let server = world.stacks[SERVER].udp_bind(end(Ipv4Addr::UNSPECIFIED, 9)).unwrap();
     world.stacks[CLIENT].udp_send(client, b"warm", at(SERVER, 9)).unwrap();
     world.run_for(SECOND_NS);
     assert!(world.stacks[SERVER].udp_receive(server, &mut [0; 9], false).is_ok());
@@ -76,7 +76,7 @@ fn a_burst_leaves_room_for_answers_and_arp() {
     let mut world = World::new();
     let now_ns = world.now_ns;
     let host = &mut world.stacks[SERVER];
-    let socket = host.udp_bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let socket = host.udp_bind(end(Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     let sent = (0..1000).take_while(|_| host.udp_send(socket, b"x", at(CLIENT, 9)) == Ok(())).count();
     assert!(sent >= 64, "{sent}");
     let echo = icmp_frame(ip(CLIENT), SERVER, vec![8, 0, 0, 0, 0, 1, 0, 1]);
@@ -99,7 +99,7 @@ fn a_burst_leaves_room_for_answers_and_arp() {
 #[test]
 fn a_burst_to_ourselves_is_refused_past_its_bound() {
     let mut stack = Stack::new(config(SERVER));
-    let here = SocketAddrV4::new(LOCALHOST, 9);
+    let here = end(LOCALHOST, 9);
     let socket = stack.udp_bind(here).unwrap();
     let sent = (0..1000).take_while(|_| stack.udp_send(socket, b"x", here) == Ok(())).count();
     assert_eq!(stack.udp_send(socket, b"x", here), Err(Error::WouldBlock));
@@ -148,8 +148,8 @@ fn dhcp_answer(frame: &[u8], lease_s: u32) -> Vec<u8> {
 /// A client that has its address at time 0, and what the server heard of it.
 fn lease(lease_s: u32) -> Stack {
     let mut stack = Stack::new(config(SERVER));
-    let mut port = Port { sent: Default::default(), room: 16 };
-    stack.start_dhcp(0);
+    let mut port = Port { sent: Default::default(), room: 16, cut: 0 };
+    stack.start_dhcp(0, 0);
     for _ in 0..3 {
         stack.flush(&mut port, 0);
         for frame in port.sent.drain(..).filter(|frame| frame[12..14] == [8, 0]) {
@@ -162,7 +162,7 @@ fn lease(lease_s: u32) -> Stack {
 /// With two routers there was none, and with it no way out of the network.
 #[test]
 fn the_first_of_two_routers_is_the_gateway() {
-    let address = Address { ip: LEASED, prefix_bits: 24, gateway: Some(ROUTER), dns: None };
+    let address = Address { ip: LEASED, prefix_bits: 24, gateway: Some(ROUTER), dns: [None; 3] };
     assert_eq!(lease(3600).address(), Some(address));
 }
 
@@ -171,7 +171,7 @@ fn the_first_of_two_routers_is_the_gateway() {
 fn a_short_lease_is_renewed_early_and_not_overstayed() {
     for (lease_s, renewed_at_s) in [(8, 4), (20, 10), (59, 29)] {
         let mut stack = lease(lease_s);
-        let mut port = Port { sent: Default::default(), room: 16 };
+        let mut port = Port { sent: Default::default(), room: 16, cut: 0 };
         assert!(stack.address().is_some());
         let renewal_ns = stack.next_deadline().unwrap();
         assert_eq!(renewal_ns / SECOND_NS, renewed_at_s);
@@ -196,7 +196,7 @@ fn nobody_answers_everybody() {
     world.listen(80, 16);
     let now_ns = world.now_ns;
     let host = &mut world.stacks[SERVER];
-    let socket = host.udp_bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 67)).unwrap();
+    let socket = host.udp_bind(end(Ipv4Addr::UNSPECIFIED, 67)).unwrap();
     let sources = [[10, 0, 0, 255], [255, 255, 255, 255], [224, 0, 0, 1], [0, 0, 0, 0], [127, 0, 0, 1], [10, 0, 0, 2]];
     for source in sources.map(Ipv4Addr::from) {
         for port in [80, 81] {

@@ -21,6 +21,8 @@ pub(crate) struct Segment<'a> {
     sequence: u32,
     acknowledgement: u32,
     flags: u8,
+    window: u16,
+    options: &'a [u8],
     payload: &'a [u8],
 }
 
@@ -30,7 +32,26 @@ impl<'a> Segment<'a> {
     }
 
     pub(crate) fn from_ip(source: Ipv4Addr, source_port: u16, to: usize, port: u16) -> Self {
-        Segment { source: (source, source_port), to, port, sequence: 1000, acknowledgement: 0, flags: 0, payload: &[] }
+        Segment {
+            source: (source, source_port),
+            to,
+            port,
+            sequence: 1000,
+            acknowledgement: 0,
+            flags: 0,
+            window: 0x2000,
+            options: &[],
+            payload: &[],
+        }
+    }
+
+    pub(crate) fn window(self, window: u16) -> Self {
+        Segment { window, ..self }
+    }
+
+    /// A list of options, which fills whole words.
+    pub(crate) fn options(self, options: &'a [u8]) -> Self {
+        Segment { options, ..self }
     }
 
     pub(crate) fn sequence(self, sequence: u32) -> Self {
@@ -56,10 +77,42 @@ impl<'a> Segment<'a> {
         tcp.extend_from_slice(&self.port.to_be_bytes());
         tcp.extend_from_slice(&self.sequence.to_be_bytes());
         tcp.extend_from_slice(&self.acknowledgement.to_be_bytes());
-        tcp.extend_from_slice(&[0x50, self.flags, 0x20, 0, 0, 0, 0, 0]);
+        tcp.extend_from_slice(&[((5 + self.options.len() / 4) << 4) as u8, self.flags]);
+        tcp.extend_from_slice(&self.window.to_be_bytes());
+        tcp.extend_from_slice(&[0; 4]);
+        tcp.extend_from_slice(self.options);
         tcp.extend_from_slice(self.payload);
         ip_frame(self.source.0, self.to, 6, tcp, Some(16))
     }
+}
+
+/// A segment that we sent, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) sequence: u32,
+    pub(crate) acknowledgement: u32,
+    pub(crate) flags: u8,
+    pub(crate) window: u16,
+    pub(crate) options: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// Takes a frame apart; `None` when it is no TCP segment.
+pub(crate) fn seen(frame: &[u8]) -> Option<Seen> {
+    if frame.len() < 54 || frame[12..14] != [8, 0] || frame[23] != 6 {
+        return None;
+    }
+    let tcp = &frame[34..14 + usize::from(u16::from_be_bytes([frame[16], frame[17]]))];
+    let number = |at: usize| u32::from_be_bytes([tcp[at], tcp[at + 1], tcp[at + 2], tcp[at + 3]]);
+    let header_bytes = usize::from(tcp[12] >> 4) * 4;
+    Some(Seen {
+        sequence: number(4),
+        acknowledgement: number(8),
+        flags: tcp[13],
+        window: u16::from_be_bytes([tcp[14], tcp[15]]),
+        options: tcp[20..header_bytes].to_vec(),
+        payload: tcp[header_bytes..].to_vec(),
+    })
 }
 
 /// An Ethernet frame with a UDP datagram.

@@ -1,8 +1,8 @@
 //! Peers that keep no rules: whatever arrives, the stack goes on, and others are not disturbed.
 
 use crate::frames::{Flags, Segment, arp_frame, icmp_frame, udp_frame};
-use crate::world::{CLIENT, SECOND_NS, SERVER, World, at, ip, mac};
-use core::net::{Ipv4Addr, SocketAddrV4};
+use crate::world::{CLIENT, SECOND_NS, SERVER, World, at, end, ip, mac};
+use core::net::Ipv4Addr;
 use toro_netstack::Error;
 
 #[test]
@@ -171,7 +171,7 @@ fn icmp_errors_need_a_connection_attempt_and_its_number() {
 #[test]
 fn datagrams_with_lying_lengths_are_dropped() {
     let mut world = World::new();
-    let socket = world.stacks[SERVER].udp_bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 53)).unwrap();
+    let socket = world.stacks[SERVER].udp_bind(end(Ipv4Addr::UNSPECIFIED, 53)).unwrap();
     let frame = udp_frame((ip(CLIENT), 999), SERVER, 53, b"question");
     for len in 0..200u16 {
         let mut lying = frame.clone();
@@ -182,7 +182,7 @@ fn datagrams_with_lying_lengths_are_dropped() {
     }
     assert_eq!(world.stacks[SERVER].udp_receive(socket, &mut [0; 64], false), Err(Error::WouldBlock));
     world.inject(SERVER, &frame);
-    let source = SocketAddrV4::new(ip(CLIENT), 999);
+    let source = end(ip(CLIENT), 999);
     assert_eq!(world.stacks[SERVER].udp_receive(socket, &mut [0; 64], false), Ok((8, source)));
 }
 

@@ -1,8 +1,10 @@
 //! What a peer or a program can make grow has a bound, and past it the refusal is typed or counted.
 
-use crate::frames::{Flags, Segment, arp_frame};
-use crate::world::{CLIENT, SECOND_NS, SERVER, World, at, config, ip, mac};
-use core::net::{Ipv4Addr, SocketAddrV4};
+use crate::frames::{Flags, Segment, arp_frame, seen};
+use crate::world::{CLIENT, SECOND_NS, SERVER, World, at, config, end, ip, large_config, mac, pattern};
+use core::cell::Cell;
+use core::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use toro_netstack::{Ending, Error, Event, Limits};
 
 #[test]
@@ -48,17 +50,23 @@ fn ended_connections_are_forgotten_when_there_are_too_many() {
     assert!(world.stacks[SERVER].statistics().remembered <= 10);
 }
 
-#[test]
-fn the_same_ports_connect_again_at_once() {
-    let mut world = World::new();
+/// The ends of a connection that the server has ended, and remembers.
+fn parted(world: &mut World) -> (SocketAddr, SocketAddr) {
     let listener = world.listen(80, 16);
     let (client, server) = world.connect(listener, 80);
-    let (local, remote) = world.stacks[CLIENT].tcp_ends(client).unwrap();
+    let ends = world.stacks[CLIENT].tcp_ends(client).unwrap();
     world.stacks[SERVER].tcp_close(server, Ending::Orderly, world.now_ns);
     world.run_for(SECOND_NS / 2);
     world.stacks[CLIENT].tcp_close(client, Ending::Orderly, world.now_ns);
     world.run_for(SECOND_NS / 2);
     assert_eq!(world.stacks[SERVER].statistics().remembered, 1);
+    ends
+}
+
+#[test]
+fn the_same_ports_connect_again_at_once() {
+    let mut world = World::new();
+    let (local, remote) = parted(&mut world);
     // The same two ends once more, with a later sequence number, as Linux would do.
     let syn = Segment::between(CLIENT, local.port(), SERVER, remote.port());
     let later = syn.sequence(0xffff_0000).flags(Flags::SYN).frame();
@@ -66,6 +74,31 @@ fn the_same_ports_connect_again_at_once() {
     world.inject(SERVER, &later);
     world.inject(SERVER, &much_later);
     assert_eq!(world.stacks[SERVER].statistics().handshakes, 1);
+}
+
+#[test]
+fn the_same_ports_connect_again_by_their_stamps() {
+    let mut world = World::new();
+    let last = Rc::new(Cell::new((0, 0)));
+    let heard = Rc::clone(&last);
+    world.loses = Some(Box::new(move |from, frame| {
+        if from == CLIENT
+            && let Some(segment) = seen(frame)
+            && let [1, 1, 8, 10, a, b, c, d, ..] = segment.options[..]
+        {
+            heard.set((segment.sequence, u32::from_be_bytes([a, b, c, d])));
+        }
+        false
+    }));
+    let (local, remote) = parted(&mut world);
+    // A peer that has forgotten the connection begins anywhere, half the time at what looks older; its clock goes on.
+    let (sequence, stamp) = last.get();
+    let syn = Segment::between(CLIENT, local.port(), SERVER, remote.port()).sequence(sequence.wrapping_sub(1 << 20));
+    let stamped = |stamp: u32| [&[1, 1, 8, 10][..], &stamp.to_be_bytes(), &[0; 4]].concat();
+    for (stamp, handshakes) in [(stamp.wrapping_sub(1), 0), (stamp, 0), (stamp.wrapping_add(1), 1)] {
+        world.inject(SERVER, &syn.flags(Flags::SYN).options(&stamped(stamp)).frame());
+        assert_eq!(world.stacks[SERVER].statistics().handshakes, handshakes, "{stamp}");
+    }
 }
 
 #[test]
@@ -85,13 +118,54 @@ fn a_flood_of_syns_is_bounded_and_lets_others_in() {
     }
     let statistics = world.stacks[SERVER].statistics();
     assert_eq!(statistics.handshakes, 64);
-    assert!(statistics.half_open_evicted >= 4_900);
+    assert!(statistics.cookies_sent >= 4_900);
     assert_eq!(statistics.memory_bytes, memory);
     assert_eq!(world.transfer((CLIENT, client), (SERVER, server), b"still here"), b"still here");
-    world.connect(listener, 80);
+    // Newcomers get in by a number that remembers their handshake, and what they can do.
+    let (client, server) = world.connect(listener, 80);
+    assert_eq!(world.stacks[SERVER].statistics().cookies_accepted, 1);
+    let data = pattern(100_000);
+    assert!(world.transfer((CLIENT, client), (SERVER, server), &data) == data);
+    let info = world.stacks[SERVER].tcp_info(server).unwrap();
+    assert_eq!(info.segment_bytes, 1448, "{info:?}");
     world.run_for(60 * SECOND_NS);
     assert_eq!(world.stacks[SERVER].statistics().handshakes, 0);
     assert_eq!(world.stacks[SERVER].next_deadline(), None);
+}
+
+#[test]
+fn a_number_that_remembers_is_good_for_its_peer_and_a_while() {
+    let mut small = large_config(SERVER);
+    small.limits.half_open_max = 0;
+    for (later_ns, known) in [(0, true), (60 * SECOND_NS, true), (200 * SECOND_NS, false)] {
+        let mut world = World::with(large_config(CLIENT), small.clone());
+        let listener = world.listen(80, 16);
+        world.connect(listener, 80);
+        let options = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 9];
+        let ends = Segment::between(CLIENT, 5000, SERVER, 80);
+        world.inject(SERVER, &ends.flags(Flags::SYN).options(&options).frame());
+        let now_ns = world.now_ns;
+        world.stacks[SERVER].flush(&mut world.ports[SERVER], now_ns);
+        let answer = seen(&world.ports[SERVER].sent.pop_front().unwrap()).unwrap();
+        assert_eq!(world.stacks[SERVER].statistics().handshakes, 0);
+        let echo = [&[1, 1, 8, 10, 0, 0, 0, 10], &answer.options[8..12]].concat();
+        world.now_ns += later_ns;
+        let ack = ends.sequence(1001).acknowledgement(answer.sequence + 1).flags(Flags::ACK).options(&echo);
+        // Another peer cannot use it, nor this one with another number.
+        let forged = Segment::between(CLIENT, 5001, SERVER, 80).sequence(1001).acknowledgement(answer.sequence + 1);
+        let accepted = world.stacks[SERVER].statistics().cookies_accepted;
+        world.inject(SERVER, &forged.flags(Flags::ACK).options(&echo).frame());
+        world.inject(SERVER, &ack.sequence(1002).frame());
+        world.inject(SERVER, &ack.acknowledgement(answer.sequence + 2).frame());
+        assert_eq!(world.stacks[SERVER].statistics().cookies_accepted, accepted);
+        world.inject(SERVER, &ack.frame());
+        assert_eq!(world.stacks[SERVER].statistics().cookies_accepted, accepted + u64::from(known), "{later_ns}");
+        if known {
+            let (id, peer) = world.stacks[SERVER].tcp_accept(listener).unwrap();
+            let info = world.stacks[SERVER].tcp_info(id).unwrap();
+            assert_eq!((peer.port(), info.segment_bytes, info.peer_window_bytes), (5000, 1448, 0x2000 << 9));
+        }
+    }
 }
 
 #[test]
@@ -198,7 +272,7 @@ fn stale_names_find_nothing() {
 #[test]
 fn ports_and_addresses_are_taken_once() {
     let mut world = World::new();
-    let any = |port| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+    let any = |port| end(Ipv4Addr::UNSPECIFIED, port);
     world.listen(80, 16);
     let stack = &mut world.stacks[SERVER];
     assert_eq!(stack.tcp_listen(any(80), 1), Err(Error::AddressInUse));
@@ -217,7 +291,7 @@ fn events_come_once_for_each_wait() {
     assert_eq!(world.stacks[SERVER].tcp_accept(listener), Err(Error::WouldBlock));
     let client = world.stacks[CLIENT].tcp_connect(at(SERVER, 80), world.now_ns).unwrap();
     world.run_for(SECOND_NS / 2);
-    while matches!(world.stacks[CLIENT].next_event(), Some(Event::Address(_))) {}
+    while matches!(world.stacks[CLIENT].next_event(), Some(Event::Address(..))) {}
     let events: Vec<_> = std::iter::from_fn(|| world.stacks[SERVER].next_event()).collect();
     assert_eq!(events.iter().filter(|event| **event == Event::Acceptable(listener)).count(), 1);
     let (server, _) = world.stacks[SERVER].tcp_accept(listener).unwrap();

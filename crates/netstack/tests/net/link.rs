@@ -1,14 +1,14 @@
 //! What lies beside TCP: ARP, DHCP, ICMP and UDP.
 
 use crate::frames::{icmp_frame, udp_frame};
-use crate::world::{CLIENT, Port, SECOND_NS, SERVER, World, at, config, ip, mac};
-use core::net::{Ipv4Addr, SocketAddrV4};
-use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr};
+use crate::world::{CLIENT, Port, SECOND_NS, SERVER, World, at, config, end, ip, mac};
+use core::net::{Ipv4Addr, SocketAddr};
+use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr};
 use std::collections::VecDeque;
 use toro_netstack::{Address, Error, Event, Received, Stack};
 
-fn any(port: u16) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)
+fn any(port: u16) -> SocketAddr {
+    end(Ipv4Addr::UNSPECIFIED, port)
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn datagrams_go_both_ways_and_wait_for_arp() {
     world.run_for(SECOND_NS);
     let mut buffer = [0; 50];
     let (len, source) = world.stacks[SERVER].udp_receive(server, &mut buffer, true).unwrap();
-    assert_eq!((len, *source.ip()), (50, ip(CLIENT)));
+    assert_eq!((len, source.ip()), (50, ip(CLIENT).into()));
     for round in 0..3 {
         assert_eq!(world.stacks[SERVER].udp_receive(server, &mut buffer, false), Ok((50, source)));
         assert_eq!(buffer, [round; 50]);
@@ -30,7 +30,6 @@ fn datagrams_go_both_ways_and_wait_for_arp() {
     world.stacks[SERVER].udp_send(server, b"answer", source).unwrap();
     world.run_for(SECOND_NS);
     assert_eq!(world.stacks[CLIENT].udp_receive(client, &mut buffer, false), Ok((6, at(SERVER, 53))));
-    assert_eq!(world.stacks[CLIENT].udp_send(client, &[0; 1473], at(SERVER, 53)), Err(Error::MessageTooLong));
     assert_eq!(world.stacks[CLIENT].udp_send(client, &[0; 1472], at(SERVER, 53)), Ok(()));
     world.run_for(SECOND_NS);
     assert_eq!(world.stacks[SERVER].udp_receive(server, &mut [0; 2000], false).unwrap().0, 1472);
@@ -40,7 +39,7 @@ fn datagrams_go_both_ways_and_wait_for_arp() {
 fn a_named_peer_is_the_only_one_heard_and_its_refusal_is_told() {
     let mut world = World::new();
     let client = world.stacks[CLIENT].udp_bind(any(5000)).unwrap();
-    world.stacks[CLIENT].udp_connect(client, at(SERVER, 99)).unwrap();
+    world.stacks[CLIENT].udp_connect(client, Some(at(SERVER, 99))).unwrap();
     world.inject(CLIENT, &udp_frame((ip(SERVER), 98), CLIENT, 5000, b"not him"));
     assert_eq!(world.stacks[CLIENT].udp_receive(client, &mut [0; 9], false), Err(Error::WouldBlock));
     world.stacks[CLIENT].udp_send(client, b"anybody?", at(SERVER, 99)).unwrap();
@@ -49,6 +48,19 @@ fn a_named_peer_is_the_only_one_heard_and_its_refusal_is_told() {
     assert!(events.contains(&Event::Datagram(client)));
     assert_eq!(world.stacks[CLIENT].udp_receive(client, &mut [0; 9], false), Err(Error::ConnectionRefused));
     assert_eq!(world.stacks[CLIENT].udp_receive(client, &mut [0; 9], false), Err(Error::WouldBlock));
+}
+
+#[test]
+fn a_datagram_that_passed_too_many_routers_is_told_of() {
+    let mut world = World::new();
+    let client = world.stacks[CLIENT].udp_bind(any(5000)).unwrap();
+    world.stacks[CLIENT].udp_connect(client, Some(at(SERVER, 99))).unwrap();
+    let mut message = vec![11, 0, 0, 0, 0, 0, 0, 0, 0x45, 0, 0, 29, 0, 0, 0x40, 0, 1, 17, 0, 0];
+    message.extend_from_slice(&ip(CLIENT).octets());
+    message.extend_from_slice(&ip(SERVER).octets());
+    message.extend_from_slice(&[5000u16.to_be_bytes(), 99u16.to_be_bytes(), [0; 2], [0; 2]].concat());
+    world.inject(CLIENT, &icmp_frame(ip(SERVER), CLIENT, message));
+    assert_eq!(world.stacks[CLIENT].udp_receive(client, &mut [0; 9], false), Err(Error::HostUnreachable));
 }
 
 #[test]
@@ -100,9 +112,12 @@ fn an_entry_is_confirmed_again_while_it_is_used() {
     assert_eq!(world.stacks[CLIENT].statistics().packets_dropped, 0);
 }
 
+/// How long an address is lent.
+const LEASE_S: u32 = 3600;
+
 /// A DHCP server that knows one address.
+#[derive(Default)]
 struct DhcpServer {
-    lease_s: u32,
     refuses: bool,
     heard: Vec<DhcpMessageType>,
 }
@@ -131,12 +146,13 @@ impl DhcpServer {
             server_identifier: Some(GATEWAY),
             router: Some(GATEWAY),
             subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
-            lease_duration: Some(self.lease_s),
+            lease_duration: Some(LEASE_S),
             client_identifier: None,
             requested_ip: None,
             parameter_request_list: None,
             max_size: None,
-            additional_options: &[],
+            dns_servers: Some([GATEWAY, LEASED].into_iter().collect()),
+            additional_options: &[DhcpOption { kind: 119, data: b"\x03lab\x04test\0\x03dev\xc0\x00" }],
             ..message
         };
         let mut data = vec![0; answer.buffer_len()];
@@ -154,7 +170,7 @@ impl DhcpServer {
 
 /// Lets a client live for a while with a server (or none).
 fn live(stack: &mut Stack, server: &mut Option<DhcpServer>, now_ns: &mut u64, time_ns: u64) -> usize {
-    let mut port = Port { sent: VecDeque::new(), room: 16 };
+    let mut port = Port { sent: VecDeque::new(), room: 16, cut: 0 };
     let end = *now_ns + time_ns;
     let mut frames = 0;
     loop {
@@ -185,15 +201,17 @@ fn live(stack: &mut Stack, server: &mut Option<DhcpServer>, now_ns: &mut u64, ti
 fn an_address_is_leased_renewed_and_lost() {
     let mut stack = Stack::new(config(SERVER));
     let mut now_ns = SECOND_NS;
-    stack.start_dhcp(now_ns);
+    stack.start_dhcp(0, now_ns);
     // Nobody answers: it asks less and less often.
     let alone = live(&mut stack, &mut None, &mut now_ns, 600 * SECOND_NS);
     assert!((10..20).contains(&alone), "{alone} frames");
-    let mut server = Some(DhcpServer { lease_s: 3600, refuses: false, heard: Vec::new() });
+    let mut server = Some(DhcpServer::default());
     live(&mut stack, &mut server, &mut now_ns, 80 * SECOND_NS);
-    let address = Address { ip: LEASED, prefix_bits: 24, gateway: Some(GATEWAY), dns: None };
+    let address =
+        Address { ip: LEASED, prefix_bits: 24, gateway: Some(GATEWAY), dns: [Some(GATEWAY), Some(LEASED), None] };
     assert_eq!(stack.address(), Some(address));
-    assert_eq!(stack.next_event(), Some(Event::Address(Some(address))));
+    assert_eq!(stack.next_event(), Some(Event::Address(0, Some(address))));
+    assert_eq!(stack.search_domains().collect::<Vec<_>>(), ["lab.test", "dev.lab.test"]);
     assert_eq!(server.as_ref().unwrap().heard, [DhcpMessageType::Discover, DhcpMessageType::Request]);
     // A day later it still has it, by renewals each half hour.
     live(&mut stack, &mut server, &mut now_ns, 86_400 * SECOND_NS);
@@ -204,17 +222,12 @@ fn an_address_is_leased_renewed_and_lost() {
     // The server goes: the address is kept to the end of the lease and no longer.
     live(&mut stack, &mut None, &mut now_ns, 3601 * SECOND_NS);
     assert_eq!(stack.address(), None);
-    assert_eq!(stack.next_event(), Some(Event::Address(None)));
+    assert_eq!(stack.next_event(), Some(Event::Address(0, None)));
 }
 
 #[test]
 fn a_refused_address_is_dropped() {
-    let mut stack = Stack::new(config(SERVER));
-    let mut now_ns = SECOND_NS;
-    stack.start_dhcp(now_ns);
-    let mut server = Some(DhcpServer { lease_s: 3600, refuses: false, heard: Vec::new() });
-    live(&mut stack, &mut server, &mut now_ns, SECOND_NS);
-    assert!(stack.address().is_some());
+    let (mut stack, mut server, mut now_ns) = leased();
     if let Some(server) = &mut server {
         server.refuses = true;
     }
@@ -222,13 +235,76 @@ fn a_refused_address_is_dropped() {
     assert_eq!(stack.address(), None);
 }
 
+/// A client that has been lent an address, by whom, and when that was.
+fn leased() -> (Stack, Option<DhcpServer>, u64) {
+    let (mut stack, mut server, mut now_ns) = (Stack::new(config(SERVER)), Some(DhcpServer::default()), SECOND_NS);
+    stack.start_dhcp(0, now_ns);
+    live(&mut stack, &mut server, &mut now_ns, SECOND_NS);
+    assert!(stack.address().is_some());
+    (stack, server, now_ns)
+}
+
+/// The link went down and came up.
+fn plug(stack: &mut Stack, now_ns: u64) {
+    stack.set_link(0, false, now_ns);
+    stack.set_link(0, true, now_ns);
+}
+
+#[test]
+fn an_address_is_confirmed_when_the_link_comes_back() {
+    let (mut stack, mut server, mut now_ns) = leased();
+    let address = stack.address();
+    // Twice, so that the one is in the middle of the other.
+    plug(&mut stack, now_ns);
+    plug(&mut stack, now_ns);
+    live(&mut stack, &mut server, &mut now_ns, SECOND_NS);
+    assert_eq!(stack.address(), address);
+    assert_eq!(server.as_ref().unwrap().heard[2..], [DhcpMessageType::Request]);
+    // Nobody answers: it is kept as long as it was lent, and asked after.
+    plug(&mut stack, now_ns);
+    live(&mut stack, &mut None, &mut now_ns, 3000 * SECOND_NS);
+    assert_eq!(stack.address(), address);
+    live(&mut stack, &mut None, &mut now_ns, 700 * SECOND_NS);
+    assert_eq!(stack.address(), None);
+}
+
+#[test]
+fn an_address_that_is_not_good_on_another_link_is_dropped_at_once() {
+    let (mut stack, mut server, mut now_ns) = leased();
+    if let Some(server) = &mut server {
+        server.refuses = true;
+    }
+    plug(&mut stack, now_ns);
+    let before = now_ns;
+    live(&mut stack, &mut server, &mut now_ns, SECOND_NS / 2);
+    assert_eq!(stack.address(), None, "{}", now_ns - before);
+    if let Some(server) = &mut server {
+        server.refuses = false;
+    }
+    live(&mut stack, &mut server, &mut now_ns, 5 * SECOND_NS);
+    assert!(stack.address().is_some());
+}
+
+#[test]
+fn an_address_that_was_not_found_is_asked_for_as_soon_as_there_is_a_link() {
+    let mut stack = Stack::new(config(SERVER));
+    let mut now_ns = SECOND_NS;
+    stack.set_link(0, false, now_ns);
+    stack.start_dhcp(0, now_ns);
+    assert_eq!(live(&mut stack, &mut None, &mut now_ns, 600 * SECOND_NS), 0);
+    let mut server = Some(DhcpServer::default());
+    stack.set_link(0, true, now_ns);
+    live(&mut stack, &mut server, &mut now_ns, SECOND_NS / 2);
+    assert!(stack.address().is_some());
+}
+
 #[test]
 fn a_connection_ends_with_its_address() {
     let mut world = World::new();
     let listener = world.listen(80, 16);
     let (_, server) = world.connect(listener, 80);
-    let other = Address { ip: Ipv4Addr::new(10, 0, 0, 50), prefix_bits: 24, gateway: None, dns: None };
-    assert!(world.stacks[SERVER].set_address(other));
+    let other = Address { ip: Ipv4Addr::new(10, 0, 0, 50), prefix_bits: 24, gateway: None, dns: [None; 3] };
+    assert!(world.stacks[SERVER].set_address(0, other));
     assert_eq!(world.stacks[SERVER].tcp_read(server, &mut [0; 4]), Err(Error::ConnectionAborted));
-    assert!(!world.stacks[SERVER].set_address(Address { ip: Ipv4Addr::BROADCAST, ..other }));
+    assert!(!world.stacks[SERVER].set_address(0, Address { ip: Ipv4Addr::BROADCAST, ..other }));
 }

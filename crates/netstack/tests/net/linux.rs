@@ -2,9 +2,10 @@
 //!
 //! Needs `unshare`, `ip`, `/dev/net/tun` and the right to use them; where one is missing the test says so and passes.
 
+use crate::world::end;
 use smoltcp::phy::{Device as _, Medium, RxToken as _, TunTapInterface, TxToken as _};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,28 +14,56 @@ use toro_netstack::{
 };
 
 const TAP: &str = "toro0";
-const LINUX: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 1);
-const STACK: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 2);
+const LINUX_V4: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 1);
+const STACK_V4: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 2);
+const LINUX_V6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1);
+const STACK_V6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2);
 const INSIDE: &str = "TORO_NETSTACK_IN_NAMESPACE";
+
+/// Which addresses the two have, and how many of a thousand frames each way are lost.
+#[derive(Clone, Copy)]
+struct Wire {
+    linux: IpAddr,
+    stack: IpAddr,
+    lost_per_mille: u64,
+}
+
+const V4: Wire = Wire { linux: IpAddr::V4(LINUX_V4), stack: IpAddr::V4(STACK_V4), lost_per_mille: 0 };
+const V6: Wire = Wire { linux: IpAddr::V6(LINUX_V6), stack: IpAddr::V6(STACK_V6), lost_per_mille: 0 };
 
 #[test]
 fn linux_is_understood() {
-    run("linux_is_understood", 0);
+    run("linux_is_understood", V4);
 }
 
 #[test]
 fn linux_is_understood_on_a_bad_wire() {
-    run("linux_is_understood_on_a_bad_wire", 20);
+    run("linux_is_understood_on_a_bad_wire", Wire { lost_per_mille: 20, ..V4 });
 }
 
-/// Runs this test again inside a namespace, where it becomes `inside`; of a thousand frames each way, so many are lost.
-fn run(name: &str, lost_per_mille: u64) {
+#[test]
+fn linux_is_understood_by_ipv6() {
+    run("linux_is_understood_by_ipv6", V6);
+}
+
+#[test]
+fn linux_is_understood_by_ipv6_on_a_bad_wire() {
+    run("linux_is_understood_by_ipv6_on_a_bad_wire", Wire { lost_per_mille: 20, ..V6 });
+}
+
+/// Runs this test again inside a namespace, where it becomes `inside`.
+fn run(name: &str, wire: Wire) {
     if std::env::var_os(INSIDE).is_some() {
-        return inside(lost_per_mille);
+        return inside(wire);
     }
+    // Linux is to be sure of its address at once, as of one of IPv4.
+    let address = match wire.linux {
+        IpAddr::V4(ip) => format!("{ip}/24 dev {TAP}"),
+        IpAddr::V6(ip) => format!("{ip}/64 dev {TAP} nodad"),
+    };
     let program = std::env::current_exe().unwrap();
     let set_up = format!(
-        "ip link set lo up && ip tuntap add dev {TAP} mode tap && ip addr add {LINUX}/24 dev {TAP} && ip link set {TAP} up"
+        "ip link set lo up && ip tuntap add dev {TAP} mode tap && ip addr add {address} && ip link set {TAP} up"
     );
     let possible = Command::new("unshare").args(["-n", "sh", "-c", &set_up]).output();
     match possible {
@@ -99,12 +128,17 @@ impl Device for Tap {
 }
 
 impl Server {
-    fn new(lost_per_mille: u64) -> Self {
+    fn new(wire: Wire) -> Self {
         let interface = TunTapInterface::new(TAP, Medium::Ethernet).unwrap();
-        let tap = Tap { interface, lost_per_mille, random: 0x1234_5678_9abc_def1 };
+        let tap = Tap { interface, lost_per_mille: wire.lost_per_mille, random: 0x1234_5678_9abc_def1 };
         let mut stack = Stack::new(Config::new([0x52, 0x54, 0, 9, 9, 2], [1, 2, 3, 4]));
-        assert!(stack.set_address(Address { ip: STACK, prefix_bits: 24, gateway: None, dns: None }));
-        let any = |port| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        match wire.stack {
+            IpAddr::V4(ip) => {
+                assert!(stack.set_address(0, Address { ip, prefix_bits: 24, gateway: None, dns: [None; 3] }))
+            }
+            IpAddr::V6(ip) => assert!(stack.add_address6(0, ip, 64, 0)),
+        }
+        let any = |port| end(Ipv6Addr::UNSPECIFIED, port);
         let echo = stack.tcp_listen(any(7), 64).unwrap();
         let source = stack.tcp_listen(any(19), 64).unwrap();
         let datagrams = stack.udp_bind(any(7)).unwrap();
@@ -129,7 +163,7 @@ impl Server {
         while let Ok((id, _)) = self.stack.tcp_accept(self.source) {
             self.open.push((id, Service::Source { left: bulk_bytes(self.tap.lost_per_mille) }));
         }
-        let mut buffer = [0; 2048];
+        let mut buffer = [0; 8192];
         while let Ok((len, from)) = self.stack.udp_receive(self.datagrams, &mut buffer, false) {
             self.stack.udp_send(self.datagrams, &buffer[..len], from).unwrap();
         }
@@ -180,16 +214,16 @@ fn source(stack: &mut Stack, id: ConnectionId, left: &mut usize) -> bool {
     true
 }
 
-fn inside(lost_per_mille: u64) {
+fn inside(wire: Wire) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let mut server = Server::new(lost_per_mille);
+        let mut server = Server::new(wire);
         let clients = scope.spawn(|| {
-            let result = std::panic::catch_unwind(|| linux_clients(lost_per_mille));
+            let result = std::panic::catch_unwind(|| linux_clients(wire));
             done.store(true, Ordering::Relaxed);
             result
         });
-        let port = scope.spawn(linux_server);
+        let port = scope.spawn(|| linux_server(wire));
         let mut asked = false;
         while !done.load(Ordering::Relaxed) || !port.is_finished() {
             assert!(server.start.elapsed() < Duration::from_secs(100), "it takes too long");
@@ -197,7 +231,7 @@ fn inside(lost_per_mille: u64) {
             if !asked && server.start.elapsed() > Duration::from_millis(200) {
                 // We are the client, this time.
                 let now_ns = server.now_ns();
-                let id = server.stack.tcp_connect(SocketAddrV4::new(LINUX, 7007), now_ns).unwrap();
+                let id = server.stack.tcp_connect(end(wire.linux, 7007), now_ns).unwrap();
                 server.open.push((id, Service::Echo { pending: b"hello Linux".to_vec() }));
                 asked = true;
             }
@@ -218,25 +252,25 @@ fn bulk_bytes(lost_per_mille: u64) -> usize {
 }
 
 /// Listens with Linux; what the first connection said.
-fn linux_server() -> Vec<u8> {
-    let listener = TcpListener::bind(SocketAddrV4::new(LINUX, 7007)).unwrap();
+fn linux_server(wire: Wire) -> Vec<u8> {
+    let listener = TcpListener::bind(end(wire.linux, 7007)).unwrap();
     let (mut stream, peer) = listener.accept().unwrap();
-    assert_eq!(peer.ip(), STACK);
+    assert_eq!(peer.ip(), wire.stack);
     let mut said = vec![0; 11];
     stream.read_exact(&mut said).unwrap();
     stream.shutdown(Shutdown::Both).unwrap();
     said
 }
 
-fn linux_clients(lost_per_mille: u64) {
+fn linux_clients(Wire { linux, stack, lost_per_mille }: Wire) {
     let good = lost_per_mille == 0;
     let connect = |port| {
-        let stream = TcpStream::connect(SocketAddrV4::new(STACK, port)).unwrap();
+        let stream = TcpStream::connect(end(stack, port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream
     };
-    // ARP and ICMP.
-    match Command::new("ping").args(["-c", "3", "-i", "0.2", "-W", "5", &STACK.to_string()]).output() {
+    // Neighbours and ICMP.
+    match Command::new("ping").args(["-c", "3", "-i", "0.2", "-W", "5", &stack.to_string()]).output() {
         Ok(output) => assert!(!good || output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
         Err(error) => eprintln!("ping is not tried: {error}"),
     }
@@ -275,17 +309,22 @@ fn linux_clients(lost_per_mille: u64) {
         stream.read_exact(&mut [0]).unwrap();
     }
     // Nobody there.
-    assert!(TcpStream::connect(SocketAddrV4::new(STACK, 81)).is_err());
+    assert!(TcpStream::connect(end(stack, 81)).is_err());
     if !good {
         return;
     }
-    let socket = UdpSocket::bind(SocketAddrV4::new(LINUX, 0)).unwrap();
+    let socket = UdpSocket::bind(end(linux, 0)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    socket.connect(SocketAddrV4::new(STACK, 7)).unwrap();
+    socket.connect(end(stack, 7)).unwrap();
     socket.send(b"datagram").unwrap();
-    let mut answer = [0; 16];
+    let mut answer = [0; 8000];
     assert_eq!(socket.recv(&mut answer).unwrap(), 8);
-    socket.connect(SocketAddrV4::new(STACK, 9)).unwrap();
+    // In pieces, both ways.
+    let long: Vec<u8> = (0..6000u32).map(|index| (index ^ index >> 8) as u8).collect();
+    socket.send(&long).unwrap();
+    assert_eq!(socket.recv(&mut answer).unwrap(), long.len());
+    assert!(answer[..long.len()] == long);
+    socket.connect(end(stack, 9)).unwrap();
     socket.send(b"datagram").unwrap();
     assert_eq!(socket.recv(&mut answer).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
 }

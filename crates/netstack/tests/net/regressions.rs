@@ -1,8 +1,8 @@
 //! Faults that were found once: long silences, shut windows, ends that nobody heard of, connections that stayed.
 
 use crate::frames::{Flags, Segment};
-use crate::world::{CLIENT, MILLISECOND_NS, SECOND_NS, SERVER, World, at, config, pattern};
-use core::net::{Ipv4Addr, SocketAddrV4};
+use crate::world::{CLIENT, MILLISECOND_NS, SECOND_NS, SERVER, World, at, config, end, keep_alive, pattern};
+use core::net::Ipv4Addr;
 use toro_netstack::{ConnectionId, Ending, Error, Event, Flushed, NoDevice, Received, Stack};
 
 fn events(world: &mut World, host: usize) -> Vec<Event> {
@@ -241,11 +241,11 @@ fn keep_alive_on_a_dead_connection_does_nothing() {
     let listener = world.listen(80, 16);
     let (client, server) = world.connect(listener, 80);
     let now = world.now_ns;
-    assert_eq!(world.stacks[SERVER].tcp_set_keep_alive(server, Some(0), now), Err(Error::InvalidInput));
+    assert_eq!(world.stacks[SERVER].tcp_set(server, keep_alive(0), now), Err(Error::InvalidInput));
     world.stacks[CLIENT].tcp_close(client, Ending::Reset, world.now_ns);
     world.run_for(SECOND_NS);
     let now = world.now_ns;
-    assert_eq!(world.stacks[SERVER].tcp_set_keep_alive(server, Some(10 * SECOND_NS), now), Ok(()));
+    assert_eq!(world.stacks[SERVER].tcp_set(server, keep_alive(10 * SECOND_NS), now), Ok(()));
     assert_eq!(world.stacks[SERVER].next_deadline(), None);
 }
 
@@ -289,7 +289,7 @@ fn a_full_card_does_not_hold_up_loopback() {
     let now = world.now_ns;
     let stack = &mut world.stacks[SERVER];
     stack.tcp_write(server, b"for the wire").unwrap();
-    let own = stack.tcp_connect(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80), now).unwrap();
+    let own = stack.tcp_connect(end(Ipv4Addr::LOCALHOST, 80), now).unwrap();
     for step in 0..4 {
         assert_eq!(stack.flush(&mut world.ports[SERVER], now + step), Flushed::DeviceFull);
     }
@@ -299,10 +299,10 @@ fn a_full_card_does_not_hold_up_loopback() {
 #[test]
 fn a_full_loopback_is_no_full_device() {
     let mut stack = Stack::new(config(SERVER));
-    let listener = stack.tcp_listen(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80), 128).unwrap();
+    let listener = stack.tcp_listen(end(Ipv4Addr::LOCALHOST, 80), 128).unwrap();
     let mut clients = Vec::new();
     for _ in 0..60 {
-        let client = stack.tcp_connect(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80), 0).unwrap();
+        let client = stack.tcp_connect(end(Ipv4Addr::LOCALHOST, 80), 0).unwrap();
         while stack.flush(&mut NoDevice, 0) != Flushed::Whole {}
         stack.tcp_accept(listener).unwrap();
         clients.push(client);
@@ -364,7 +364,7 @@ fn a_connection_is_never_to_itself() {
     // A hundred thousand tries, each with one chance in 28232.
     for port in 32768..34768 {
         for _ in 0..50 {
-            let client = stack.tcp_connect(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), 0).unwrap();
+            let client = stack.tcp_connect(end(Ipv4Addr::LOCALHOST, port), 0).unwrap();
             assert_ne!(stack.tcp_ends(client).unwrap().0.port(), port);
             stack.tcp_close(client, Ending::Reset, 0);
         }

@@ -1,10 +1,11 @@
 //! Two stacks on a wire in memory, in virtual time: what the wire loses, repeats and delays is what a seed says.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use toro_netstack::{
-    Address, Checksum, Config, ConnectionId, Device, Ending, Error, Flushed, Full, ListenerId, Received, Stack,
+    Address, Checksum, Config, ConnectionId, Device, Ending, Error, Flushed, Full, KeepAlive, ListenerId, Received,
+    Stack, TcpOption,
 };
 
 pub(crate) const MILLISECOND_NS: u64 = 1_000_000;
@@ -16,6 +17,48 @@ pub(crate) const SERVER: usize = 1;
 pub(crate) struct Port {
     pub(crate) sent: VecDeque<Vec<u8>>,
     pub(crate) room: usize,
+    /// Frames that the device had to cut.
+    pub(crate) cut: usize,
+}
+
+/// What a device with segmentation offload does to a segment of TCP, which starts there.
+fn cut(frame: &[u8], tcp: usize, headers_bytes: usize, segment_bytes: usize) -> Vec<Vec<u8>> {
+    let (headers, payload) = frame.split_at(headers_bytes);
+    let is_v6 = headers[12..14] == [0x86, 0xdd];
+    assert_eq!(tcp, if is_v6 { 54 } else { 34 });
+    assert_eq!(usize::from(headers[tcp + 12] >> 4) * 4 + tcp, headers_bytes, "all headers, and nothing else");
+    let (len_at, len_from) = if is_v6 { (18, tcp) } else { (16, 14) };
+    let len = u16::from_be_bytes([headers[len_at], headers[len_at + 1]]);
+    assert_eq!(usize::from(len) + len_from, frame.len());
+    let sequence = u32::from_be_bytes(headers[tcp + 4..tcp + 8].try_into().unwrap());
+    let pieces = payload.chunks(segment_bytes).enumerate().map(|(number, part)| {
+        let mut piece = [headers, part].concat();
+        let total = (piece.len() - len_from) as u16;
+        piece[len_at..len_at + 2].copy_from_slice(&total.to_be_bytes());
+        if !is_v6 {
+            piece[24..26].fill(0);
+            complete_header(&mut piece);
+        }
+        let own = sequence.wrapping_add((number * segment_bytes) as u32);
+        piece[tcp + 4..tcp + 8].copy_from_slice(&own.to_be_bytes());
+        if (number + 1) * segment_bytes < payload.len() {
+            piece[tcp + 13] &= !0b1001; // FIN and PSH belong to the last
+        }
+        // The sum of the pseudo header stands there with the whole length.
+        let tcp_bytes = (piece.len() - tcp) as u16;
+        let addresses = if is_v6 { 22 } else { 26 };
+        let summed = [&piece[addresses..tcp], &[0, 6], &tcp_bytes.to_be_bytes()[..]].concat();
+        let [high, low] = crate::frames::checksum(&summed);
+        piece[tcp + 16..tcp + 18].copy_from_slice(&[!high, !low]);
+        complete(&mut piece, tcp, 16);
+        piece
+    });
+    pieces.collect()
+}
+
+fn complete_header(frame: &mut [u8]) {
+    let sum = crate::frames::checksum(&frame[14..34]);
+    frame[24..26].copy_from_slice(&sum);
 }
 
 impl Device for Port {
@@ -29,8 +72,17 @@ impl Device for Port {
         }
         let mut frame = vec![0xa5; len];
         fill(&mut frame);
-        if let Checksum::Partial { start_bytes, offset_bytes } = checksum {
-            complete(&mut frame, start_bytes.into(), offset_bytes.into());
+        match checksum {
+            Checksum::Complete => {}
+            Checksum::Partial { start_bytes, offset_bytes } => {
+                complete(&mut frame, start_bytes.into(), offset_bytes.into());
+            }
+            Checksum::Segments { start_bytes, offset_bytes, headers_bytes, segment_bytes } => {
+                assert_eq!(offset_bytes, 16);
+                self.cut += 1;
+                self.sent.extend(cut(&frame, start_bytes.into(), headers_bytes.into(), segment_bytes.into()));
+                return Ok(());
+            }
         }
         self.sent.push_back(frame);
         Ok(())
@@ -50,12 +102,19 @@ fn complete(frame: &mut [u8], start: usize, offset: usize) {
 /// A frame on its way: arrival, number, destination, bytes.
 type Flight = (u64, u64, usize, Vec<u8>);
 
+/// Says of a frame, and who sent it, whether it is lost.
+pub(crate) type Loses = Box<dyn FnMut(usize, &[u8]) -> bool>;
+
 /// How bad the wire is, in frames of a thousand.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Weather {
     pub(crate) lost: u64,
     pub(crate) repeated: u64,
     pub(crate) delayed: u64,
+    /// One bit of them is another one.
+    pub(crate) damaged: u64,
+    /// Of a thousand moments at which something happens, so many are missed by up to 10 seconds: the machine stood still.
+    pub(crate) missed: u64,
 }
 
 pub(crate) struct World {
@@ -64,6 +123,10 @@ pub(crate) struct World {
     pub(crate) now_ns: u64,
     pub(crate) weather: Weather,
     pub(crate) latency_ns: u64,
+    /// Says of a frame, and who sent it, whether it is lost beyond what the weather takes.
+    pub(crate) loses: Option<Loses>,
+    /// They speak IPv6.
+    six: bool,
     in_flight: BinaryHeap<Reverse<Flight>>,
     frames: u64,
     random: u64,
@@ -77,16 +140,47 @@ pub(crate) fn ip(host: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 0, host as u8 + 1)
 }
 
-pub(crate) fn at(host: usize, port: u16) -> SocketAddrV4 {
-    SocketAddrV4::new(ip(host), port)
+/// An address and a port.
+pub(crate) fn end(ip: impl Into<IpAddr>, port: u16) -> SocketAddr {
+    SocketAddr::new(ip.into(), port)
 }
 
+pub(crate) fn at(host: usize, port: u16) -> SocketAddr {
+    end(ip(host), port)
+}
+
+pub(crate) fn ip6(host: usize) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, host as u16 + 1)
+}
+
+/// What the stacks speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    Four,
+    Six,
+}
+
+pub(crate) const FAMILIES: [Family; 2] = [Family::Four, Family::Six];
+
 pub(crate) fn config(host: usize) -> Config {
-    Config::new(mac(host), [0x1234_5678 + host as u64, 0x9abc, 0xdef0, 77 + host as u64])
+    let mut config = Config::new(mac(host), [0x1234_5678 + host as u64, 0x9abc, 0xdef0, 77 + host as u64]);
+    // Small, so that they are filled soon.
+    config.limits.receive_buffer_bytes = 8192;
+    config.limits.receive_buffer_max_bytes = 8192;
+    config.limits.send_buffer_bytes = 16384;
+    config.limits.send_buffer_max_bytes = 16384;
+    config
+}
+
+/// A machine with buffers that grow.
+pub(crate) fn large_config(host: usize) -> Config {
+    let mut config = config(host);
+    config.limits = toro_netstack::Limits::for_memory(512 << 20);
+    config
 }
 
 pub(crate) fn address(host: usize) -> Address {
-    Address { ip: ip(host), prefix_bits: 24, gateway: None, dns: None }
+    Address { ip: ip(host), prefix_bits: 24, gateway: None, dns: [None; 3] }
 }
 
 impl World {
@@ -95,17 +189,27 @@ impl World {
     }
 
     pub(crate) fn with(client: Config, server: Config) -> Self {
+        World::of(Family::Four, client, server)
+    }
+
+    /// Two stacks with addresses of that family alone.
+    pub(crate) fn of(family: Family, client: Config, server: Config) -> Self {
         let mut stacks = [Stack::new(client), Stack::new(server)];
         for (host, stack) in stacks.iter_mut().enumerate() {
-            assert!(stack.set_address(address(host)));
+            assert!(match family {
+                Family::Four => stack.set_address(0, address(host)),
+                Family::Six => stack.add_address6(0, ip6(host), 64, SECOND_NS),
+            });
         }
-        let port = || Port { sent: VecDeque::new(), room: 64 };
+        let port = || Port { sent: VecDeque::new(), room: 64, cut: 0 };
         World {
             stacks,
             ports: [port(), port()],
             now_ns: SECOND_NS,
             weather: Weather::default(),
             latency_ns: 100_000,
+            loses: None,
+            six: family == Family::Six,
             in_flight: BinaryHeap::new(),
             frames: 0,
             random: 1,
@@ -130,15 +234,21 @@ impl World {
     }
 
     fn put(&mut self, to: usize, frame: Vec<u8>) {
-        if self.happens(self.weather.lost) {
+        if self.happens(self.weather.lost) || self.loses.as_mut().is_some_and(|loses| loses(1 - to, &frame)) {
             return;
         }
         let copies = 1 + u64::from(self.happens(self.weather.repeated));
         for _ in 0..copies {
             let extra = if self.happens(self.weather.delayed) { self.random() % (5 * MILLISECOND_NS) } else { 0 };
+            let mut frame = frame.clone();
+            // ARP has no checksum, so nobody would know.
+            if self.weather.damaged > 0 && frame[12..14] != [8, 6] && self.happens(self.weather.damaged) {
+                let at = 14 + self.random() as usize % (frame.len() - 14);
+                frame[at] ^= 1 << (self.random() % 8);
+            }
             self.frames += 1;
             let arrival = self.now_ns + self.latency_ns + extra;
-            self.in_flight.push(Reverse((arrival, self.frames, to, frame.clone())));
+            self.in_flight.push(Reverse((arrival, self.frames, to, frame)));
         }
     }
 
@@ -180,6 +290,9 @@ impl World {
         let deadlines = [self.stacks[0].next_deadline(), self.stacks[1].next_deadline()];
         let Some(next) = deadlines.into_iter().chain([arrival]).flatten().min() else { return false };
         self.now_ns = self.now_ns.max(next);
+        if self.weather.missed > 0 && self.happens(self.weather.missed) {
+            self.now_ns += self.random() % (10 * SECOND_NS);
+        }
         true
     }
 
@@ -212,9 +325,19 @@ impl World {
         }
     }
 
+    /// All addresses of whoever binds that.
+    pub(crate) fn any(&self, port: u16) -> SocketAddr {
+        if self.six { end(Ipv6Addr::UNSPECIFIED, port) } else { end(Ipv4Addr::UNSPECIFIED, port) }
+    }
+
+    /// A port of a host.
+    pub(crate) fn end(&self, host: usize, port: u16) -> SocketAddr {
+        if self.six { end(ip6(host), port) } else { at(host, port) }
+    }
+
     /// A connection from the client to the server, open on both sides.
     pub(crate) fn connect(&mut self, listener: ListenerId, port: u16) -> (ConnectionId, ConnectionId) {
-        let client = self.stacks[CLIENT].tcp_connect(at(SERVER, port), self.now_ns).unwrap();
+        let client = self.stacks[CLIENT].tcp_connect(self.end(SERVER, port), self.now_ns).unwrap();
         let mut server = None;
         self.run_until(60 * SECOND_NS, |world| {
             if server.is_none() {
@@ -227,7 +350,7 @@ impl World {
 
     /// Listens at the server.
     pub(crate) fn listen(&mut self, port: u16, backlog: usize) -> ListenerId {
-        self.stacks[SERVER].tcp_listen(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port), backlog).unwrap()
+        self.stacks[SERVER].tcp_listen(self.any(port), backlog).unwrap()
     }
 
     /// Sends all of `data` one way, reading it at the other end.
@@ -267,4 +390,9 @@ impl World {
 /// Bytes that tell where they belong.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len as u32).map(|index| (index ^ (index >> 8) ^ (index >> 16)) as u8).collect()
+}
+
+/// A silent peer is asked after so long, three times, and then given up.
+pub(crate) fn keep_alive(interval_ns: u64) -> TcpOption {
+    TcpOption::KeepAlive(Some(KeepAlive { idle_ns: interval_ns, interval_ns, count: 3 }))
 }

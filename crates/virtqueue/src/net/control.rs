@@ -1,4 +1,5 @@
-//! The control queue, for the one thing asked of it: how many pairs of queues the device uses.
+//! The control queue, for what is asked of it: how many pairs of queues the device uses; and for what it is told, that the
+//! machine was announced.
 
 use crate::spec::net_control;
 use crate::{Broken, Buffers, Interrupts, Notify, Queue, RingMemory};
@@ -6,7 +7,6 @@ use crate::{Broken, Buffers, Interrupts, Notify, Queue, RingMemory};
 /// Slot of the command; behind it, in the same chain, the slot of the answer.
 const COMMAND: u16 = 0;
 const ANSWER: u16 = 1;
-const COMMAND_BYTES: usize = 4;
 /// An answer that no device gives.
 const NO_ANSWER: u8 = 0xff;
 
@@ -47,14 +47,22 @@ impl<M: RingMemory, B: Buffers> Control<M, B> {
     /// Tells the device to use `pairs` pairs of queues. `None` while another command waits for its answer, and for good
     /// once the queue is broken.
     pub fn set_pairs(&mut self, pairs: u16) -> Option<Notify> {
+        let [low, high] = pairs.to_le_bytes();
+        self.tell(&[net_control::CLASS_MQ, net_control::MQ_VQ_PAIRS_SET, low, high])
+    }
+
+    /// Tells the device that the machine was announced, as it wanted. `None` as above.
+    pub fn acknowledge_announcement(&mut self) -> Option<Notify> {
+        self.tell(&[net_control::CLASS_ANNOUNCE, net_control::ANNOUNCE_ACK])
+    }
+
+    fn tell(&mut self, command: &[u8]) -> Option<Notify> {
         if self.asked || self.queue.broken().is_some() {
             return None;
         }
-        let [low, high] = pairs.to_le_bytes();
-        let command = [net_control::CLASS_MQ, net_control::MQ_VQ_PAIRS_SET, low, high];
-        self.buffers.bytes(COMMAND)[..COMMAND_BYTES].copy_from_slice(&command);
+        self.buffers.bytes(COMMAND)[..command.len()].copy_from_slice(command);
         self.buffers.bytes(ANSWER)[0] = NO_ANSWER;
-        self.queue.post_bytes(COMMAND, COMMAND_BYTES as u32);
+        self.queue.post_bytes(COMMAND, command.len() as u32);
         self.asked = true;
         Some(self.queue.publish())
     }

@@ -2,8 +2,12 @@
 
 use core::fmt;
 
-use super::{Checksum, HEADER_BYTES, NEEDS_CSUM, Offloads};
+use super::{Checksum, HEADER_BYTES, NEEDS_CSUM, Offloads, SEGMENTS_TCP4, SEGMENTS_TCP6};
 use crate::{Broken, Buffers, Interrupts, Notify, Queue, RingMemory};
+
+/// Place of a frame's kind, and that of IPv6.
+const KIND: usize = 12;
+const IPV6: [u8; 2] = [0x86, 0xdd];
 
 /// The device has not yet sent what it was given: try again after its interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +69,8 @@ impl<M: RingMemory, B: Buffers> Transmit<M, B> {
     /// not called.
     ///
     /// # Panics
-    /// When `bytes_max` is more than [`FRAME_BYTES_MAX`](super::FRAME_BYTES_MAX), when `write` returns more than
-    /// `bytes_max`, or when the checksum is partial and that was not agreed: defects of the caller.
+    /// When `bytes_max` is more than a buffer has beside its header, when `write` returns more than
+    /// `bytes_max`, or when the device is to do what was not agreed: defects of the caller.
     #[inline]
     pub fn transmit(
         &mut self,
@@ -89,9 +93,17 @@ impl<M: RingMemory, B: Buffers> Transmit<M, B> {
         match checksum {
             Checksum::Partial { start_bytes, offset_bytes } => {
                 assert!(self.offloads.transmit_checksum, "the device completes no checksums");
-                header[0] = NEEDS_CSUM;
-                header[6..8].copy_from_slice(&start_bytes.to_le_bytes());
-                header[8..10].copy_from_slice(&offset_bytes.to_le_bytes());
+                let ([s0, s1], [o0, o1]) = (start_bytes.to_le_bytes(), offset_bytes.to_le_bytes());
+                header[..10].copy_from_slice(&[NEEDS_CSUM, 0, 0, 0, 0, 0, s0, s1, o0, o1]);
+            }
+            Checksum::Segments { start_bytes, offset_bytes, headers_bytes, segment_bytes } => {
+                let is_v6 = room[KIND..KIND + 2] == IPV6;
+                let agreed = if is_v6 { self.offloads.segmentation6 } else { self.offloads.segmentation };
+                assert!(agreed, "the device cuts no frames");
+                let kind = if is_v6 { SEGMENTS_TCP6 } else { SEGMENTS_TCP4 };
+                let ([s0, s1], [o0, o1]) = (start_bytes.to_le_bytes(), offset_bytes.to_le_bytes());
+                let ([h0, h1], [g0, g1]) = (headers_bytes.to_le_bytes(), segment_bytes.to_le_bytes());
+                header[..10].copy_from_slice(&[NEEDS_CSUM, kind, h0, h1, g0, g1, s0, s1, o0, o1]);
             }
             Checksum::Complete if self.offloads.transmit_checksum => header[..10].fill(0),
             Checksum::Complete => {}
@@ -125,6 +137,12 @@ impl<M: RingMemory, B: Buffers> Transmit<M, B> {
         let state = self.queue.enable_interrupts();
         self.refused = state == Interrupts::Armed;
         state
+    }
+
+    /// See [`Queue::owes_notification`].
+    #[inline]
+    pub fn owes_notification(&mut self) -> Notify {
+        self.queue.owes_notification()
     }
 
     /// Asks for no more interrupts. See [`Queue::disable_interrupts`].

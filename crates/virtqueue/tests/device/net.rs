@@ -7,7 +7,14 @@ use toro_virtqueue::net::{
 };
 use toro_virtqueue::{Broken, Buffers, Direction, Interrupts};
 
-const CHECKSUMS: Offloads = Offloads { transmit_checksum: true, receive_checksum: true, merge_buffers: true };
+const CHECKSUMS: Offloads = Offloads {
+    transmit_checksum: true,
+    receive_checksum: true,
+    merge_buffers: true,
+    receive_bytes_max: 0,
+    segmentation: false,
+    segmentation6: false,
+};
 
 fn receiver(size: u16, offloads: Offloads) -> Receive<Memory, Slabs> {
     let slabs = Slabs::new(size, BUFFER_BYTES);
@@ -84,6 +91,67 @@ fn a_frame_over_several_buffers_is_dropped_whole() {
     deliver(&mut receive, &mut device, 0, 1, &[4; 60]);
     assert_eq!(frames(&mut receive), [[4; 60]]);
     assert_eq!(receive.counters().oversize, 1);
+}
+
+/// The device writes the rest of a frame into its next buffer.
+fn continue_frame(receive: &mut Receive<Memory, Slabs>, device: &mut Device, part: &[u8]) {
+    let (queue, slabs) = receive.parts_mut();
+    let slot = device.take(queue).expect("a posted buffer").slot;
+    slabs.bytes(slot)[..part.len()].copy_from_slice(part);
+    device.complete(queue, slot.into(), part.len() as u32);
+}
+
+#[test]
+fn a_frame_over_several_buffers_is_put_together() {
+    let mut receive = receiver(8, Offloads { receive_bytes_max: 5000, ..CHECKSUMS });
+    let mut device = Device::default();
+    for round in 0..20_u8 {
+        deliver(&mut receive, &mut device, 1, 3, &[round; FRAME_BYTES_MAX]);
+        assert!(frames(&mut receive).is_empty(), "in its own time");
+        continue_frame(&mut receive, &mut device, &[round; BUFFER_BYTES]);
+        // The last part may be shorter than a header.
+        continue_frame(&mut receive, &mut device, &[round; 5]);
+        deliver(&mut receive, &mut device, 0, 1, &[7; 60]);
+        let mut seen = Vec::new();
+        let count = receive.receive(|frame, verification| seen.push((frame.to_vec(), verification))).unwrap();
+        assert_eq!(count, 2);
+        let long = vec![round; FRAME_BYTES_MAX + BUFFER_BYTES + 5];
+        assert!(seen == [(long, Verification::Verified), (vec![7; 60], Verification::Unverified)]);
+        let _ = receive.publish();
+    }
+    // One that is longer than was agreed.
+    deliver(&mut receive, &mut device, 0, 3, &[1; FRAME_BYTES_MAX]);
+    continue_frame(&mut receive, &mut device, &[1; BUFFER_BYTES]);
+    continue_frame(&mut receive, &mut device, &[1; BUFFER_BYTES]);
+    deliver(&mut receive, &mut device, 0, 1, &[2; 60]);
+    assert_eq!(frames(&mut receive), [[2; 60]]);
+    assert_eq!((receive.counters().oversize, receive.counters().short), (1, 0));
+}
+
+#[test]
+fn a_frame_to_be_cut_says_into_what() {
+    let mut transmit = transmitter(2, Offloads { segmentation: true, segmentation6: true, ..CHECKSUMS });
+    let mut device = Device::default();
+    let cut = Checksum::Segments { start_bytes: 34, offset_bytes: 16, headers_bytes: 66, segment_bytes: 1448 };
+    let whole = Checksum::Partial { start_bytes: 34, offset_bytes: 16 };
+    let cut6 = Checksum::Segments { start_bytes: 54, offset_bytes: 16, headers_bytes: 86, segment_bytes: 1428 };
+    for (checksum, kind, expected) in [
+        (cut, 0x0800, [1, 1, 66, 0, 0xa8, 5, 34, 0, 16, 0]),
+        (cut6, 0x86dd, [1, 4, 86, 0, 0x94, 5, 54, 0, 16, 0]),
+        (whole, 0x0800, [1, 0, 0, 0, 0, 0, 34, 0, 16, 0]),
+        (Checksum::Complete, 0x0800, [0; 10]),
+    ] {
+        let fill = |room: &mut [u8]| {
+            room[12..14].copy_from_slice(&u16::to_be_bytes(kind));
+            2000
+        };
+        transmit.transmit(2000, checksum, fill).unwrap();
+        let _ = transmit.publish();
+        let (queue, slabs) = transmit.parts_mut();
+        let slot = device.take(queue).unwrap().slot;
+        assert_eq!(slabs.bytes(slot)[..10], expected);
+        device.complete(queue, slot.into(), 0);
+    }
 }
 
 #[test]
@@ -183,8 +251,8 @@ fn obey(control: &mut Control<Memory, Slabs>, device: &mut Device, answer: u8) -
     let command = device.take(queue).expect("a command");
     let place = device.next(queue, command.slot).expect("a place for the answer");
     assert!(!command.writable && place.writable && device.next(queue, place.slot).is_none());
-    assert_eq!((place.bytes, command.bytes), (1, 4));
-    let words = slabs.bytes(command.slot)[..4].to_vec();
+    assert_eq!(place.bytes, 1);
+    let words = slabs.bytes(command.slot)[..command.bytes as usize].to_vec();
     slabs.bytes(place.slot)[0] = answer;
     device.complete(queue, command.slot.into(), 1);
     words
@@ -203,6 +271,19 @@ fn pairs_are_asked_for_one_command_at_a_time() {
         assert_eq!(obey(&mut control, &mut device, answer), [4, 0, low, high]);
         assert_eq!(control.answer(), Ok(told));
     }
+}
+
+#[test]
+fn an_announcement_is_acknowledged() {
+    let mut control = control();
+    let mut device = Device::default();
+    assert!(control.set_pairs(2).is_some());
+    assert!(control.acknowledge_announcement().is_none(), "one at a time");
+    assert_eq!(obey(&mut control, &mut device, 0).len(), 4);
+    assert_eq!(control.answer(), Ok(Answer::Done));
+    assert!(control.acknowledge_announcement().is_some());
+    assert_eq!(obey(&mut control, &mut device, 0), [3, 0]);
+    assert_eq!(control.answer(), Ok(Answer::Done));
 }
 
 #[test]

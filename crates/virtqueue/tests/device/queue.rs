@@ -62,6 +62,30 @@ fn one_notification_serves_a_batch() {
 }
 
 #[test]
+fn a_second_look_finds_what_was_seen_too_late() {
+    let mut queue = queue(8, FromDevice, true, &Slabs::new(8, 64));
+    let mut device = Device::default();
+    queue.post(0);
+    assert_eq!(queue.publish(), Notify::Needed);
+    assert_eq!(queue.owes_notification(), Notify::NotNeeded, "it was told, and has not looked yet");
+    assert_eq!(device.take(&mut queue).map(|offered| offered.slot), Some(0));
+    queue.post(1);
+    assert_eq!(queue.publish(), Notify::NotNeeded);
+    // It found no more, said so, and looked again: before it could see the index.
+    device.want_notification(&mut queue);
+    let event = queue.layout().used() + 4 + 8 * 8;
+    queue.memory_mut().store_u16(event, 1);
+    assert_eq!(queue.owes_notification(), Notify::Needed);
+    assert_eq!(queue.owes_notification(), Notify::NotNeeded, "once");
+    assert_eq!(queue.enable_interrupts(), Interrupts::Armed);
+    assert!(!queue.has_completions());
+    device.complete(&mut queue, 0, 60);
+    assert!(queue.has_completions());
+    assert_eq!(queue.pop(), Ok(Some(Used { slot: 0, bytes: 60 })));
+    assert!(!queue.has_completions());
+}
+
+#[test]
 fn without_event_idx_the_flags_decide() {
     let mut queue = queue(4, ToDevice, false, &Slabs::new(4, 64));
     let (flags, avail) = (queue.layout().used(), queue.layout().avail());

@@ -24,7 +24,7 @@ mod write;
 pub use buffered::{BufReader, BufWriter};
 pub use error::{Error, ErrorKind, Result};
 pub use read::{BufRead, Bytes, Lines, Read, Split, Take};
-pub use stdio::{Stderr, Stdin, StdinLock, Stdout, stderr, stdin, stdout};
+pub use stdio::{Stderr, Stdin, StdinLock, Stdout, input, log_line, stderr, stdin, stdout};
 pub use util::{Empty, Sink, copy, empty, read_to_string, sink};
 pub use write::Write;
 

@@ -1,7 +1,7 @@
 //! The program's input, output and error streams, and the macros that print.
 
 use super::{BufRead, BufReader, Lines, Read, Result, Write};
-use crate::sync::{LazyLock, Mutex, MutexGuard};
+use crate::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -59,7 +59,8 @@ impl Read for Console {
 impl Stdin {
     /// Waits until no other thread reads.
     pub fn lock(&self) -> StdinLock<'static> {
-        StdinLock { buffer: INPUT.lock() }
+        // A thread that faulted while it read has lost bytes, and nothing is half changed that matters.
+        StdinLock { buffer: INPUT.checked_lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// Appends a line with its line break; how many bytes it was. 0: the end.
@@ -74,6 +75,17 @@ impl Stdin {
     pub fn lines(self) -> Lines<StdinLock<'static>> {
         self.lock().lines()
     }
+}
+
+/// Writes a line to the kernel's log, whatever the filter says: for tools that trace a program.
+pub fn log_line(line: fmt::Arguments<'_>) {
+    console::kernel_line(line);
+}
+
+/// The program's input as it arrives, without a buffer and without waiting: for a program with its own way to wait. What
+/// [`Stdin`] has in its buffer is not seen here.
+pub mod input {
+    pub use toro_kernel::console::input::{try_read, waiting, watch, watch_stop};
 }
 
 impl Read for Stdin {

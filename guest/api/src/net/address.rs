@@ -1,12 +1,13 @@
 //! Addresses as programs write them.
 
-use super::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use super::lookup::lookup_host;
+use super::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use crate::io::{self, ErrorKind};
 use alloc::string::String;
-use alloc::vec::Vec;
+use alloc::vec::{self, Vec};
 use core::{array, option, slice};
 
-/// What can be the address of a socket: `"10.0.2.15:80"`, `("10.0.2.15", 80)`, an address and a port, a socket address.
+/// What can be the address of a socket: `"10.0.2.15:80"`, `("example.org", 80)`, an address and a port, a socket address.
 pub trait ToSocketAddrs {
     /// One address after the other.
     type Iter: Iterator<Item = SocketAddr>;
@@ -14,7 +15,7 @@ pub trait ToSocketAddrs {
     /// The addresses that are meant.
     ///
     /// # Errors
-    /// The text is no address (a name, say: those are not looked up yet).
+    /// The text is no address, or a name that has none.
     fn to_socket_addrs(&self) -> io::Result<Self::Iter>;
 }
 
@@ -30,33 +31,32 @@ macro_rules! one {
     )*};
 }
 
-one!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16));
+one!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
 
 impl ToSocketAddrs for str {
-    type Iter = option::IntoIter<SocketAddr>;
+    type Iter = vec::IntoIter<SocketAddr>;
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
-        if let Some(port) = self.strip_prefix("localhost:") {
-            return ("localhost", port.parse().map_err(|_| no_address())?).to_socket_addrs();
+        if let Ok(address) = self.parse::<SocketAddr>() {
+            return Ok(Vec::from([address]).into_iter());
         }
-        Ok(Some(self.parse::<SocketAddr>().map_err(|_| no_address())?).into_iter())
+        let (name, port) = self.rsplit_once(':').ok_or_else(no_address)?;
+        (name, port.parse().map_err(|_| no_address())?).to_socket_addrs()
     }
 }
 
 impl ToSocketAddrs for (&str, u16) {
-    type Iter = option::IntoIter<SocketAddr>;
+    type Iter = vec::IntoIter<SocketAddr>;
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
-        let ip = match self.0 {
-            "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            text => text.parse().map_err(|_| no_address())?,
-        };
-        (ip, self.1).to_socket_addrs()
+        let (name, port) = *self;
+        let addresses = lookup_host(name)?;
+        Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect::<Vec<_>>().into_iter())
     }
 }
 
 impl ToSocketAddrs for (String, u16) {
-    type Iter = option::IntoIter<SocketAddr>;
+    type Iter = vec::IntoIter<SocketAddr>;
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         (self.0.as_str(), self.1).to_socket_addrs()
@@ -64,7 +64,7 @@ impl ToSocketAddrs for (String, u16) {
 }
 
 impl ToSocketAddrs for String {
-    type Iter = option::IntoIter<SocketAddr>;
+    type Iter = vec::IntoIter<SocketAddr>;
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         self.as_str().to_socket_addrs()
@@ -96,34 +96,16 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
 }
 
 fn no_address() -> io::Error {
-    io::Error::with_message(
-        ErrorKind::InvalidInput,
-        "not an address with a port, as 10.0.2.2:80; names are not looked up",
-    )
-}
-
-/// The IPv4 addresses among those meant.
-pub(super) fn ipv4(addresses: impl ToSocketAddrs) -> io::Result<Vec<SocketAddrV4>> {
-    let mut found = Vec::new();
-    for address in addresses.to_socket_addrs()? {
-        match address {
-            SocketAddr::V4(address) => found.push(address),
-            SocketAddr::V6(_) => {}
-        }
-    }
-    if found.is_empty() {
-        return Err(io::Error::with_message(ErrorKind::Unsupported, "there is no IPv6 yet: give an IPv4 address"));
-    }
-    Ok(found)
+    io::Error::with_message(ErrorKind::InvalidInput, "not an address or name with a port, as 10.0.2.2:80")
 }
 
 /// Tries one address after the other; the last error, if none will do.
 pub(super) fn first_of<R>(
     addresses: impl ToSocketAddrs,
-    mut attempt: impl FnMut(SocketAddrV4) -> io::Result<R>,
+    mut attempt: impl FnMut(SocketAddr) -> io::Result<R>,
 ) -> io::Result<R> {
     let mut last = None;
-    for address in ipv4(addresses)? {
+    for address in addresses.to_socket_addrs()? {
         match attempt(address) {
             Ok(result) => return Ok(result),
             Err(error) => last = Some(error),

@@ -1,14 +1,13 @@
 //! Streams of bytes between two machines.
 
 use super::address::first_of;
-use super::{Shutdown, SocketAddr, ToSocketAddrs, error};
+use super::{ONLY_V6, Sharing, Shutdown, SocketAddr, ToSocketAddrs, error};
 use crate::io::{self, ErrorKind, Read, Write};
 use alloc::sync::Arc;
 use core::fmt;
-use core::net::SocketAddrV4;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
-use toro_kernel::net::tcp::{Connection, Listener, NO_TIMEOUT};
+use toro_kernel::net::tcp::{Connection, KeepAlive, Listener, NO_TIMEOUT, TcpOption};
 
 /// Connections that may wait to be accepted; past it, newcomers are asked to come again.
 const BACKLOG: usize = 128;
@@ -38,12 +37,27 @@ struct Shared {
 }
 
 impl TcpListener {
-    /// Listens, on this core: others may bind the same port, and each accepts what is given to it. `0.0.0.0` stands for all of this machine's addresses, port 0 for a free one.
+    /// Listens, on this core: others may bind the same port, and each accepts what is given to it. `0.0.0.0` stands
+    /// for all of this machine's addresses of IPv4, `::` for those of both families, port 0 for a free one.
     ///
     /// # Errors
     /// The port is taken, or the address is not this machine's.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        first_of(address, |address| Ok(TcpListener { listener: Listener::bind(address, BACKLOG).map_err(error)? }))
+        Self::bind_with(address, Sharing::default())
+    }
+
+    /// As [`bind`](Self::bind); `::` stands for all of this machine's addresses of IPv6, and for none of IPv4.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bind_only_v6(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::bind_with(address, ONLY_V6)
+    }
+
+    fn bind_with(address: impl ToSocketAddrs, sharing: Sharing) -> io::Result<Self> {
+        first_of(address, |address| {
+            Ok(TcpListener { listener: Listener::bind(address, sharing, BACKLOG).map_err(error)? })
+        })
     }
 
     /// Waits for the next connection; with it comes the peer's address.
@@ -52,7 +66,7 @@ impl TcpListener {
     /// None for now; a connection that failed while it waited is not reported.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (connection, peer) = self.listener.accept(NO_TIMEOUT).map_err(error)?;
-        Ok((TcpStream::new(connection), SocketAddr::V4(peer)))
+        Ok((TcpStream::new(connection), peer))
     }
 
     /// The connections, one after the other, for ever.
@@ -66,7 +80,7 @@ impl TcpListener {
     /// # Errors
     /// None.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.address().map(SocketAddr::V4).map_err(error)
+        self.listener.address().map_err(error)
     }
 }
 
@@ -111,7 +125,7 @@ impl TcpStream {
     /// # Errors
     /// None.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.shared.connection.ends().map(|(_, peer)| SocketAddr::V4(peer)).map_err(error)
+        self.shared.connection.ends().map(|(_, peer)| peer).map_err(error)
     }
 
     /// This end.
@@ -119,7 +133,7 @@ impl TcpStream {
     /// # Errors
     /// None.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.shared.connection.ends().map(|(local, _)| SocketAddr::V4(local)).map_err(error)
+        self.shared.connection.ends().map(|(local, _)| local).map_err(error)
     }
 
     /// Ends one half or both; other clones of the stream notice.
@@ -149,16 +163,44 @@ impl TcpStream {
     /// # Errors
     /// None.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.shared.connection.set_no_delay(nodelay).map_err(error)
+        self.shared.connection.set(TcpOption::NoDelay(nodelay)).map_err(error)
     }
 
-    /// Asks a silent peer after each `interval` whether it is still there; `None`, as at first: never.
+    /// Asks a silent peer after each `interval` whether it is still there, and gives it up when three questions in a row find
+    /// no answer; `None`, as at first: never.
     ///
     /// # Errors
     /// An interval of zero makes no sense.
     pub fn set_keepalive(&self, interval: Option<Duration>) -> io::Result<()> {
-        let interval_ns = interval.map(nanoseconds);
-        self.shared.connection.set_keep_alive(interval_ns).map_err(error)
+        let every = |interval_ns| KeepAlive { idle_ns: interval_ns, interval_ns, count: 3 };
+        let keep_alive = interval.map(nanoseconds).map(every);
+        self.shared.connection.set(TcpOption::KeepAlive(keep_alive)).map_err(error)
+    }
+
+    /// Reads what has come, without taking it: the next read finds it again.
+    ///
+    /// # Errors
+    /// As a read's.
+    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let shared = &*self.shared;
+        shared.connection.peek(buffer, shared.read_timeout_ns.load(Relaxed)).map_err(error)
+    }
+
+    /// How many routers a packet of this connection may pass.
+    ///
+    /// # Errors
+    /// None may pass no packet.
+    pub fn set_ttl(&self, hops: u32) -> io::Result<()> {
+        let hops = u8::try_from(hops).map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
+        self.shared.connection.set(TcpOption::Hops(hops)).map_err(error)
+    }
+
+    /// Why the connection broke, if no read or write has said it yet.
+    ///
+    /// # Errors
+    /// None.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(self.shared.connection.take_error().map(error))
     }
 
     /// How long a read waits; `None`, as at first: for ever.
@@ -194,7 +236,7 @@ impl TcpStream {
     }
 }
 
-fn open(address: SocketAddrV4, timeout_ns: u64) -> io::Result<TcpStream> {
+fn open(address: SocketAddr, timeout_ns: u64) -> io::Result<TcpStream> {
     Ok(TcpStream::new(Connection::connect(address, timeout_ns).map_err(error)?))
 }
 

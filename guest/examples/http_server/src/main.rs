@@ -36,7 +36,7 @@ fn answer(request: &Request<'_>, reply: Reply<'_>, started: Instant) {
     match page {
         Some((_, content_type, content)) => reply.send(Status::OK, content_type, content),
         None => {
-            let uptime_ms = started.elapsed().as_millis();
+            let uptime_ms = started.elapsed().as_millis() as u64; // 600 million years, and less code
             let status = format!("{{\"requests\":{requests},\"uptime_ms\":{uptime_ms}}}\n");
             reply.send(Status::OK, "application/json", status.as_bytes());
         }

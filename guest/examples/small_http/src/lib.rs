@@ -12,7 +12,7 @@ pub use request::Request;
 
 use request::Problem;
 use toro::io::{self, Read, Write};
-use toro::net::{Ipv4Addr, TcpListener, TcpStream};
+use toro::net::{Ipv6Addr, TcpListener, TcpStream};
 use toro::prelude::*;
 use toro::sync::Arc;
 use toro::thread::{self, Builder};
@@ -26,8 +26,13 @@ const HEAD_BYTES_MAX: usize = 8 << 10;
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// So much is answered before it is sent, when requests come in a row.
 const OUTPUT_BYTES: usize = 16 << 10;
-/// A connection on which nothing comes for so long is given up.
-const IDLE: Duration = Duration::from_secs(60);
+/// A connection on which nothing comes for so long is given up. The variable `IDLE_SECONDS` says how long, 0: never.
+const IDLE_SECONDS: u64 = 60;
+
+fn idle_limit() -> Option<Duration> {
+    let told = toro::env::var("IDLE_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    Some(told.unwrap_or(IDLE_SECONDS)).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
 
 /// Listens on `port` of every address, on each core, and answers each request by `answer` on the core that has the
 /// connection. Returns only when listening fails.
@@ -39,42 +44,47 @@ where
     F: Fn(&Request<'_>, Reply<'_>) + Send + Sync + 'static,
 {
     let answer = Arc::new(answer);
+    let idle = idle_limit();
     let here = thread::current_core();
     for core in thread::cores().filter(|core| *core != here) {
         let answer = Arc::clone(&answer);
         thread::spawn_on(core, move || {
-            if let Err(error) = serve_here(port, &answer) {
+            if let Err(error) = serve_here(port, idle, &answer) {
                 eprintln!("core {core} does not serve: {error}");
             }
         });
     }
-    serve_here(port, &answer)
+    serve_here(port, idle, &answer)
 }
 
 /// Serves what comes to this core.
-fn serve_here<F>(port: u16, answer: &Arc<F>) -> io::Result<()>
+fn serve_here<F>(port: u16, idle: Option<Duration>, answer: &Arc<F>) -> io::Result<()>
 where
     F: Fn(&Request<'_>, Reply<'_>) + Send + Sync + 'static,
 {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))?;
     let mut full = false;
     loop {
-        let (stream, peer) = listener.accept()?;
+        let (stream, _) = listener.accept()?;
         let answer = Arc::clone(answer);
         // What ends one connection, a reset or a time-out, is of no interest to the others.
-        let connection = move || drop(converse(stream, &*answer));
+        let connection = move || drop(converse(stream, idle, &*answer));
         let refused = Builder::new().stack_size(STACK_BYTES).spawn(connection).is_err();
         if refused && !full {
-            eprintln!("no memory for the connection of {peer}: it is closed, and so are others until there is");
+            eprintln!("no memory for another connection: it is closed, and so are others until there is");
         }
         full = refused;
     }
 }
 
 /// One connection, from its first request to its end.
-fn converse(mut stream: TcpStream, answer: &impl Fn(&Request<'_>, Reply<'_>)) -> io::Result<()> {
+fn converse(
+    mut stream: TcpStream,
+    idle: Option<Duration>,
+    answer: &impl Fn(&Request<'_>, Reply<'_>),
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(IDLE))?;
+    stream.set_read_timeout(idle)?;
     let mut input = Input::new()?;
     let mut output = Vec::new();
     loop {

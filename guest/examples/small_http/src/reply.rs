@@ -24,6 +24,8 @@ impl Status {
     pub const METHOD_NOT_ALLOWED: Self = Status { line: "405 Method Not Allowed" };
     /// The request is too long.
     pub const CONTENT_TOO_LARGE: Self = Status { line: "413 Content Too Large" };
+    /// Something went wrong here.
+    pub const INTERNAL_SERVER_ERROR: Self = Status { line: "500 Internal Server Error" };
     /// This server does not do that.
     pub const NOT_IMPLEMENTED: Self = Status { line: "501 Not Implemented" };
     /// Somebody who is needed for the answer does not come.

@@ -12,6 +12,7 @@ pub use x86_64::{
     backtrace, // return addresses of a stack
     context,   // switching between threads
     cores,     // which core this is, and how many there are
+    counters,  // what each core counts of itself
     cpu,       // what this processor offers
     depth,     // is the kernel or the application at work?
     guard_stacks,
@@ -21,8 +22,11 @@ pub use x86_64::{
     paging,           // mapping memory
     port,             // port input and output
     power,            // idle, and off
+    running,          // the thread that runs, as far as its core knows it
     shootdown,        // making other cores forget what was unmapped
     smp,              // starting and stopping the other cores
+    speed,            // how fast a core runs
     time,             // the clock and its one timer
     user,             // ring 3: the way there and back
+    wall,             // the time of day
 }; // declares a `CoreLocal`

@@ -40,6 +40,32 @@ impl<T> SpinLock<T> {
         result
     }
 
+    /// As [`with`](Self::with), for sections that are longer: a core that waits calls `meanwhile` again and again.
+    ///
+    /// # Panics
+    /// As there.
+    #[inline]
+    pub fn with_meanwhile<R>(&self, meanwhile: fn(), f: impl FnOnce(&mut T) -> R) -> R {
+        if self.holder.compare_exchange(0, tag(), Ordering::Acquire, Ordering::Relaxed).is_err() {
+            while self.is_busy_elsewhere() {
+                meanwhile();
+                cpu::relax();
+            }
+            wait(&self.holder);
+        }
+        // SAFETY: as in `with`.
+        let result = f(unsafe { &mut *self.value.get() });
+        self.holder.store(0, Ordering::Release);
+        result
+    }
+
+    /// Is another core inside, of those that still run?
+    #[cold]
+    fn is_busy_elsewhere(&self) -> bool {
+        let now = self.holder.load(Ordering::Relaxed);
+        now != 0 && now != tag() && !smp::is_alone()
+    }
+
     /// Runs `f` while nobody uses the value, if that comes about soon; else all the same. When this core itself is inside,
     /// there is nobody to wait for.
     pub fn hold<R>(&self, f: impl FnOnce() -> R) -> R {
@@ -66,9 +92,20 @@ impl<T> SpinLock<T> {
         self.holder.store(0, Ordering::Relaxed);
     }
 
+    /// Is this core inside [`Self::with`]? For reports.
+    pub fn is_held_here(&self) -> bool {
+        self.holder.load(Ordering::Relaxed) == tag()
+    }
+
     /// Is somebody inside [`Self::with`]? For reports that must not fail.
     pub fn is_busy(&self) -> bool {
         self.holder.load(Ordering::Relaxed) != 0
+    }
+}
+
+impl<T> core::fmt::Debug for SpinLock<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("SpinLock").finish_non_exhaustive()
     }
 }
 

@@ -4,8 +4,9 @@
 //! that cannot be told, on a plain console, is held up by the device instead.
 
 use super::{CONSOLE, Device, uart};
-use crate::arch::core_local;
 use crate::arch::interrupt::{self, Vector};
+use crate::arch::{SpinLock, core_local};
+use crate::power;
 use crate::sched::{self, Guarded, Poller, WaitList};
 use toro_abi::control::Control;
 use toro_abi::stdin::{Decoder, Input};
@@ -81,27 +82,62 @@ fn tell_room() {
     }
 }
 
+impl Buffer {
+    /// Moves what there is to `to`; `None` when there may be something later.
+    fn take(&mut self, to: &mut [u8]) -> Option<usize> {
+        let mut taken = 0;
+        while taken < to.len() && self.count > 0 {
+            to[taken] = self.bytes[self.first];
+            self.first = (self.first + 1) % BUFFER_BYTES;
+            self.count -= 1;
+            taken += 1;
+        }
+        (taken > 0 || self.ended).then_some(taken)
+    }
+}
+
 /// Waits for input and moves what there is to `to`; 0 at its end.
 pub fn read(to: &mut [u8]) -> usize {
     if to.is_empty() {
         return 0;
     }
-    let mut take = |buffer: &mut Buffer| {
-        let mut taken = 0;
-        while taken < to.len() && buffer.count > 0 {
-            to[taken] = buffer.bytes[buffer.first];
-            buffer.first = (buffer.first + 1) % BUFFER_BYTES;
-            buffer.count -= 1;
-            taken += 1;
-        }
-        (taken > 0 || buffer.ended).then_some(taken)
-    };
     loop {
-        if let Ok(taken) = BUFFER.wait(|buffer| &mut buffer.readers, None, |buffer, _| take(buffer)) {
+        if let Ok(taken) = BUFFER.wait(|buffer| &mut buffer.readers, None, |buffer, _| buffer.take(to)) {
             tell_room();
             return taken;
         }
     }
+}
+
+/// Moves what there is to `to`, 0 at its end; `None` when there is nothing now.
+pub fn try_read(to: &mut [u8]) -> Option<usize> {
+    let taken = BUFFER.with(|buffer, _| buffer.take(to));
+    tell_room();
+    taken
+}
+
+/// Bytes that wait, and whether the input has ended behind them.
+#[must_use]
+pub fn waiting() -> (usize, bool) {
+    BUFFER.with(|buffer, _| (buffer.count, buffer.ended))
+}
+
+/// Who is told of input, beside those who wait for it.
+struct Watchers {
+    input: Option<fn()>,
+    stop: Option<fn() -> bool>,
+}
+
+static WATCHERS: SpinLock<Watchers> = SpinLock::new(Watchers { input: None, stop: None });
+
+/// Has `watcher` called when input arrives or ends: by whoever looks at the device, so it must be short and must not wait.
+pub fn watch(watcher: fn()) {
+    WATCHERS.with(|watchers| watchers.input = Some(watcher));
+}
+
+/// Has `watcher` called when the host asks to stop, in the same way; `true`: it sees to that, and the machine goes on.
+pub fn watch_stop(watcher: fn() -> bool) {
+    WATCHERS.with(|watchers| watchers.stop = Some(watcher));
 }
 
 struct InputPoller;
@@ -109,7 +145,7 @@ struct InputPoller;
 impl InputPoller {
     /// Takes what has arrived. While there is no room the device keeps what a host sends that was not told.
     fn take(&self) -> bool {
-        let mut stop = false;
+        let (mut stop, mut asks, mut asks_network) = (false, false, false);
         let interrupts = LOOKS.with(|looks| looks.vector.map_or(0, interrupt::count));
         let taken = BUFFER.with(|buffer, wakes| {
             let mut taken = false;
@@ -133,6 +169,9 @@ impl InputPoller {
                     }
                     Some(Input::End) => buffer.ended = true,
                     Some(Input::Stop) => stop = true,
+                    Some(Input::Statistics) => asks = true,
+                    Some(Input::Network) => asks_network = true,
+                    Some(Input::WallClock(ns)) => crate::arch::wall::set(ns),
                     Some(Input::Byte(_)) | None => {}
                 }
             }
@@ -141,8 +180,17 @@ impl InputPoller {
             }
             taken
         });
-        if stop {
+        if asks {
+            power::tell();
+        }
+        if asks_network {
+            crate::net::tell();
+        }
+        if stop && !WATCHERS.with(|watchers| watchers.stop).is_some_and(|watcher| watcher()) {
             crate::fault::stop();
+        }
+        if taken && let Some(watcher) = WATCHERS.with(|watchers| watchers.input) {
+            watcher();
         }
         taken
     }

@@ -9,13 +9,15 @@ mod debug_port;
 pub mod input;
 mod uart;
 
-use crate::arch::SpinLock;
 use crate::arch::interrupt::Vector;
+use crate::arch::{SpinLock, depth};
 use core::fmt::{self, Write};
+use toro_abi::cards::Card;
 use toro_abi::cmdline::CommandLine;
 use toro_abi::console::{Stream, Token};
 use toro_abi::control::Control;
 use toro_abi::outcome::Kind;
+use toro_abi::sockets::Socket;
 
 const EARLY_BYTES_MAX: usize = 2048;
 /// Most of a line that goes out in one piece. A record for the host is shorter.
@@ -82,7 +84,8 @@ pub fn init() {
 pub fn start_streams(command_line: CommandLine<'_>, image_base: u64) {
     if let Some(token) = command_line.get(toro_abi::cmdline::TOKEN).and_then(|value| Token::parse(value.encoded())) {
         CONSOLE.with(|console| console.token = Some(token));
-        control(&Control::Boot { base: image_base, version: toro_abi::VERSION });
+        control(&Control::Boot { base: image_base, version: toro_abi::VERSION, revision: toro_abi::REVISION });
+        crate::power::kernel_spoke();
     }
 }
 
@@ -152,6 +155,7 @@ impl Writer {
 
     #[inline(never)]
     fn flush(&mut self) {
+        let _kernel = depth::enter();
         CONSOLE.with(|console| {
             if self.begins && console.token.is_none() && console.middle_of_line {
                 console.raw(b"\n");
@@ -187,11 +191,13 @@ impl Write for Writer {
 
 /// Writes program output.
 pub fn stdout(bytes: &[u8]) {
+    let _kernel = depth::enter();
     CONSOLE.with(|console| console.write(Stream::Stdout, bytes));
 }
 
 /// Writes program errors.
 pub fn stderr(bytes: &[u8]) {
+    let _kernel = depth::enter();
     CONSOLE.with(|console| console.write(Stream::Stderr, bytes));
 }
 
@@ -202,6 +208,54 @@ pub fn kernel_line(line: fmt::Arguments<'_>) {
 
 /// Tells the host something; nothing without a host that listens.
 pub fn control(record: &Control) {
+    if has_streams() {
+        Writer::new(Stream::Control).line(format_args!("{record}"));
+    }
+}
+
+/// Tells the host a figure that was asked for; nothing without a host that listens.
+#[inline(never)]
+pub fn stat(core: Option<usize>, prefix: &str, name: &str, value: &dyn fmt::Display) {
+    if has_streams() {
+        let writer = Writer::new(Stream::Control);
+        match core {
+            None => writer.line(format_args!("event=stat name={prefix}{name} value={value}")),
+            Some(core) => writer.line(format_args!("event=stat name={prefix}{name} value={value} core={core}")),
+        }
+    }
+}
+
+/// Sends a piece of a crashed program's stack; nothing without a host that unwinds it.
+pub fn stack(piece: &toro_abi::stack::Piece<'_>) {
+    record(piece);
+}
+
+/// Sends a piece of what a thread of a crashed program has in registers; nothing without a host that wants it.
+pub fn thread_state(piece: &toro_abi::thread_state::Piece<'_>) {
+    record(piece);
+}
+
+/// All figures were told.
+pub fn stats_end() {
+    record(&toro_abi::stats::END);
+}
+
+/// Tells the host how a network card stands; nothing without a host that listens.
+pub fn card(card: &Card) {
+    record(card);
+}
+
+/// Tells the host how a socket stands; nothing without a host that listens.
+pub fn socket(socket: &Socket) {
+    record(socket);
+}
+
+/// All sockets were told.
+pub fn network_end() {
+    record(&toro_abi::stats::NETWORK_END);
+}
+
+fn record(record: &dyn fmt::Display) {
     if has_streams() {
         Writer::new(Stream::Control).line(format_args!("{record}"));
     }
@@ -218,6 +272,9 @@ pub fn outcome(kind: Kind, message: fmt::Arguments<'_>) {
     match kind {
         Kind::Exit { status } => kernel_line(format_args!("toro: the program ended with status {status}")),
         Kind::Boot => kernel_line(format_args!("toro: boot failed: {message}")),
+        Kind::Signal { number } => {
+            kernel_line(format_args!("toro: the program was ended by signal {number}{separator}{message}"));
+        }
         kind => kernel_line(format_args!("toro: ended by {}{separator}{message}", kind.name())),
     }
 }

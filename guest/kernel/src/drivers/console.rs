@@ -7,6 +7,7 @@ use super::transport::{Line, Transport};
 use crate::arch::interrupt::{self, Vector};
 use crate::arch::{SpinLock, cpu};
 use crate::console::{self, Port};
+use alloc::boxed::Box;
 use toro_virtqueue::{Buffers, Direction, Interrupts, Notify, Options, Queue};
 
 const INPUT_QUEUE: u16 = 0;
@@ -14,7 +15,7 @@ const OUTPUT_QUEUE: u16 = 1;
 const SLOTS: u16 = 4;
 const SLOT_BYTES: usize = 512;
 
-static CONSOLE: SpinLock<Option<Console>> = SpinLock::new(None);
+static CONSOLE: SpinLock<Option<Box<Console>>> = SpinLock::new(None);
 static PORT: ConsolePort = ConsolePort;
 
 /// See [`SpinLock::hold`].
@@ -40,7 +41,7 @@ struct Console {
 
 struct Half {
     queue: Queue<SharedRing>,
-    buffers: SharedBuffers<SLOT_BYTES>,
+    buffers: SharedBuffers,
     doorbell: Doorbell,
 }
 
@@ -53,7 +54,7 @@ pub(super) fn start(transport: Transport) -> Result<(), (Transport, DeviceError)
         let half = |index, direction, vector: Option<Vector>| -> Result<Half, DeviceError> {
             let layout = transport.layout(index, SLOTS)?;
             let ring = SharedRing::new(layout.bytes())?;
-            let buffers = SharedBuffers::new(layout.size())?;
+            let buffers = SharedBuffers::new(layout.size(), SLOT_BYTES)?;
             let doorbell = transport.start_queue(index, layout, &ring, vector.map(|_| Line::FIRST))?;
             let options = Options { direction, event_index: false };
             Ok(Half { queue: Queue::new(ring, layout, options, &buffers), buffers, doorbell })
@@ -76,7 +77,7 @@ pub(super) fn start(transport: Transport) -> Result<(), (Transport, DeviceError)
         device.input.queue.post(slot);
     }
     device.input.publish();
-    CONSOLE.with(|console| *console = Some(device));
+    CONSOLE.with(|console| *console = Some(Box::new(device)));
     console::attach(&PORT);
     Ok(())
 }
@@ -164,7 +165,7 @@ impl Port for ConsolePort {
     }
 
     fn read(&self) -> Option<u8> {
-        CONSOLE.with(|console| console.as_mut().and_then(Console::read))
+        CONSOLE.with(|console| console.as_mut().and_then(|console| console.read()))
     }
 
     /// Nothing to do: [`read`](Port::read) asks for an interrupt whenever it finds nothing, and costs no exit.

@@ -26,7 +26,7 @@ const FUNCTIONS_MAX: usize = 32;
 
 type Found<'a> = &'a mut dyn FnMut(u32, Transport);
 
-/// Shows `found` each virtio device and its type.
+/// Shows `found` each virtio device and its type, devices of a kind in the order in which the VMM was told of them.
 pub(super) fn each(boot: &BootInfo, found: Found<'_>) {
     let command_line = boot.command_line();
     let mut announced = false;
@@ -39,7 +39,8 @@ pub(super) fn each(boot: &BootInfo, found: Found<'_>) {
     }
     match machine(boot) {
         Machine::Microvm(segment) => {
-            for slot in 0..MICROVM_SLOTS {
+            // QEMU fills its slots from the last one on.
+            for slot in (0..MICROVM_SLOTS).rev() {
                 let address = MICROVM_SLOTS_BASE + u64::from(slot) * MICROVM_SLOT_BYTES;
                 mmio(address, MICROVM_GSI_BASE + slot, found);
             }

@@ -17,12 +17,14 @@ mod rng;
 mod shared;
 mod transport;
 
-pub use net::{ControlQueue, NetDevice, Pair, Receiver, Transmitter};
+pub use net::{ControlQueue, LinkWatch, NetDevice, Pair, Receiver, Transmitter};
 pub use rng::RngDevice;
 pub use toro_virtqueue::net::{Checksum, Full, Offloads, Verification};
 
 use crate::boot::BootInfo;
+use alloc::vec::Vec;
 use error::DeviceError;
+use toro_abi::network::CARDS_MAX;
 use toro_virtqueue::spec::device_type;
 use transport::Transport;
 
@@ -39,8 +41,8 @@ pub(crate) fn seize_console() {
 /// What the machine has, ready for use.
 #[derive(Debug, Default)]
 pub struct Devices {
-    /// The first network card.
-    pub net: Option<NetDevice>,
+    /// The network cards, `eth0` first; `None` for one that cannot be used.
+    pub net: Vec<Option<NetDevice>>,
     /// The first entropy source.
     pub rng: Option<RngDevice>,
 }
@@ -57,7 +59,11 @@ impl Devices {
     #[cold]
     fn start(&mut self, boot: &BootInfo, device_type: u32, transport: Transport) {
         match device_type {
-            device_type::NET if self.net.is_none() => self.net = NetDevice::start(transport, boot.memory.bytes()),
+            device_type::NET if self.net.len() < CARDS_MAX => {
+                let number = self.net.len();
+                self.net.push(NetDevice::start(transport, boot.memory.bytes(), number));
+            }
+            device_type::NET => log::warn!("the network card at {transport} is not used: {CARDS_MAX} are the most"),
             device_type::RNG if self.rng.is_none() => match RngDevice::start(transport) {
                 Ok(rng) => self.rng = Some(rng),
                 Err((transport, error)) => log::error!("virtio-rng {transport}: {error}"),
@@ -67,7 +73,7 @@ impl Devices {
                     log::error!("virtio-console {transport}: {error}");
                 }
             }
-            device_type::NET | device_type::RNG | device_type::CONSOLE => {
+            device_type::RNG | device_type::CONSOLE => {
                 log::info!("another device of type {device_type} at {transport} is not used");
             }
             other => log::info!("no driver for virtio device type {other} at {transport}"),

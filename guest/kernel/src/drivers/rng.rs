@@ -17,7 +17,7 @@ const WAIT_NS_MAX: u64 = 100_000_000;
 #[derive(Debug)]
 pub struct RngDevice {
     queue: Queue<SharedRing>,
-    buffers: SharedBuffers<BYTES>,
+    buffers: SharedBuffers,
     doorbell: Doorbell,
     transport: Transport,
 }
@@ -30,7 +30,7 @@ impl RngDevice {
             transport.negotiate(0)?;
             let layout = transport.layout(QUEUE, 1)?;
             let ring = SharedRing::new(layout.bytes())?;
-            let buffers = SharedBuffers::new(layout.size())?;
+            let buffers = SharedBuffers::new(layout.size(), BYTES)?;
             let doorbell = transport.start_queue(QUEUE, layout, &ring, None)?;
             let options = Options { direction: Direction::FromDevice, event_index: false };
             Ok((Queue::new(ring, layout, options, &buffers), buffers, doorbell))

@@ -63,28 +63,29 @@ impl RingMemory for SharedRing {
     access!(mut store_u64, u64);
 }
 
-/// Buffers of `BYTES` bytes each, one after the other.
+/// Buffers of the same size, one after the other.
 #[derive(Debug)]
-pub(super) struct SharedBuffers<const BYTES: usize> {
+pub(super) struct SharedBuffers {
     region: DmaRegion,
     slots: u16,
+    bytes: usize,
 }
 
-impl<const BYTES: usize> SharedBuffers<BYTES> {
-    /// Buffers for `slots` slots; they hold what was in that memory before.
-    pub(super) fn new(slots: u16) -> Result<SharedBuffers<BYTES>, OutOfMemory> {
-        let region = DmaRegion::with_old_contents(usize::from(slots) * BYTES)?;
-        Ok(SharedBuffers { region, slots })
+impl SharedBuffers {
+    /// Buffers of `bytes` for `slots` slots; they hold what was in that memory before.
+    pub(super) fn new(slots: u16, bytes: usize) -> Result<SharedBuffers, OutOfMemory> {
+        let region = DmaRegion::with_old_contents(usize::from(slots) * bytes)?;
+        Ok(SharedBuffers { region, slots, bytes })
     }
 }
 
-impl<const BYTES: usize> Buffers for SharedBuffers<BYTES> {
+impl Buffers for SharedBuffers {
     fn bytes_per_slot(&self) -> usize {
-        BYTES
+        self.bytes
     }
 
     fn device_address(&self, slot: u16) -> u64 {
-        self.region.phys().0 + u64::from(slot) * BYTES as u64
+        self.region.phys().0 + u64::from(slot) * self.bytes as u64
     }
 
     #[inline]
@@ -92,6 +93,9 @@ impl<const BYTES: usize> Buffers for SharedBuffers<BYTES> {
         assert!(slot < self.slots);
         // SAFETY: inside the region, whose memory is RAM with some contents; the device has given the slot back, so
         // it does not write there, and `&mut self` keeps every other user out.
-        unsafe { core::slice::from_raw_parts_mut(self.region.as_ptr().add(usize::from(slot) * BYTES).as_ptr(), BYTES) }
+        unsafe {
+            let first = self.region.as_ptr().add(usize::from(slot) * self.bytes);
+            core::slice::from_raw_parts_mut(first.as_ptr(), self.bytes)
+        }
     }
 }

@@ -1,24 +1,32 @@
-//! How a machine ends: one report, one outcome, power off.
+//! What went wrong, and how a machine ends: one report, one outcome, power off.
 //!
-//! A fault while the application runs (depth 0, `arch::depth`) is the application's; inside the kernel it is
-//! a defect of the kernel. A report takes over the console and the scheduler, whatever they were in the middle of;
-//! a fault while reporting ends with the outcome alone, and one during that with a reset: a report never recurses.
+//! A fault while the application runs (depth 0, `arch::depth`) is its thread's, and mostly ends no more than that ([`thread`]);
+//! inside the kernel it is a defect of the kernel, and ends the machine. The last report takes over the console and the
+//! scheduler, whatever they were in the middle of; a fault while reporting ends with the outcome alone, and one during that with
+//! a reset: a report never recurses.
 
-mod exception;
+mod kind;
+mod report;
+mod thread;
+mod value;
 
-pub use exception::{Access, Exception};
+pub use crate::arch::Frame;
+pub use kind::{Access, Kind};
+pub use report::{Crash, ThreadState, report};
+pub use thread::{Stats, at_end_of_thread, policy, raise, set_policy, stats};
+pub use toro_abi::policy::Policy;
+pub use value::{Fault, Registers, image_base};
 
 use crate::arch::cores;
-use crate::arch::{backtrace, depth, paging, power, smp};
-use crate::{console, sched, start};
+use crate::arch::{backtrace, depth, power, smp};
+use crate::{console, log, sched, start};
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicU8};
-use toro_abi::outcome::Kind;
-
-/// Frames of a backtrace that are printed.
-const FRAMES_MAX: usize = 32;
+use report::{Cause, Place};
+use toro_abi::outcome::Kind as Outcome;
+use value::Backtrace;
 
 /// How far the machine is on its way out.
 #[derive(Clone, Copy)]
@@ -56,94 +64,101 @@ pub(crate) fn is_ending_elsewhere() -> bool {
     first != 0 && first != cores::current().index() as u8 + 1
 }
 
-/// " on core N", where there are several.
-struct Place;
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if cores::count() == 1 { Ok(()) } else { write!(f, " on core {}", cores::current()) }
-    }
-}
-
 /// Ends the machine with the program's exit status.
 pub fn exit(status: i32) -> ! {
-    finish(Kind::Exit { status }, format_args!(""))
+    crate::power::tell_at_end();
+    finish(Outcome::Exit { status }, format_args!(""))
+}
+
+/// Ends the machine because a signal ended its Linux program.
+pub fn end_by_signal(number: u8, message: fmt::Arguments<'_>) -> ! {
+    finish(Outcome::Signal { number }, message)
+}
+
+/// Ends the machine because its memory is used up.
+pub fn out_of_memory(message: fmt::Arguments<'_>) -> ! {
+    finish(Outcome::OutOfMemory, message)
 }
 
 /// Ends the machine because the host asked for it.
 pub fn stop() -> ! {
-    finish(Kind::Stopped, format_args!(""))
+    crate::power::tell_at_end();
+    finish(Outcome::Stopped, format_args!(""))
 }
 
 /// Ends the machine because it cannot start.
 pub fn refuse(reason: &dyn fmt::Display) -> ! {
-    finish(Kind::Boot, format_args!("{reason}"))
+    finish(Outcome::Boot, format_args!("{reason}"))
 }
 
-/// Ends the machine: a panic of the application or of the kernel.
+/// A panic of the application or of the kernel.
 #[cold]
 pub fn panic(info: &PanicInfo<'_>) -> ! {
-    let (kind, whose) =
-        if depth::get() > 0 { (Kind::KernelDefect, "the kernel panicked") } else { (Kind::Panic, "panicked") };
+    thread::panic(info);
+    let is_defect = depth::get() > 0 || !thread::is_to_blame();
+    let kind = if is_defect { Outcome::KernelDefect } else { Outcome::Panic };
     begin_report(kind);
-    let place = info.location().map_or(("?", 0, 0), |place| (place.file(), place.line(), place.column()));
-    let (file, line, column) = place;
-    let thread = sched::current_name();
-    let thread = thread.as_deref().unwrap_or(nameless());
+    let current = sched::current();
+    let (whose, place) = (if is_defect { "kernel defect: " } else { "" }, Place::here(&current));
+    let (file, line, column) = info.location().map_or(("?", 0, 0), |at| (at.file(), at.line(), at.column()));
     // The place first: the message is formatted by code that may fail in its turn.
-    console::kernel_line(format_args!("thread '{thread}'{Place} {whose} at {file}:{line}:{column}:"));
-    console::kernel_line(format_args!("{}", info.message()));
-    print_backtrace(None, backtrace::frame_pointer());
+    report::head(format_args!("{whose}{place} panicked at {file}:{line}:{column}:"));
+    report::detail(format_args!("{}", info.message()));
+    report::backtrace(&Backtrace::new(None, backtrace::frame_pointer()));
+    report::last_lines();
     if is_out_of_memory(info) {
-        finish(Kind::OutOfMemory, format_args!("out of memory at {file}:{line}: {}", info.message()));
+        finish(Outcome::OutOfMemory, format_args!("out of memory at {file}:{line}: {}", info.message()));
     }
-    finish(kind, format_args!("{whose}{Place} at {file}:{line}: {}", info.message()))
+    finish(kind, format_args!("{whose}{place} panicked at {file}:{line}:{column}: {}", info.message()))
 }
 
-/// Ends the machine: an exception of the processor.
+/// An exception of the processor.
 #[cold]
-pub(crate) fn exception(exception: Exception, frame: &Frame) -> ! {
-    let inside = depth::get() > 0;
-    begin_report(if inside { Kind::KernelDefect } else { Kind::Fault });
-    let thread = sched::current_name();
-    let thread = thread.as_deref().unwrap_or(nameless());
-    let overflow = matches!(exception, Exception::Page { address, .. } if sched::in_stack_guard(address));
-    // A stack that is full is its thread's doing, wherever the last straw fell.
-    let (kind, whose) = if inside && !overflow { (Kind::KernelDefect, "kernel defect: ") } else { (Kind::Fault, "") };
-    let guard = if overflow { " (the thread's stack is full)" } else { "" };
-    console::kernel_line(format_args!("{whose}{exception}{guard} in thread '{thread}'{Place}"));
-    let mut registers = frame.registers().into_iter();
-    while let Some((name, value)) = registers.next() {
-        let mut line = Line::new();
-        let _fits = write!(line, "  {name:>6} {value:#018x}");
-        for (name, value) in registers.by_ref().take(2) {
-            let _fits = write!(line, "  {name:>6} {value:#018x}");
-        }
-        console::kernel_line(format_args!("{}", line.as_str()));
-    }
-    print_backtrace(Some(frame.instruction()), frame.frame_pointer());
-    finish(kind, format_args!("{whose}{exception}{guard} in thread '{thread}'{Place}"))
+pub(crate) fn exception(kind: Kind, frame: &Frame) -> ! {
+    let kind = match kind {
+        Kind::Page { address, .. } if sched::in_stack_guard(address) => Kind::StackOverflow { address },
+        kind => kind,
+    };
+    thread::exception(kind, frame);
+    // A stack that is full is its thread's doing, wherever the last straw fell; but no thread's doing is a double fault.
+    let is_defect = match kind {
+        Kind::StackOverflow { .. } => false,
+        Kind::DoubleFault => true,
+        _ => !thread::is_to_blame(),
+    };
+    let outcome = if is_defect { Outcome::KernelDefect } else { Outcome::Fault };
+    begin_report(outcome);
+    let current = sched::current();
+    let cause = Cause { is_defect, kind, place: Place::here(&current) };
+    report::head(format_args!("{cause}"));
+    report::of_processor(kind, &frame.registers());
+    report::backtrace(&Backtrace::new(Some(frame.instruction()), frame.frame_pointer()));
+    report::last_lines();
+    finish(outcome, format_args!("{cause}"))
 }
 
-pub use crate::arch::Frame;
-
-fn nameless() -> &'static str {
-    if sched::is_running() { "unnamed" } else { "boot" }
+/// Ends the machine by a fault of a thread that nobody catches.
+fn end_machine(fault: &Fault) -> ! {
+    let outcome = if matches!(fault.kind(), Kind::Panic | Kind::Raised) { Outcome::Panic } else { Outcome::Fault };
+    begin_report(outcome);
+    report::of_fault(fault);
+    finish(outcome, format_args!("{fault}"))
 }
 
 /// Takes what a report needs. When this is not the first report, ends the machine as the first would have.
 #[inline(never)]
-fn begin_report(kind: Kind) {
+fn begin_report(kind: Outcome) {
     take_over();
     if STAGE.load(Relaxed) != Stage::Running as u8 {
-        let first = if FIRST_IS_DEFECT.load(Relaxed) { Kind::KernelDefect } else { Kind::Panic };
+        let first = if FIRST_IS_DEFECT.load(Relaxed) { Outcome::KernelDefect } else { Outcome::Panic };
         finish(first, format_args!("failed again while reporting"));
     }
     STAGE.store(Stage::Reporting as u8, Relaxed);
-    FIRST_IS_DEFECT.store(matches!(kind, Kind::KernelDefect), Relaxed);
+    FIRST_IS_DEFECT.store(matches!(kind, Outcome::KernelDefect), Relaxed);
     depth::set(depth::get() + 1); // what goes wrong from here on is the kernel's
     console::seize();
     sched::seize();
+    log::seize();
 }
 
 /// `memory allocation of N bytes failed`, by `alloc`'s handler for allocations that cannot fail.
@@ -153,22 +168,8 @@ fn is_out_of_memory(info: &PanicInfo<'_>) -> bool {
     line.as_str().starts_with("memory allocation of ")
 }
 
-fn print_backtrace(instruction: Option<usize>, frame_pointer: usize) {
-    let image = paging::image();
-    console::kernel_line(format_args!("image base {:#x}", paging::image_base()));
-    let returns = backtrace::from(frame_pointer).map(|address| address.wrapping_sub(1));
-    for (number, address) in instruction.into_iter().chain(returns).take(FRAMES_MAX).enumerate() {
-        let in_image = (address as u64).wrapping_sub(paging::image_base());
-        if (image.start..image.end).contains(&in_image) {
-            console::kernel_line(format_args!("  #{number} image+{in_image:#x}"));
-        } else {
-            console::kernel_line(format_args!("  #{number} {address:#x}"));
-        }
-    }
-}
-
 /// The one way out. Each step is tried once: what fails in one, a report's or its own doing, leads to the next.
-fn finish(kind: Kind, message: fmt::Arguments<'_>) -> ! {
+fn finish(kind: Outcome, message: fmt::Arguments<'_>) -> ! {
     take_over();
     let stage = STAGE.load(Relaxed);
     if stage < Stage::Ending as u8 {
@@ -187,13 +188,13 @@ fn finish(kind: Kind, message: fmt::Arguments<'_>) -> ! {
 
 /// A short line on the stack; what does not fit is cut.
 struct Line {
-    bytes: [u8; 120],
+    bytes: [u8; 32],
     count: usize,
 }
 
 impl Line {
     const fn new() -> Self {
-        Self { bytes: [0; 120], count: 0 }
+        Self { bytes: [0; 32], count: 0 }
     }
 
     fn as_str(&self) -> &str {

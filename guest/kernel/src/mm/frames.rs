@@ -5,7 +5,7 @@
 
 #![expect(unsafe_code, reason = "links and metadata lie in the memory that is managed")]
 
-use super::{OutOfMemory, PhysAddr};
+use super::{MapError, OutOfMemory, PhysAddr};
 use crate::arch::{self, SpinLock, paging};
 use crate::boot::{BootError, BootInfo};
 use toro_memory::buddy::{Buddy, Frames, NOT_FREE};
@@ -197,6 +197,24 @@ impl PageFrames {
         })
     }
 
+    /// Shows a range of pages, which are no RAM to give away and stay for good, in the direct map, for reading.
+    pub(super) fn show(&mut self, range: Range) -> Result<(), MapError> {
+        if range.end > PHYSICAL_END {
+            return Err(MapError::OutOfReach);
+        }
+        let mut start = range.start;
+        while start < range.end {
+            let end = (start + 1).next_multiple_of(BLOCK_BYTES).min(range.end);
+            // Tables come from what was kept aside: making frames may need the same tables.
+            self.replenish();
+            let direct = &mut self.direct;
+            paging::map_direct_constant(PhysAddr(start), PhysAddr(end), &mut || direct.spare())
+                .map_err(|_| MapError::OutOfMemory)?;
+            start = end;
+        }
+        Ok(())
+    }
+
     /// `count` blocks of 2 MiB in a row.
     pub(super) fn allocate_blocks(&mut self, count: u32) -> Option<PhysAddr> {
         if count > LARGE_BLOCKS_MAX {
@@ -282,4 +300,12 @@ impl PageFrames {
 /// RAM beside the image, in bytes.
 pub(super) fn total_bytes() -> usize {
     FRAMES.with(|frames| frames.total_bytes) as usize
+}
+
+/// RAM that nobody uses, in bytes; what is kept for later, as stacks, is in use.
+pub(super) fn free_bytes() -> usize {
+    FRAMES.with(|frames| {
+        let parts: u64 = frames.parts[..frames.part_count].iter().copied().map(Range::bytes).sum();
+        (frames.buddy.free_frames() * PAGE_BYTES + parts) as usize
+    })
 }

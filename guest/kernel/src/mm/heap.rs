@@ -4,7 +4,7 @@
 
 use super::frames::FRAMES;
 use super::{PhysAddr, reclaim_for};
-use crate::arch::{core_local, paging};
+use crate::arch::{core_local, paging, running};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use toro_memory::BLOCK_BYTES;
@@ -70,33 +70,58 @@ fn frame(pointer: *mut u8) -> PhysAddr {
 }
 
 #[inline]
+fn allocate_small(class: usize) -> Option<*mut u8> {
+    SLABS.with(|slabs| slabs.allocate(class, &mut PageFrames)).map(NonNull::as_ptr)
+}
+
 fn allocate(layout: Layout) -> Option<*mut u8> {
     match size_of(layout) {
-        Size::Small(class) => SLABS.with(|slabs| slabs.allocate(class, &mut PageFrames)).map(NonNull::as_ptr),
+        Size::Small(class) => allocate_small(class),
         Size::Frames(order) => FRAMES.with(|frames| frames.allocate(order)).map(pointer),
         Size::Blocks(_) if layout.align() > BLOCK_BYTES as usize => None,
         Size::Blocks(count) => FRAMES.with(|frames| frames.allocate_blocks(count)).map(pointer),
     }
 }
 
+/// What is not small, or for which memory must be found first.
+#[inline(never)]
+fn allocate_any(layout: Layout) -> Option<*mut u8> {
+    allocate(layout).or_else(|| reclaim_for(|| allocate(layout)))
+}
+
+#[inline(never)]
+fn free_large(object: *mut u8, layout: Layout) {
+    match size_of(layout) {
+        Size::Small(_) => {}
+        Size::Frames(order) => FRAMES.with(|frames| frames.free(frame(object), order)),
+        Size::Blocks(count) => FRAMES.with(|frames| frames.free_blocks(frame(object), count)),
+    }
+}
+
+/// Whether this core is in the middle of changing the heap.
+pub(super) fn is_at_work() -> bool {
+    SLABS.is_busy() || FRAMES.is_held_here()
+}
+
 // SAFETY: each kind of memory is at least as large and aligned as the layout asks (classes and orders are
 // rounded up, blocks are aligned to 2 MiB), and is nobody else's until it is given back.
 unsafe impl GlobalAlloc for Heap {
+    #[inline(never)] // there are many callers
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let allocated = allocate(layout);
-        allocated.or_else(|| reclaim_for(|| allocate(layout))).unwrap_or(core::ptr::null_mut())
+        let small = slab::class_for(layout.size(), layout.align()).and_then(allocate_small);
+        small.or_else(|| allocate_any(layout)).map_or(core::ptr::null_mut(), |object| {
+            running::count(layout.size() as i64);
+            object
+        })
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {
-        match size_of(layout) {
-            Size::Small(_) => {
-                if let Some(object) = NonNull::new(object) {
-                    // SAFETY: by `GlobalAlloc`'s contract it came from `alloc` with this layout, from some core's slabs.
-                    SLABS.with(|slabs| unsafe { slabs.free(object, &mut PageFrames) });
-                }
-            }
-            Size::Frames(order) => FRAMES.with(|frames| frames.free(frame(object), order)),
-            Size::Blocks(count) => FRAMES.with(|frames| frames.free_blocks(frame(object), count)),
+        running::count(-(layout.size() as i64));
+        match (slab::class_for(layout.size(), layout.align()), NonNull::new(object)) {
+            // SAFETY: by `GlobalAlloc`'s contract it came from `alloc` with this layout, from some core's slabs.
+            (Some(_), Some(object)) => SLABS.with(|slabs| unsafe { slabs.free(object, &mut PageFrames) }),
+            _ => free_large(object, layout),
         }
     }
 
@@ -110,6 +135,7 @@ unsafe impl GlobalAlloc for Heap {
             _ => false,
         };
         if fits {
+            running::count(new_bytes as i64 - layout.size() as i64);
             return object;
         }
         // SAFETY: the layouts are valid, and the objects are distinct and at least as long as the copy.

@@ -63,6 +63,8 @@ impl DeviceMapping {
     }
 }
 
+impl core::error::Error for MapError {}
+
 const CACHE: usize = 16;
 
 struct Mappings {

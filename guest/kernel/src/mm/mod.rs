@@ -12,12 +12,15 @@ pub mod dma;
 mod frames;
 mod heap;
 mod mappings;
+mod module;
 pub mod program;
+pub mod shared_frame;
 pub mod stack;
 
 use crate::arch::SpinLock;
 pub use frames::init;
 pub use mappings::{Caching, DeviceMapping, MapError, map_device, map_firmware};
+pub use module::module;
 
 /// Bytes of a page.
 pub const PAGE_BYTES: usize = toro_memory::PAGE_BYTES as usize;
@@ -34,9 +37,21 @@ pub fn ask_others_by(reclaim: fn() -> bool) {
     ELSEWHERE.with(|elsewhere| *elsewhere = reclaim);
 }
 
+/// RAM beside the image, and how much of it nobody uses; in bytes.
+#[must_use]
+pub fn usage() -> (usize, usize) {
+    (frames::total_bytes(), frames::free_bytes())
+}
+
 /// Gives back what this core's slabs keep for later; false when that is nothing.
 pub fn trim() -> bool {
     heap::trim()
+}
+
+/// Whether this core is in the middle of changing what memory is whose: what goes wrong then is the kernel's doing, though the
+/// allocator does not say so by its depth.
+pub(crate) fn is_at_work() -> bool {
+    heap::is_at_work()
 }
 
 /// Memory has run out: gives back what is kept for later, the stacks of threads to come and this core's slabs, then what

@@ -1,15 +1,19 @@
 //! The lower half: pages of the one program that a machine may run in ring 3.
 //!
 //! A page has a frame of its own, zeroed or filled before the program can see it, which is freed with it; or it shows a page
-//! of memory that stays for good, as a file in the boot module, and cannot be written. The page tables are the only record
-//! of it. Whoever holds [`Pages`] decides what is where; a machine has one.
+//! of memory that stays for good, as a file in the boot module, and cannot be written; or it shows a [`SharedFrame`], which
+//! others show, too. The page tables are the only record of it, but for the last, whose frames must outlive their pages.
+//! Whoever holds [`Pages`] decides what is where; a machine has one.
 
 #![expect(unsafe_code, reason = "pages are entered and taken out, and frames are filled")]
 
 use super::frames::FRAMES;
+use super::shared_frame::SharedFrame;
 use super::{OutOfMemory, PAGE_BYTES, PhysAddr, reclaim_for};
 use crate::arch::user::{self, Entry, Leaf, Removed, Rights, Root, Source};
 use crate::arch::{SpinLock, cores, paging, shootdown};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -56,17 +60,43 @@ static IS_HELD: AtomicBool = AtomicBool::new(false);
 #[derive(Debug)]
 pub struct Pages {
     root: Root,
+    lent: Lent,
+}
+
+/// The frames that pages show and do not own, by page: each lives as long as a page shows it.
+#[derive(Debug)]
+struct Lent(SpinLock<BTreeMap<usize, Arc<SharedFrame>>>);
+
+impl Lent {
+    /// Lets go of the frames of these pages, which no core reaches any more.
+    fn forget(&self, pages: Range<usize>) {
+        while let Some(frame) = self.0.with(|lent| {
+            let page = *lent.range(pages.clone()).next()?.0;
+            lent.remove(&page)
+        }) {
+            drop(frame); // outside the lock
+        }
+    }
+
+    /// Has a page show what another did.
+    fn relocate(&self, from: usize, to: usize) {
+        self.0.with(|lent| {
+            if let Some(frame) = lent.remove(&from) {
+                lent.insert(to, frame);
+            }
+        });
+    }
 }
 
 /// A frame on its way to a page; freed when it does not get there.
-struct Frame(Option<PhysAddr>);
+pub(super) struct Frame(Option<PhysAddr>);
 
 impl Frame {
     fn allocate() -> Option<PhysAddr> {
         FRAMES.with(|frames| frames.allocate(0))
     }
 
-    fn zeroed() -> Result<Frame, OutOfMemory> {
+    pub(super) fn zeroed() -> Result<Frame, OutOfMemory> {
         let frame = Self::allocate().or_else(|| reclaim_for(Self::allocate)).ok_or(OutOfMemory)?;
         // SAFETY: the frame is fresh.
         unsafe { user::clear_page(frame) };
@@ -83,6 +113,12 @@ impl Frame {
             unsafe { at.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         }
         Ok(frame)
+    }
+}
+
+impl Frame {
+    pub(super) fn physical(&self) -> Option<PhysAddr> {
+        self.0
     }
 }
 
@@ -140,7 +176,7 @@ impl Pages {
             }
         };
         user::prepare();
-        Ok(Some(Pages { root }))
+        Ok(Some(Pages { root, lent: Lent(SpinLock::new(BTreeMap::new())) }))
     }
 
     fn enter(&self, page: usize, source: Source, rights: Rights) -> Result<(), MapError> {
@@ -221,6 +257,80 @@ impl Pages {
         Ok(())
     }
 
+    /// Shows `frame` at a page; it may be written when `rights` say so, and stays as long as the page does.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn map_shared(&self, page: usize, frame: &Arc<SharedFrame>, rights: Rights) -> Result<(), MapError> {
+        page_range(page)?;
+        // Before the page is there: what a program can reach is held.
+        let before = self.lent.0.with(|lent| match lent.contains_key(&page) {
+            true => None,
+            false => Some(lent.insert(page, Arc::clone(frame))),
+        });
+        if before.is_none() {
+            return Err(MapError::Occupied);
+        }
+        self.enter(page, Source::Lent(frame.physical()), rights)
+            .inspect_err(|_| self.lent.forget(page..page + PAGE_BYTES))
+    }
+
+    /// Moves all pages of a range, with what is in them, to another range of that length, where there are none.
+    ///
+    /// # Errors
+    /// [`MapError`]; all pages are where they were then.
+    pub fn relocate(&self, from: Range<usize>, to: usize) -> Result<(), MapError> {
+        check(&from)?;
+        check(&(to..to.saturating_add(from.len())))?;
+        let moved = self.relocate_all(&from, to);
+        if let Err((_, page)) = moved {
+            // What was entered there has its tables here still.
+            let back = self.relocate_all(&(to..to + (page - from.start)), from.start);
+            assert!(back.is_ok(), "a page does not fit where it was");
+        }
+        TABLES.with(|()| {
+            paging::flush_all();
+            if cores::count() > 1 {
+                shootdown::flush_others();
+            }
+            let mut removed = Removed::new();
+            for emptied in [from.clone(), to..to + from.len()] {
+                let mut page = emptied.start;
+                while page < emptied.end {
+                    // SAFETY: tables alone are taken down, whose pages went elsewhere.
+                    page = unsafe { self.root.prune_next(page, emptied.end, &mut removed) };
+                    finish(core::mem::take(&mut removed));
+                }
+            }
+        });
+        moved.map_err(|(error, _)| error)
+    }
+
+    /// Moves pages until one cannot be: which, and why.
+    fn relocate_all(&self, from: &Range<usize>, to: usize) -> Result<(), (MapError, usize)> {
+        let mut page = from.start;
+        loop {
+            page = TABLES.with(|()| self.root.next_mapped(page, from.end));
+            if page >= from.end {
+                return Ok(());
+            }
+            // SAFETY: what is taken out is entered elsewhere, or back.
+            let taken = TABLES.with(|()| unsafe { self.root.take(page) });
+            if let Some((source, rights)) = taken {
+                let there = to + (page - from.start);
+                if let Err(error) = self.enter(there, source, rights) {
+                    let back = self.enter(page, source, rights);
+                    assert!(back.is_ok(), "a page does not fit where it was");
+                    return Err((error, page));
+                }
+                if matches!(source, Source::Lent(_)) {
+                    self.lent.relocate(page, there);
+                }
+            }
+            page += PAGE_BYTES;
+        }
+    }
+
     /// Puts a page with these contents in the place of the one that is there, in one step: what a program gets when it writes
     /// to a page shown in place.
     ///
@@ -241,6 +351,7 @@ impl Pages {
             return Err(MapError::NotAPage);
         }
         frame.0 = None;
+        self.lent.forget(page..page + PAGE_BYTES);
         Ok(())
     }
 
@@ -249,6 +360,12 @@ impl Pages {
     #[inline]
     pub fn get(&self, page: usize) -> Option<Leaf> {
         if page >= END { None } else { TABLES.with(|()| self.root.get(page & !(PAGE_BYTES - 1))) }
+    }
+
+    /// How many pages of a range are mapped.
+    #[must_use]
+    pub fn count(&self, pages: Range<usize>) -> usize {
+        TABLES.with(|()| self.root.count(pages.start, pages.end.min(END)))
     }
 
     /// Gives all pages that are mapped in a range other rights. When this returns, no core acts on old ones.
@@ -282,6 +399,7 @@ impl Pages {
                 next
             });
         }
+        self.lent.forget(pages);
         Ok(())
     }
 
@@ -301,6 +419,28 @@ impl Pages {
     #[inline]
     pub fn write(&self, to: usize, from: &[u8]) -> Result<(), usize> {
         user::copy_out(to, from)
+    }
+
+    /// Copies to the program's memory out of a frame, from `offset` on.
+    ///
+    /// # Errors
+    /// The address that could not be written; some may have been.
+    ///
+    /// # Panics
+    /// When the frame has no so many bytes.
+    pub fn write_from(&self, to: usize, frame: &SharedFrame, offset: usize, bytes: usize) -> Result<(), usize> {
+        user::copy_out_raw(to, frame.at(offset, bytes), bytes)
+    }
+
+    /// Copies from the program's memory into a frame, from `offset` on.
+    ///
+    /// # Errors
+    /// The address that could not be read; some may have been written.
+    ///
+    /// # Panics
+    /// When the frame has no so many bytes.
+    pub fn read_into(&self, from: usize, frame: &SharedFrame, offset: usize, bytes: usize) -> Result<(), usize> {
+        user::copy_in_raw(frame.at(offset, bytes), from, bytes)
     }
 
     /// Clears some of the program's memory.

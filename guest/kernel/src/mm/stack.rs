@@ -20,6 +20,7 @@ const RANGES_MAX: usize = 256;
 
 /// A thread's stack. Freed when dropped: not by the thread that runs on it.
 #[derive(Debug)]
+#[repr(C)] // debuggers read it
 pub struct Stack {
     /// Lowest mapped address.
     bottom: usize,

@@ -1,9 +1,10 @@
-//! Where a core's frames go: a queue of its own, or one that several cores use by turns.
+//! Where a core's frames go on a card: a queue of its own, or one that several cores use by turns.
 
 use super::exchange;
 use crate::arch::{SpinLock, cores};
 use crate::drivers::{self, Transmitter};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use toro_abi::network::CARDS_MAX;
 use toro_netstack::{Checksum, Device, Full};
 
 /// Where this core's frames go.
@@ -18,9 +19,9 @@ pub(super) enum Sender {
     Awaited(Option<Transmitter>),
 }
 
-/// A core's use of the shared queue.
-#[derive(Default)]
+/// A core's use of a card's shared queue.
 pub(super) struct Share {
+    card: usize,
     /// There is room for the next frame.
     promised: bool,
     /// There was none.
@@ -29,38 +30,44 @@ pub(super) struct Share {
     wrote: bool,
 }
 
-/// The shared queue, and for how many frames there is room that was promised.
+/// A shared queue, and for how many frames there is room that was promised.
 struct Queue {
     transmitter: Transmitter,
     promised: u16,
 }
 
-static QUEUE: SpinLock<Option<Queue>> = SpinLock::new(None);
+/// The shared queue of each card.
+static QUEUES: [SpinLock<Option<Queue>>; CARDS_MAX] = [const { SpinLock::new(None) }; CARDS_MAX];
 /// Cores that found no room, and are to hear when there is some.
-static REFUSED: AtomicU64 = AtomicU64::new(0);
+static REFUSED: [AtomicU64; CARDS_MAX] = [const { AtomicU64::new(0) }; CARDS_MAX];
 
-/// Runs `f` on the shared queue. Short: one frame at most is written meanwhile.
-fn with<R>(f: impl FnOnce(&mut Queue) -> R) -> Option<R> {
-    QUEUE.with(|queue| queue.as_mut().map(f))
+/// Runs `f` on a card's shared queue. Short: one frame at most is written meanwhile.
+fn with<R>(card: usize, f: impl FnOnce(&mut Queue) -> R) -> Option<R> {
+    QUEUES[card].with(|queue| queue.as_mut().map(f))
 }
 
 impl Sender {
-    /// Shares this core's own queue from now on.
+    /// A card's queue that another core shares.
+    pub(super) const fn shared(card: usize) -> Sender {
+        Sender::Shared(Share { card, promised: false, refused: false, wrote: false })
+    }
+
+    /// Shares this core's own queue of that card from now on.
     #[cold]
     #[inline(never)]
-    pub(super) fn share(&mut self) {
-        match core::mem::replace(self, Sender::Shared(Share::default())) {
-            Sender::Own(transmitter) => QUEUE.with(|queue| *queue = Some(Queue { transmitter, promised: 0 })),
+    pub(super) fn share(&mut self, card: usize) {
+        match core::mem::replace(self, Sender::shared(card)) {
+            Sender::Own(transmitter) => QUEUES[card].with(|queue| *queue = Some(Queue { transmitter, promised: 0 })),
             before => *self = before,
         }
     }
 
-    /// This core's frames go by the shared queue from now on.
+    /// This core's frames go by the first card's shared queue from now on.
     #[cold]
     #[inline(never)]
     pub(super) fn use_shared(&mut self) {
         if matches!(self, Sender::Awaited(_)) {
-            *self = Sender::Shared(Share::default());
+            *self = Sender::shared(0);
         }
     }
 
@@ -105,6 +112,14 @@ impl Sender {
         }
     }
 
+    /// See [`Transmitter::look_again`]. A shared queue is one of several processors, where nothing is left out.
+    #[inline]
+    pub(super) fn look_again(&mut self) {
+        if let Sender::Own(transmitter) = self {
+            transmitter.look_again();
+        }
+    }
+
     #[inline]
     pub(super) fn disable_interrupts(&mut self) {
         if let Sender::Own(transmitter) = self {
@@ -115,18 +130,20 @@ impl Sender {
     /// Tells those who found no room that there is some. On the core that the queue interrupts.
     #[inline]
     pub(super) fn tell_refused(&self) {
-        if matches!(self, Sender::Shared(_)) && REFUSED.load(Relaxed) != 0 {
-            tell_refused();
+        if let Sender::Shared(share) = self
+            && REFUSED[share.card].load(Relaxed) != 0
+        {
+            tell_refused(share.card);
         }
     }
 }
 
 #[cold]
-fn tell_refused() {
-    let cores = with(|queue| {
+fn tell_refused(card: usize) {
+    let cores = with(card, |queue| {
         // Others may have taken the room that this interrupt was about: another one is asked for.
         let room = queue.transmitter.ready_beside(queue.promised) || queue.transmitter.enable_interrupts();
-        if room { REFUSED.swap(0, Relaxed) } else { 0 }
+        if room { REFUSED[card].swap(0, Relaxed) } else { 0 }
     });
     exchange::ring(cores.unwrap_or(0));
 }
@@ -135,7 +152,7 @@ impl Share {
     #[cold]
     fn is_ready(&mut self) -> bool {
         if !self.promised {
-            self.promised = with(|queue| {
+            self.promised = with(self.card, |queue| {
                 let room = queue.transmitter.ready_beside(queue.promised);
                 queue.promised += u16::from(room);
                 room
@@ -149,7 +166,7 @@ impl Share {
     #[cold]
     fn finish(&mut self) {
         if self.promised || self.wrote {
-            with(|queue| {
+            with(self.card, |queue| {
                 queue.promised -= u16::from(self.promised);
                 queue.transmitter.flush();
             });
@@ -159,9 +176,9 @@ impl Share {
 
     #[cold]
     fn await_room(&mut self) -> bool {
-        with(|queue| {
+        with(self.card, |queue| {
             // First the name on the list, then the look: whoever makes room sees one or the other.
-            REFUSED.fetch_or(1 << cores::current().index(), Relaxed);
+            REFUSED[self.card].fetch_or(1 << cores::current().index(), Relaxed);
             queue.transmitter.ready_beside(queue.promised) || queue.transmitter.enable_interrupts()
         })
         .unwrap_or(false)
@@ -195,7 +212,7 @@ impl Sender {
             Sender::Shared(share) => {
                 let promised = core::mem::take(&mut share.promised);
                 share.wrote = true;
-                let sent = with(|queue| {
+                let sent = with(share.card, |queue| {
                     queue.promised -= u16::from(promised);
                     put(&mut queue.transmitter, len_bytes, checksum, fill)
                 });
@@ -214,6 +231,9 @@ fn put(
     let checksum = match checksum {
         Checksum::Complete => drivers::Checksum::Complete,
         Checksum::Partial { start_bytes, offset_bytes } => drivers::Checksum::Partial { start_bytes, offset_bytes },
+        Checksum::Segments { start_bytes, offset_bytes, headers_bytes, segment_bytes } => {
+            drivers::Checksum::Segments { start_bytes, offset_bytes, headers_bytes, segment_bytes }
+        }
     };
     let sent = transmitter.transmit(len_bytes, checksum, |buffer| {
         fill(&mut buffer[..len_bytes]);

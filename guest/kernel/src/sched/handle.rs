@@ -1,8 +1,10 @@
 //! A thread as others know it: its name for ever, and the way to wake it.
 
 use super::{Guarded, WaitList};
+use crate::arch::depth;
 use alloc::sync::Arc;
 use core::num::NonZero;
+use core::ops::Deref;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Names a thread; never used for another.
@@ -24,7 +26,27 @@ impl ThreadId {
 
 /// A thread, to name it and to [`unpark`](Self::unpark) it, from any core.
 #[derive(Clone, Debug)]
-pub struct Thread(Arc<Inner>);
+pub struct Thread(Kept);
+
+/// Memory of the kernel that a program may be the last to let go: it is on no thread's account.
+#[derive(Clone, Debug)]
+struct Kept(Option<Arc<Inner>>);
+
+impl Deref for Kept {
+    type Target = Inner;
+
+    #[inline]
+    fn deref(&self) -> &Inner {
+        self.0.as_deref().expect("it is kept until it is dropped")
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _kernel = depth::enter();
+        drop(self.0.take());
+    }
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -44,7 +66,7 @@ struct Permit {
 impl Thread {
     pub(super) fn new(name: Option<Arc<str>>) -> Self {
         let permit = Guarded::new(Permit { given: false, parked: WaitList::new() });
-        Thread(Arc::new(Inner { id: ThreadId::next(), name, permit }))
+        Thread(Kept(Some(Arc::new(Inner { id: ThreadId::next(), name, permit }))))
     }
 
     /// Its identifier.
@@ -60,7 +82,9 @@ impl Thread {
         self.0.name.as_deref()
     }
 
-    pub(super) fn shared_name(&self) -> Option<Arc<str>> {
+    /// The same, for another thread to have.
+    #[must_use]
+    pub fn shared_name(&self) -> Option<Arc<str>> {
         self.0.name.clone()
     }
 

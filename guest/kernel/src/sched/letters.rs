@@ -7,66 +7,32 @@
 
 use super::CORE;
 use crate::arch::cores::{CORES_MAX, CoreId, current};
-use crate::arch::interrupt;
+use crate::arch::counters::{self, Counter};
+use crate::arch::{depth, interrupt};
 use alloc::boxed::Box;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering::{Relaxed, SeqCst};
-use core::sync::atomic::{AtomicU64, fence};
+use core::sync::atomic::Ordering::SeqCst;
+use core::sync::atomic::{AtomicUsize, fence};
 use toro_mailbox::{Mailbox, Node, Waiter, Wakes};
 
-/// What others may touch of a core, in a cache line of its own.
+/// A core's, in a cache line of its own: others write to it, and a core may watch it while it sleeps.
 #[repr(align(64))]
-struct Public {
-    mailbox: Mailbox,
-    /// Interrupts that were sent to end a sleep.
-    interrupts: AtomicU64,
-    /// How often it slept, and how many letters it took: written by itself.
-    sleeps: AtomicU64,
-    letters: AtomicU64,
+struct Place(Mailbox);
+
+static PLACES: [Place; CORES_MAX] = [const { Place(Mailbox::new()) }; CORES_MAX];
+
+fn mailbox(core: CoreId) -> &'static Mailbox {
+    &PLACES[core.index()].0
 }
 
-static CORES: [Public; CORES_MAX] = [const {
-    Public {
-        mailbox: Mailbox::new(),
-        interrupts: AtomicU64::new(0),
-        sleeps: AtomicU64::new(0),
-        letters: AtomicU64::new(0),
-    }
-}; CORES_MAX];
-
-/// What a core has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CoreStatistics {
-    /// Whether it sleeps now, or is about to.
-    pub asleep: bool,
-    /// How often it went to sleep because nothing was to be done.
-    pub sleeps: u64,
-    /// How often another core's interrupt ended its sleep.
-    pub interrupts: u64,
-    /// How many letters it got: wake-ups, new threads and calls from other cores.
-    pub letters: u64,
-}
-
-/// What `core` has done so far, as seen from here.
-#[must_use]
-pub fn statistics(core: CoreId) -> CoreStatistics {
-    let public = &CORES[core.index()];
-    CoreStatistics {
-        asleep: public.mailbox.is_asleep(),
-        sleeps: public.sleeps.load(Relaxed),
-        interrupts: public.interrupts.load(Relaxed),
-        letters: public.letters.load(Relaxed),
-    }
-}
-
-fn here() -> &'static Public {
-    &CORES[current().index()]
+fn here() -> &'static Mailbox {
+    mailbox(current())
 }
 
 /// Whether letters wait for this core.
 #[inline]
 pub(super) fn have_come() -> bool {
-    here().mailbox.has_letters()
+    here().has_letters()
 }
 
 /// Delivers the letters that have come: makes threads ready, takes over new ones, runs calls.
@@ -81,18 +47,17 @@ pub(super) fn serve() {
 /// Delivers here what was meant for a core that will never come: threads begin on this core instead.
 pub fn take_over(core: CoreId) {
     fence(SeqCst); // who posts after this has seen that the core was given up, and comes here, too
-    CORES[core.index()].mailbox.take().deliver();
+    mailbox(core).take().deliver();
 }
 
-/// Counts that this core sleeps.
-pub(super) fn count_sleep() {
-    let sleeps = &here().sleeps;
-    sleeps.store(sleeps.load(Relaxed) + 1, Relaxed);
+/// What a core watches that sleeps until it has letters.
+pub(super) fn watched() -> &'static AtomicUsize {
+    here().word()
 }
 
 /// Says that this core wants to be interrupted, as one that sleeps. `false`: there are letters.
 pub(super) fn listen() -> bool {
-    here().mailbox.try_sleep()
+    here().try_sleep()
 }
 
 /// Posts a letter, and interrupts its core if that sleeps.
@@ -101,14 +66,14 @@ pub(super) fn listen() -> bool {
 /// As for [`Mailbox::post`].
 pub(super) unsafe fn post(core: CoreId, letter: NonNull<Node>) {
     // SAFETY: by this function's contract.
-    if unsafe { CORES[core.index()].mailbox.post(letter) } {
+    if unsafe { mailbox(core).post(letter) } {
         interrupt(core);
     }
 }
 
 /// Says to `core` that something for it lies where one of its pollers looks.
 pub fn ring(core: CoreId) {
-    if CORES[core.index()].mailbox.ring() {
+    if mailbox(core).ring() {
         interrupt(core);
     }
 }
@@ -116,11 +81,11 @@ pub fn ring(core: CoreId) {
 /// Whether `core` sleeps: what it looks at when it wakes, it will see as it is now.
 #[must_use]
 pub fn is_asleep(core: CoreId) -> bool {
-    CORES[core.index()].mailbox.is_asleep()
+    mailbox(core).is_asleep()
 }
 
 fn interrupt(core: CoreId) {
-    CORES[core.index()].interrupts.fetch_add(1, Relaxed);
+    counters::add_for(core, Counter::WokenByCores);
     interrupt::wake(core);
 }
 
@@ -128,6 +93,7 @@ fn interrupt(core: CoreId) {
 ///
 /// A fault inside is a defect of the kernel, and ends the machine with a report.
 pub fn call_on(core: CoreId, call: Box<dyn FnOnce() + Send>) {
+    let _kernel = depth::enter();
     let letter = Box::into_raw(Box::new(Call { letter: Node::new(run_call), call }));
     // SAFETY: the box is `run_call`'s from here on.
     unsafe { post(core, NonNull::new_unchecked(letter).cast()) };
@@ -178,7 +144,6 @@ unsafe fn arrive(letter: NonNull<Node>) {
 
 /// Takes and delivers what has come; from here on this core is awake.
 pub(super) fn take() {
-    let here = here();
-    let count = here.mailbox.take().deliver() as u64;
-    here.letters.store(here.letters.load(Relaxed) + count, Relaxed);
+    let count = here().take().deliver() as u64;
+    counters::add(Counter::Letters, count);
 }

@@ -17,7 +17,15 @@ pub struct LocalKey<T: 'static> {
 
 /// The values of one thread.
 pub(super) struct Locals {
-    values: Vec<(usize, Rc<dyn Any>)>,
+    values: Vec<Value>,
+}
+
+struct Value {
+    /// The address of its static.
+    key: usize,
+    value: Rc<dyn Any>,
+    /// It has a destructor.
+    drops: bool,
 }
 
 impl Locals {
@@ -25,16 +33,22 @@ impl Locals {
         Locals { values: Vec::new() }
     }
 
-    /// Drops the running thread's values, the last made first. A destructor may use others, and even make new ones.
-    pub(super) fn drop_all() {
+    /// Drops the running thread's values, the last made first. A destructor may use others, and even make new ones. When the
+    /// thread has ended in the middle of something, so may a value have been: one with a destructor is lost then.
+    #[inline(never)]
+    pub(super) fn end(is_lost: bool) {
         while let Some(value) = with_locals(|locals| locals.values.pop()) {
-            drop(value);
+            if is_lost && value.drops {
+                core::mem::forget(value);
+            } else {
+                drop(value);
+            }
         }
         with_locals(|locals| locals.values = Vec::new());
     }
 
     fn find(&self, key: usize) -> Option<Rc<dyn Any>> {
-        self.values.iter().rev().find(|(owner, _)| *owner == key).map(|(_, value)| Rc::clone(value))
+        self.values.iter().rev().find(|value| value.key == key).map(|value| Rc::clone(&value.value))
     }
 }
 
@@ -69,8 +83,9 @@ impl<T: 'static> LocalKey<T> {
             return value;
         }
         // Values without a destructor go first, so that they are there as long as any destructor may want them.
-        let place = if core::mem::needs_drop::<T>() { usize::MAX } else { 0 };
-        with_locals(|locals| locals.values.insert(place.min(locals.values.len()), (key, Rc::clone(&made))));
+        let drops = core::mem::needs_drop::<T>();
+        let value = Value { key, value: Rc::clone(&made), drops };
+        with_locals(|locals| locals.values.insert(if drops { locals.values.len() } else { 0 }, value));
         made
     }
 }

@@ -1,12 +1,19 @@
 //! What a core does when no thread can run: look at its devices, at the clock, and then sleep.
 
 use super::{CORE, letters, sleep};
+use crate::arch::counters::Counter;
 use crate::arch::{core_local, time};
+use crate::power;
 
 /// Something that turns events from outside into wake-ups: a network, a console.
 ///
 /// Called on the stack of whatever thread looks for work, so it must need little stack and must not wait.
 pub trait Poller: Sync {
+    /// What a sleep is counted under that ends by its deadline.
+    fn timer(&self) -> Counter {
+        Counter::TimerKernel
+    }
+
     /// Takes what has arrived, runs the timers that are due at `now_ns`, wakes whom it concerns.
     fn poll(&self, now_ns: u64);
 
@@ -46,7 +53,7 @@ fn pollers() -> impl Iterator<Item = &'static dyn Poller> {
 #[inline(never)] // keeps the way from thread to thread short
 pub(super) fn poll() -> bool {
     letters::serve();
-    let now_ns = time::now_ns();
+    let now_ns = time::now_ns_here();
     pollers().for_each(|poller| poller.poll(now_ns));
     CORE.with(|core| {
         core.threads.expire(now_ns);
@@ -62,20 +69,37 @@ pub(super) fn poll() -> bool {
 /// then look again (that is the answer of `prepare_idle`), and sleep in one step with letting interrupts in.
 #[inline(never)]
 pub(super) fn find_work() {
-    while !poll() && !sleep::linger(poll) {
-        sleep::sleep(ask_pollers);
+    while !poll() {
+        let policy = power::policy();
+        if sleep::linger(policy, poll) {
+            return;
+        }
+        if !policy.spins {
+            sleep::sleep(policy, ask_pollers);
+        }
     }
 }
 
-/// Asks the devices to interrupt: the next deadline, 0 when something has arrived.
-pub(super) fn ask_pollers() -> Option<u64> {
-    let mut deadline = CORE.with(|core| core.threads.next_deadline());
+/// When a core is to wake though nobody wakes it.
+#[derive(Clone, Copy)]
+pub(super) struct Next {
+    /// The next deadline; `None` when there is none, 0 when something has arrived.
+    pub(super) deadline_ns: Option<u64>,
+    /// What a sleep is counted under that it ends.
+    pub(super) timer: Counter,
+}
+
+/// Asks the devices to interrupt.
+pub(super) fn ask_pollers() -> Next {
+    let deadline_ns = CORE.with(|core| core.threads.next_deadline());
+    let mut next = Next { deadline_ns, timer: Counter::TimerThreads };
     // Each is asked, whatever the others say, or the devices behind it stay silent.
     for poller in pollers() {
-        deadline = match (deadline, poller.prepare_idle()) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
+        if let Some(deadline_ns) = poller.prepare_idle()
+            && next.deadline_ns.is_none_or(|earliest_ns| deadline_ns < earliest_ns)
+        {
+            next = Next { deadline_ns: Some(deadline_ns), timer: poller.timer() };
+        }
     }
-    deadline
+    next
 }

@@ -27,7 +27,7 @@ fn listen() {
         if is_listening || letters::listen() {
             let look_ns = time::now_ns() + LOOK_NS;
             CORE.with(|core| core.listens_until_ns = look_ns);
-            let until_ns = poller::ask_pollers().map_or(look_ns, |deadline_ns| deadline_ns.min(look_ns));
+            let until_ns = poller::ask_pollers().deadline_ns.map_or(look_ns, |deadline_ns| deadline_ns.min(look_ns));
             if user::arm(until_ns) {
                 CORE.with(|core| core.listens_until_ns = until_ns);
                 return;

@@ -68,7 +68,7 @@ unsafe fn give_back(_: NonNull<Node>) {
 }
 
 /// Gives back what this core keeps, if another wants it.
-fn answer() {
+pub(super) fn answer() {
     let me = bit(current());
     if WANTED.load(Ordering::Acquire) & me != 0 {
         mm::trim();

@@ -1,96 +1,114 @@
-//! How long a core without work stays awake for a letter, and how it sleeps.
+//! How long a core without work stays awake for what may come, and how it sleeps.
 
+use super::poller::Next;
 use super::{CORE, letters};
+use crate::arch::counters::{Counter, add};
 use crate::arch::{cores, cpu, power, time};
+use toro_power::{Policy, Window};
 
-/// How long a core stays awake for a letter before it sleeps: nothing at first. It has paid when a letter came meanwhile, or
-/// would have, when one ended a short sleep.
+/// How long a core stays awake before it sleeps, for a letter and for anything else: a device, a deadline.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
-    window_ns: u64,
+    letters: Window,
+    events: Window,
 }
 
 impl Patience {
-    pub(super) const NONE: Patience = Patience { window_ns: 0 };
-    const MAX_NS: u64 = 50_000;
-    const MIN_NS: u64 = 1_000;
-
-    /// A letter came after this time.
-    fn paid(self, waited_ns: u64) -> Patience {
-        if waited_ns > Self::MAX_NS {
-            return self;
-        }
-        Patience { window_ns: (waited_ns * 2).clamp(Self::MIN_NS, Self::MAX_NS).max(self.window_ns) }
-    }
-
-    fn wasted(self) -> Patience {
-        Patience { window_ns: if self.window_ns > Self::MIN_NS { self.window_ns / 2 } else { 0 } }
-    }
+    pub(super) const NONE: Patience = Patience { letters: Window::SHUT, events: Window::SHUT };
 }
 
-/// Stays awake for a letter as long as has paid lately, and calls `poll` now and then meanwhile. Whether there is something
-/// to do.
+/// Stays awake as long as has paid lately, and calls `poll` now and then meanwhile. Whether there is something to do.
 #[inline]
-pub(super) fn linger(poll: impl Fn() -> bool) -> bool {
-    let patience = CORE.with(|core| core.patience);
-    patience.window_ns > 0 && stay_awake(patience, poll)
+pub(super) fn linger(policy: &'static Policy, poll: impl Fn() -> bool) -> bool {
+    let patience = CORE.with(|core| {
+        core.adopt(policy);
+        core.patience
+    });
+    let window_ns = if policy.spins { u32::MAX } else { patience.letters.ns().max(patience.events.ns()) };
+    window_ns > 0 && stay_awake(policy, window_ns.into(), poll)
 }
 
 #[inline(never)]
-fn stay_awake(patience: Patience, poll: impl Fn() -> bool) -> bool {
+fn stay_awake(policy: &Policy, window_ns: u64, poll: impl Fn() -> bool) -> bool {
     const LOOKS_PER_POLL: u32 = 16;
-    let start_ns = time::now_ns();
+    let start_ns = time::now_ns_here();
     let mut waited_ns = 0;
     let mut looks = 0;
-    let (came, patience) = loop {
-        if letters::have_come() {
-            break (true, patience.paid(waited_ns));
+    let mut by_letter = false;
+    let came = loop {
+        by_letter |= letters::have_come();
+        if by_letter {
+            break true;
         }
-        if waited_ns > patience.window_ns {
-            break (false, patience.wasted());
+        if waited_ns > window_ns {
+            break false;
         }
         looks += 1;
         if looks % LOOKS_PER_POLL == 0 && poll() {
-            return true; // no letter: this says nothing about letters
+            break true;
         }
         cpu::relax();
-        waited_ns = time::now_ns().saturating_sub(start_ns);
+        waited_ns = time::now_ns_here().saturating_sub(start_ns);
     };
-    CORE.with(|core| core.patience = patience);
+    add(if came { Counter::PollHits } else { Counter::PollMisses }, 1);
+    add(Counter::PolledNs, waited_ns);
+    if !came || waited_ns > window_ns / 2 {
+        learn(came.then_some(waited_ns), by_letter, policy);
+    }
     came
+}
+
+/// Something came after this time, or nothing did.
+#[inline(never)]
+fn learn(waited_ns: Option<u64>, by_letter: bool, policy: &Policy) {
+    CORE.with(|core| {
+        let Patience { letters, events } = &mut core.patience;
+        match waited_ns {
+            Some(waited_ns) if by_letter => *letters = letters.paid(waited_ns, policy.letters_max_ns),
+            Some(waited_ns) => *events = events.paid(waited_ns, policy.events_max_ns),
+            None => (*letters, *events) = (letters.wasted(), events.wasted()),
+        }
+    });
 }
 
 /// Sleeps until an interrupt or until what `prepare` answers, unless there are letters, or that is 0: there is something to
 /// do. `prepare` is asked when others already know that this core sleeps.
 #[inline]
-pub(super) fn sleep(prepare: impl FnOnce() -> Option<u64>) {
+pub(super) fn sleep(policy: &Policy, prepare: impl FnOnce() -> Next) {
     if cores::count() > 1 {
-        sleep_until_told(prepare);
+        sleep_until_told(policy, prepare);
     } else if !letters::have_come() {
         // A core that is alone need not say that it sleeps; it may have written to itself.
-        halt_until(prepare());
+        halt_until(policy, prepare());
     }
 }
 
 #[inline(never)]
-fn sleep_until_told(prepare: impl FnOnce() -> Option<u64>) {
+fn sleep_until_told(policy: &Policy, prepare: impl FnOnce() -> Next) {
     if !letters::listen() {
         return;
     }
-    let deadline_ns = prepare();
-    let start_ns = time::now_ns();
-    if halt_until(deadline_ns) && letters::have_come() {
-        CORE.with(|core| core.patience = core.patience.paid(time::now_ns().saturating_sub(start_ns)));
-    }
+    halt_until(policy, prepare());
     letters::take();
 }
 
-/// `false`: the deadline is 0, there is something to do.
-fn halt_until(deadline_ns: Option<u64>) -> bool {
-    let halts = deadline_ns != Some(0);
-    if halts {
-        letters::count_sleep();
-        power::idle_until(deadline_ns);
+fn halt_until(policy: &Policy, next: Next) {
+    if next.deadline_ns == Some(0) {
+        return; // there is something to do
     }
-    halts
+    let Some(rest) = power::idle_until(next.deadline_ns, letters::watched(), policy) else { return };
+    add(Counter::Sleeps, 1);
+    add(if rest.by_mwait { Counter::MwaitedNs } else { Counter::HaltedNs }, rest.ns);
+    if rest.by_timer {
+        count_timer(next);
+    }
+    if rest.ns <= policy.letters_max_ns.max(policy.events_max_ns).into() {
+        learn(Some(rest.ns), letters::have_come(), policy);
+    }
+}
+
+#[inline(never)]
+fn count_timer(next: Next) {
+    let is_due = next.deadline_ns.is_some_and(|deadline_ns| deadline_ns <= time::now_ns());
+    add(if is_due { next.timer } else { Counter::TimerStale }, 1);
 }

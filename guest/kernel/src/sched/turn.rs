@@ -5,6 +5,7 @@
 use super::{CORE, Core, letters, poller};
 use crate::arch::context::{self, Context};
 use crate::arch::depth;
+use crate::arch::running::Running;
 use toro_threads::Turn;
 
 /// Lets the other ready threads run, and looks at the devices, before the caller goes on.
@@ -30,12 +31,12 @@ pub(super) fn give_way() {
         match CORE.with(Core::choose) {
             Choice::Stay => return,
             Choice::Leave { from, to } => {
-                let depth = depth::get();
+                let running = Running::store();
                 // SAFETY: `to` belongs to a thread that is not running, so it was made by `Context::new` or stored by this
                 // very call, and its stack lives as long as its table entry. Nothing touches the table before the stores
                 // and loads through both pointers are done.
                 unsafe { context::switch(from, to) };
-                depth::set(depth);
+                running.load();
                 return bury();
             }
             Choice::Serve => letters::serve(),

@@ -14,7 +14,7 @@
 
 use super::{Guarded, WaitList};
 use crate::arch::cores::{self, CORES_MAX, CoreId};
-use crate::arch::{core_local, cpu};
+use crate::arch::{core_local, cpu, running};
 use crate::sched;
 use core::any::{TypeId, type_name};
 use core::fmt;
@@ -51,13 +51,20 @@ static CELLS: [Cell; CORES_MAX] = [const {
 }; CORES_MAX];
 
 core_local! {
-    static CALLER: Caller = Caller { calls: 0, inside: false };
+    static CALLER: Caller = Caller { calls: 0, inside: 0 };
 }
 
 /// What a core knows of its own calls.
 struct Caller {
     calls: u32,
-    inside: bool,
+    /// The thread that is in one, by its ticket; 0: none.
+    inside: u64,
+}
+
+/// Whether the running thread is in an operation: if it ended there, the others would wait for it, or write to what is not its
+/// stack any more.
+pub(crate) fn is_inside() -> bool {
+    CALLER.with(|caller| caller.inside == running::ticket())
 }
 
 /// "I am in this call, and wait with a value at this place."
@@ -165,9 +172,11 @@ impl Here {
         let members = members();
         let core = cores::current();
         let number = CALLER.with(|caller| {
-            let alone = !core::mem::replace(&mut caller.inside, true);
-            caller.calls = caller.calls.checked_add(1).unwrap_or(1); // 0 is no call
-            alone.then_some(caller.calls)
+            (caller.inside == 0).then(|| {
+                caller.inside = running::ticket();
+                caller.calls = caller.calls.checked_add(1).unwrap_or(1); // 0 is no call
+                caller.calls
+            })
         });
         let number = number.unwrap_or_else(|| {
             panic!("two threads of core {core} are in collective operations at the same time: one of a core takes part")
@@ -334,7 +343,7 @@ impl Here {
 
 impl Drop for Here {
     fn drop(&mut self) {
-        CALLER.with(|caller| caller.inside = false);
+        CALLER.with(|caller| caller.inside = 0);
     }
 }
 

@@ -50,12 +50,13 @@ impl<T> OnceLock<T> {
         value.map_or(Ok(()), Err)
     }
 
-    /// The value; made by `make` if there is none, while others who ask wait.
+    /// The value; made by `make` if there is none, while others who ask wait. When a `make` ends by a fault, the next one is
+    /// called.
     pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
         if let Some(value) = self.get() {
             return value;
         }
-        self.once.call_once(|| {
+        self.once.call_once_force(|| {
             let value = make();
             // SAFETY: `once` lets one closure run, and no reference is given out before it is done.
             unsafe { *self.value.get() = Some(value) };
@@ -110,8 +111,13 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     }
 
     /// The value, made now if this is its first use.
+    ///
+    /// # Panics
+    /// When the making has ended by a fault.
     pub fn force(this: &Self) -> &T {
-        this.cell.get_or_init(|| this.make.take().expect("a lazy value is made once")())
+        this.cell.get_or_init(|| {
+            this.make.take().expect("a lazy value is made once, and the thread that made it ended by a fault")()
+        })
     }
 }
 

@@ -28,10 +28,12 @@ boot_image_pd:      .skip 4096
 boot_identity_pdpt: .skip 4096
 boot_identity_pd:   .skip 4096
 
-    .section .bss.boot_stack, "aw", @nobits
-    .balign 16
-    .global boot_stack_bottom, boot_stack_top
-boot_stack_bottom:  .skip 16384
+    # Behind the tables, since nobody has to clear it.
+    .section .bootstack, "aw", @nobits
+    .balign 4096
+    .global boot_stack_guard, boot_stack_top
+boot_stack_guard:   .skip 4096           # `traps::guard_stacks` unmaps it
+                    .skip {stack}
 boot_stack_top:
 
     # What the loader passed: kept outside .bss, which is cleared, and outside registers, which lose their upper
@@ -128,7 +130,7 @@ supported:
     decl %ecx
     jnz 3b
 
-    movl $0x620, %eax                    # PAE, OSFXSR, OSXMMEXCPT
+    movl $0x660, %eax                    # PAE, MCE, OSFXSR, OSXMMEXCPT
     movl %eax, %cr4
     movl $0xc0000080, %ecx
     rdmsr
@@ -302,6 +304,7 @@ start64:
     call {entry}
     ud2
     "#,
+    stack = const super::stack_bytes(24 << 10),
     tables = const 5 * 4096,
     slots = const 512 - WINDOW_SLOTS,
     entry = sym super::entry::entry,

@@ -63,6 +63,31 @@ extern "C" fn start() -> ! {
     naked_asm!("mov rdi, r13", "xor ebp, ebp", "call r12", "ud2")
 }
 
+/// Gives up all that the running thread has on its stack, and goes on with `entry` at the stack's top.
+///
+/// # Safety
+/// The stack ends at `stack_top`, aligned to 16, and is the running thread's; nobody uses what lies on it any more.
+#[unsafe(naked)]
+pub unsafe extern "C" fn abandon(stack_top: *mut u8, entry: extern "C" fn() -> !) -> ! {
+    naked_asm!(
+        "mov rsp, rdi",
+        "xor ebp, ebp",
+        "push rbp", // ends the chain of frame pointers
+        "push 2",
+        "popfq", // no flag of what was interrupted
+        "fninit",
+        ".if {sse}",
+        "push 0x1f80",
+        "ldmxcsr [rsp]",
+        "pop rax",
+        ".endif",
+        "push rbp",
+        "call rsi",
+        "ud2",
+        sse = const super::SSE,
+    )
+}
+
 /// Leaves the running thread, storing it in `from`, and goes on with `to`.
 ///
 /// # Safety

@@ -96,3 +96,34 @@ pub fn has_x2apic() -> bool {
 pub fn relax() {
     core::hint::spin_loop();
 }
+
+/// What the processor says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Processor {
+    /// Its maker.
+    pub vendor: [u8; 12],
+    /// Its name, filled up with zeroes.
+    pub name: [u8; 48],
+    /// Of CPUID: edx and ecx of 1, ebx of 7, edx and ecx of 8000_0001. The first is what programs are told as `AT_HWCAP`.
+    pub features: [u32; 5],
+}
+
+/// What the processor says of itself.
+#[must_use]
+pub fn processor() -> Processor {
+    let [_, ebx, ecx, edx] = cpuid(0);
+    let mut vendor = [0; 12];
+    for (bytes, word) in vendor.as_chunks_mut::<4>().0.iter_mut().zip([ebx, edx, ecx]) {
+        *bytes = word.to_le_bytes();
+    }
+    let mut name = [0; 48];
+    if cpuid(0x8000_0000)[0] >= 0x8000_0004 {
+        let words = (0x8000_0002..=0x8000_0004).flat_map(cpuid);
+        for (bytes, word) in name.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *bytes = word.to_le_bytes();
+        }
+    }
+    let ([_, _, ecx, edx], [_, structured, _, _], [_, _, more_ecx, more_edx]) =
+        (cpuid(1), if cpuid(0)[0] >= 7 { cpuid(7) } else { [0; 4] }, cpuid(0x8000_0001));
+    Processor { vendor, name, features: [edx, ecx, structured, more_edx, more_ecx] }
+}

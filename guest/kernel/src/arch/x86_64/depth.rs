@@ -1,8 +1,8 @@
 //! How deep the running thread is inside the kernel.
 //!
-//! Kernel functions that block, spawn or reach a device hold a [`Scope`] while they run; short ones, as waking or
-//! allocating, do not, and their asserts are about their caller. A fault at depth 0 is the application's; a
-//! fault above 0 is a defect of the kernel. The scheduler saves and restores the depth with the thread.
+//! Kernel functions hold a [`Scope`] while they run; asserts about their caller stand outside of it. The allocator and the
+//! scheduler's own state have none: their locks say whether they are at work. A fault at depth 0 is the thread's; a fault
+//! above 0 is a defect of the kernel. The scheduler saves and restores the depth with the thread (`running`).
 
 #![expect(unsafe_code, reason = "the counter is reached by gs")]
 

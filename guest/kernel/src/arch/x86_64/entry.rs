@@ -1,6 +1,7 @@
-//! The first Rust function: what was passed in registers becomes a [`BootInfo`](crate::boot::BootInfo).
+//! The first Rust function: what was passed in registers becomes a [`BootInfo`].
 
 use super::{linux, local, paging, pvh, time, traps};
+use crate::boot::BootInfo;
 use crate::start;
 
 /// Called once by `boot`, in the upper half, on the boot stack, with interrupts off. `protocol` says what is at
@@ -12,7 +13,7 @@ pub(super) extern "C" fn entry(handed_over: u64, image_base: u64, entropy: u64, 
     traps::init(); // an exception is now a report, not a reset
     time::start_calibration(entry_ticks);
     let read = if protocol == 0 { pvh::boot_info } else { linux::boot_info };
-    match read(handed_over, paging::image()) {
+    match read(handed_over, paging::image()).and_then(BootInfo::with_embedded_module) {
         Ok(info) => start::start(info, entropy),
         Err(error) => start::refuse(&error),
     }

@@ -78,9 +78,8 @@ pub(super) fn memory(
     Ok(memory)
 }
 
-/// Takes a boot module out of what is usable.
-pub(super) fn reserve_module(memory: &mut map::Usable, start: u64, bytes: u64) -> Result<Range, BootError> {
-    memory.reserve(start, bytes).map_err(BootError::Memory)?;
+/// Where a boot module is.
+pub(super) fn range(start: u64, bytes: u64) -> Result<Range, BootError> {
     let end = start.checked_add(bytes).ok_or(BootError::Memory(MapError::Overflow { start, bytes }))?;
     Ok(Range { start, end })
 }

@@ -16,6 +16,8 @@ use core::sync::atomic::{AtomicPtr, fence};
 pub(super) const VECTOR_FIRST: usize = 32;
 /// Vectors there are.
 pub(super) const VECTORS: usize = 32;
+/// Of a line: it is a non-maskable interrupt.
+const NON_MASKABLE: u32 = 0b100 << 8;
 const SPURIOUS: usize = VECTOR_FIRST + VECTORS - 1;
 const TIMER: usize = VECTOR_FIRST;
 /// Another core has something for this one.
@@ -31,6 +33,7 @@ const APIC_TASK_PRIORITY: usize = 0x80;
 const APIC_END_OF_INTERRUPT: usize = 0xb0;
 const APIC_SPURIOUS: usize = 0xf0;
 const APIC_LINT0: usize = 0x350;
+const APIC_LINT1: usize = 0x360;
 const APIC_ID: usize = 0x20;
 const APIC_COMMAND: usize = 0x300;
 const APIC_COMMAND_TARGET: usize = 0x310;
@@ -46,10 +49,10 @@ const MASKED: u32 = 1 << 16;
 
 /// The registers of the local APIC, at the same address on each core; null in x2APIC mode.
 static APIC: AtomicPtr<u32> = AtomicPtr::new(core::ptr::null_mut());
-static NAMES: SpinLock<Names> = SpinLock::new(Names { names: [""; VECTORS], count: 2 });
+static NAMES: SpinLock<Names> = SpinLock::new(Names { names: [None; VECTORS], count: 0 });
 
 struct Names {
-    names: [&'static str; VECTORS],
+    names: [Option<&'static str>; VECTORS],
     count: usize,
 }
 
@@ -70,8 +73,9 @@ pub fn init() -> Result<(), MapError> {
     for vector in [TIMER, WAKE, SPURIOUS] {
         traps::enable_interrupt(vector);
     }
-    NAMES.with(|names| (names.names[0], names.names[1]) = ("timer", "wake"));
+    NAMES.with(|names| (names.names[0], names.names[1], names.count) = (Some("timer"), Some("wake"), 2));
     enable_local();
+    apic_write(APIC_LINT1, NON_MASKABLE); // by whoever wants to know what a machine does that does not answer
     Ok(())
 }
 
@@ -149,7 +153,7 @@ pub fn allocate(name: &'static str) -> Option<Vector> {
         if VECTOR_FIRST + names.count == SPURIOUS {
             return None;
         }
-        names.names[names.count] = name;
+        names.names[names.count] = Some(name);
         names.count += 1;
         Some(names.count - 1)
     })?;
@@ -187,7 +191,7 @@ pub fn count(vector: Vector) -> u64 {
 pub fn counts(core: CoreId) -> impl Iterator<Item = (&'static str, u64)> {
     let (names, count) = NAMES.with(|names| (names.names, names.count));
     let header = smp::header_of(core);
-    (0..count).filter_map(move |number| Some((names[number], header?.taken[number].load(Relaxed))))
+    (0..count).filter_map(move |number| Some((names[number]?, header?.taken[number].load(Relaxed))))
 }
 
 /// An interrupt was taken in the idle window.

@@ -52,9 +52,12 @@ pub(super) fn boot_info(zero_page: u64, image: Range) -> Result<BootInfo, BootEr
     let (ramdisk, bytes) = (wide(RAMDISK, RAMDISK_HIGH)?, wide(RAMDISK_BYTES, RAMDISK_BYTES_HIGH)?);
     let count: u8 = handover::read("zero page", at(MAP_ENTRIES))?;
     let entries = handover::entries::<MapEntry>(at(MAP), count.into())?;
-    let mut memory = handover::memory(entries.map(|entry| (entry.start, entry.bytes, entry.kind)), image)?;
-    let module = if bytes == 0 { None } else { Some(handover::reserve_module(&mut memory, ramdisk, bytes)?) };
-    Ok(BootInfo { memory, command_line, rsdp, module })
+    let memory = handover::memory(entries.map(|entry| (entry.start, entry.bytes, entry.kind)), image)?;
+    let mut boot = BootInfo { memory, command_line, rsdp, module: None };
+    if bytes > 0 {
+        boot.add_module(handover::range(ramdisk, bytes)?)?;
+    }
+    Ok(boot)
 }
 
 const _: () = assert!(size_of::<MapEntry>() == 20);

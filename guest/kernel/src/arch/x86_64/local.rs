@@ -23,14 +23,29 @@ pub(super) struct Header {
     depth: u32,
     /// This core's number plus one.
     tag: u32,
+    /// See `running`, as the next.
+    ticket: u64,
+    heap_bytes: i64,
     /// How often each vector was taken.
     pub(super) taken: [AtomicU64; super::interrupt::VECTORS],
     /// What this core's timer is set to, in ns of the clock; `u64::MAX`: nothing.
     pub(super) armed_ns: AtomicU64,
+    /// See `time`.
+    pub(super) counter: Counter,
+    /// See `counters`.
+    pub(super) counters: super::counters::Counters,
     /// See `shootdown`.
     pub(super) round: AtomicUsize,
     /// See `user`.
     pub(super) user: User,
+}
+
+/// A core's time-stamp counter.
+pub(super) struct Counter {
+    /// What is added to its readings, for jumps that it has made.
+    pub(super) lost: AtomicU64,
+    /// The last reading, with that.
+    pub(super) last: AtomicU64,
 }
 
 /// What the door to ring 3 knows of a core.
@@ -49,6 +64,8 @@ pub(super) struct User {
 /// Offsets of what is reached through `gs`.
 pub(super) const DEPTH: usize = offset_of!(Header, depth);
 pub(super) const TAG: usize = offset_of!(Header, tag);
+pub(super) const TICKET: usize = offset_of!(Header, ticket);
+pub(super) const HEAP_BYTES: usize = offset_of!(Header, heap_bytes);
 pub(super) const USER_STATE: usize = offset_of!(Header, user.state);
 const USER_LOADED: usize = offset_of!(Header, user.loaded);
 pub(super) const USER_SPARE: usize = offset_of!(Header, user.spare);
@@ -59,8 +76,12 @@ static HEADER: Header = Header {
     distance: 0,
     depth: 1, // what runs before the first thread is the kernel's
     tag: 1,
+    ticket: 0,
+    heap_bytes: 0,
     taken: [const { AtomicU64::new(0) }; super::interrupt::VECTORS],
     armed_ns: AtomicU64::new(u64::MAX),
+    counter: Counter { lost: AtomicU64::new(0), last: AtomicU64::new(0) },
+    counters: [const { AtomicU64::new(0) }; super::counters::COUNTERS],
     round: AtomicUsize::new(0),
     user: User {
         state: AtomicUsize::new(0),

@@ -202,7 +202,7 @@ pub(super) unsafe fn unmap_identity() {
 }
 
 /// Forgets all translations that this core has cached.
-pub(super) fn flush_all() {
+pub(crate) fn flush_all() {
     // SAFETY: they are read again from the tables.
     unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
 }
@@ -268,8 +268,62 @@ fn existing(address: u64) -> Option<*mut u64> {
 
 /// Is the page of `address` mapped?
 pub fn is_mapped(address: usize) -> bool {
+    if !is_canonical(address) {
+        return false; // tables are looked up by its lower bits alone
+    }
     // SAFETY: the entry lies in a live table.
     existing(address as u64).is_some_and(|entry| unsafe { entry.read_volatile() } & PRESENT != 0)
+}
+
+fn is_canonical(address: usize) -> bool {
+    (address as i64) << 16 >> 16 == address as i64
+}
+
+/// The byte at an address of the image's code, for reports.
+pub fn byte(address: usize) -> Option<u8> {
+    let is_code = (symbol!(__text_start)..symbol!(__text_end)).contains(&(address as u64));
+    let byte = core::ptr::with_exposed_provenance::<u8>(address);
+    // SAFETY: the code is mapped for good, and any byte of it may be read.
+    is_code.then(|| unsafe { byte.read_volatile() })
+}
+
+/// What an address is part of, in words.
+pub fn place(address: usize) -> impl core::fmt::Display {
+    Place(address as u64)
+}
+
+struct Place(u64);
+
+impl core::fmt::Display for Place {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let address = self.0;
+        let slot = |base: &AtomicU64| {
+            let offset = address.wrapping_sub(base.load(Relaxed));
+            (offset < SLOT_BYTES).then_some(offset)
+        };
+        let parts = [
+            (symbol!(__rodata_start), symbol!(__rodata_end), "constants"),
+            (symbol!(__text_start), symbol!(__text_end), "code"),
+            (symbol!(__relro_start), symbol!(__relro_end), "constants"),
+            (symbol!(__image_start), symbol!(__image_end), "data"),
+        ];
+        let part = parts.iter().find(|(start, end, _)| (*start..*end).contains(&address));
+        if !is_canonical(address as usize) {
+            f.write_str("not an address: its upper bits differ")
+        } else if address < 0x1_0000 {
+            f.write_str("near null, where nothing ever is")
+        } else if address >> 63 == 0 {
+            f.write_str("the lower half, which is a program's in ring 3")
+        } else if let Some((_, _, name)) = part {
+            write!(f, "{name} of the image, image+{:#x}", address.wrapping_sub(image_base()))
+        } else if let Some(physical) = slot(&DIRECT_BASE) {
+            write!(f, "the heap's part of the address space, RAM at {physical:#x} if there is any")
+        } else if let Some(offset) = slot(&MAPPINGS_BASE) {
+            write!(f, "the part of the address space for stacks and devices, at {offset:#x}")
+        } else {
+            f.write_str("no part of the address space that is used")
+        }
+    }
 }
 
 /// Physical address of a byte of the kernel's half, if it is mapped.
@@ -365,6 +419,26 @@ pub fn map_direct_pages(
     for page in 0..bytes / PAGE {
         // SAFETY: the entries of one block lie in one table; the frames are RAM outside the image.
         unsafe { first.add(page as usize).write_volatile((physical.0 + page * PAGE) | Access::ReadWrite.bits()) };
+    }
+    Ok(())
+}
+
+/// Adds what lies at `start..end`, in one block and at pages, to the direct map, for reading: memory that stays for good and
+/// is no RAM to give away.
+///
+/// # Errors
+/// [`NoTable`] as for [`map_page`].
+pub fn map_direct_constant(
+    start: PhysAddr,
+    end: PhysAddr,
+    new_table: &mut dyn FnMut() -> Option<PhysAddr>,
+) -> Result<(), NoTable> {
+    let is_whole = end.0 - start.0 == BLOCK;
+    let first = entry(direct(start) as u64, if is_whole { 1 } else { 0 }, Some(new_table))?;
+    let (step, large) = if is_whole { (BLOCK, LARGE) } else { (PAGE, 0) };
+    for (number, physical) in (start.0..end.0).step_by(step as usize).enumerate() {
+        // SAFETY: the entries of one block lie in one table, and nothing else enters memory that is not given away.
+        unsafe { first.add(number).write_volatile(physical | large | Access::ReadOnly.bits()) };
     }
     Ok(())
 }

@@ -60,18 +60,16 @@ pub(super) fn boot_info(start_info: u64, image: Range) -> Result<BootInfo, BootE
     }
     let command_line = handover::command_line(info.command_line)?;
     let rsdp = handover::rsdp(info.rsdp, FIRECRACKER_RSDP)?;
-    let mut memory = memory_map(&info, image)?;
-    let mut module = None;
+    let memory = memory_map(&info, image)?;
+    let mut boot = BootInfo { memory, command_line, rsdp, module: None };
     let step = size_of::<Module>() as u64;
     handover::check("boot module list", info.module_list, u64::from(info.modules) * step)?;
     for index in 0..u64::from(info.modules) {
         let address = info.module_list + index * step;
         let entry: Module = handover::read("boot module list", address)?;
-        let taken = handover::reserve_module(&mut memory, entry.start, entry.bytes)?;
-        // The first is ours; the memory of others is left alone.
-        module = module.or(Some(taken));
+        boot.add_module(handover::range(entry.start, entry.bytes)?)?;
     }
-    Ok(BootInfo { memory, command_line, rsdp, module })
+    Ok(boot)
 }
 
 fn memory_map(info: &StartInfo, image: Range) -> Result<map::Usable, BootError> {

@@ -6,7 +6,7 @@
 
 #![expect(unsafe_code, reason = "the handler of an interrupt")]
 
-use super::{cores, cpu, interrupt, local, paging, power, smp, traps};
+use super::{attempt, cores, cpu, interrupt, local, paging, power, smp, traps};
 use crate::arch::SpinLock;
 use crate::fault;
 use core::arch::naked_asm;
@@ -102,7 +102,11 @@ pub(super) unsafe extern "C" fn nmi() {
         "cmp rax, [rsp + 24]", // about to halt: an interrupt that comes first would turn interrupts off for the halt
         "jne 6f",
         "inc qword ptr [rsp + 24]",
-        "6: pop rdx",
+        "6: lea rax, [rip + {mwait}]", // and the same there
+        "cmp rax, [rsp + 24]",
+        "jne 7f",
+        "add qword ptr [rsp + 24], {mwait_bytes}",
+        "7: pop rdx",
         "pop rcx",
         "pop rax",
         "iretq",
@@ -116,6 +120,8 @@ pub(super) unsafe extern "C" fn nmi() {
         ending = sym fault::ENDING,
         window = sym power::window,
         halt = const power::HALT,
+        mwait = sym attempt::toro_attempt_mwait_at,
+        mwait_bytes = const attempt::MWAIT_BYTES,
         report = sym traps::exception::<2, 0>,
     )
 }

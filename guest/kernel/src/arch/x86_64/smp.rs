@@ -11,7 +11,7 @@
 use super::cores::CORES_MAX;
 use super::local::{self, CoreId};
 use super::trampoline::{self, Orders};
-use super::{cpu, interrupt, paging, power, shootdown, time, traps};
+use super::{cpu, interrupt, paging, power, shootdown, stack_bytes, time, traps};
 use crate::arch::SpinLock;
 use crate::fault;
 use crate::mm::dma::DmaRegion;
@@ -21,12 +21,12 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Bytes of what the boot core makes for a core: its copy of `.percore`, its tables, and the stack on which it arrives.
-pub(super) const BLOCK_BYTES: usize = 8 << 10;
+pub(super) const BLOCK_BYTES: usize = stack_bytes(8 << 10);
 /// Of them, for the stack at least.
-const ARRIVAL_STACK_BYTES: usize = 4 << 10;
+const ARRIVAL_STACK_BYTES: usize = stack_bytes(4 << 10);
 /// The stack on which a core looks for work, and those of its exceptions.
-const STACK_BYTES: usize = 16 << 10;
-const EXCEPTION_STACK_BYTES: usize = 12 << 10;
+const STACK_BYTES: usize = stack_bytes(16 << 10);
+const EXCEPTION_STACK_BYTES: usize = stack_bytes(12 << 10);
 
 /// States of a slot, in order of time; the trampoline takes a core from the first to the second.
 pub(super) const ASKED: u32 = 1;

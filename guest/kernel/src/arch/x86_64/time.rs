@@ -4,6 +4,10 @@
 //! clock, CPUID 0x15 and 0x16, and last the APIC timer, which counts nanoseconds under QEMU and KVM: it is
 //! started at boot, compared with the counter when the clock is first read, and once more, over a longer
 //! time, when the timer is first armed. No loop waits for time to pass. The boot core measures for all.
+//!
+//! The counter may jump: a hypervisor that stops a machine, restores or moves it may give it another. Forward, the time that was
+//! missed has passed. Backward is seen by whoever reads it next: each core adds what it has lost from then on, and programs are
+//! told to ask the kernel.
 
 #![expect(unsafe_code, reason = "a pointer to one of two statics; the timer's register")]
 
@@ -11,11 +15,11 @@ use super::interrupt::{
     self, APIC_TIMER_CURRENT, APIC_TIMER_DIVIDE, APIC_TIMER_INITIAL, TimerMode, apic_read, apic_write,
 };
 use super::local::{self, CoreId};
-use super::{cpu, kvm, port};
-use crate::arch::SpinLock;
+use super::{cores, cpu, kvm, smp, wall};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, fence};
 use toro_abi::cmdline::CommandLine;
+use toro_timers::counter;
 
 /// What ticks mean. Another takes its place when more is known, so that other cores never see half of it.
 struct Clock {
@@ -29,8 +33,6 @@ struct Clock {
 static FIRST: Clock = Clock::new();
 static REFINED: Clock = Clock::new();
 static CLOCK: AtomicPtr<Clock> = AtomicPtr::new((&raw const FIRST).cast_mut());
-/// Wall clock at entry, in ns since 1970; 0: unknown.
-static WALL_AT_ENTRY_NS: AtomicU64 = AtomicU64::new(0);
 /// The timer can wait for a value of the counter: one write sets it, and two clocks need not agree.
 static HAS_DEADLINE: AtomicBool = AtomicBool::new(false);
 const DEADLINE_MSR: u32 = 0x6e0;
@@ -58,16 +60,16 @@ pub(super) fn start_calibration(entry_ticks: u64) {
 #[cold]
 pub fn init(command_line: CommandLine<'_>) {
     HAS_DEADLINE.store(cpu::cpuid(1)[2] & 1 << 24 != 0, Relaxed);
-    if let Some(epoch_ns) = command_line.epoch_ns() {
-        WALL_AT_ENTRY_NS.store(epoch_ns, Relaxed);
+    let told_ns = command_line.epoch_ns();
+    if let Some(epoch_ns) = told_ns {
+        wall::begin(wall::Source::Told, epoch_ns);
     }
     if let Some(khz) = command_line.tsc_khz().filter(|khz| *khz > 0).or_else(rate_by_hypervisor) {
         FIRST.ns_per_tick.store(rate(1_000_000, khz), Relaxed);
     } else if let Some(clock) = kvm::clock() {
         FIRST.ns_per_tick.store(clock.ns_per_tick, Relaxed);
-        if clock.wall_ns != 0 && WALL_AT_ENTRY_NS.load(Relaxed) == 0 {
-            let since_entry = clock.ticks.saturating_sub(FIRST.base_ticks.load(Relaxed));
-            WALL_AT_ENTRY_NS.store(clock.wall_ns.saturating_sub(to_ns(since_entry, clock.ns_per_tick)), Relaxed);
+        if told_ns.is_none() {
+            wall::take(&clock);
         }
     } else if let Some(khz) = rate_by_processor() {
         FIRST.ns_per_tick.store(rate(1_000_000, khz), Relaxed);
@@ -122,11 +124,41 @@ fn rate_by_apic(clock: &Clock) -> u64 {
 #[cold]
 fn refine_rate() {
     REFINED.base_ns.store(now_ns(), Relaxed);
-    REFINED.base_ticks.store(cpu::ticks(), Relaxed);
+    REFINED.base_ticks.store(steady_ticks(), Relaxed);
     REFINED.ns_per_tick.store(clock().ns_per_tick.load(Relaxed), Relaxed);
     rate_by_apic(&REFINED);
     PAIR_TICKS.store(0, Relaxed);
     CLOCK.store((&raw const REFINED).cast_mut(), Release);
+    super::user::vdso::publish();
+}
+
+/// What ticks mean, for programs that read the counter themselves.
+pub(super) struct Parameters {
+    pub(super) base_ticks: u64,
+    pub(super) base_ns: u64,
+    /// A fraction of 2^32; 0 while it may still change.
+    pub(super) ns_per_tick: u64,
+    /// 0: unknown.
+    pub(super) wall_at_entry_ns: u64,
+}
+
+/// What they mean now.
+pub(super) fn parameters() -> Parameters {
+    let clock = clock();
+    let is_final = PAIR_TICKS.load(Relaxed) == 0;
+    Parameters {
+        base_ticks: clock.base_ticks.load(Relaxed),
+        base_ns: clock.base_ns.load(Relaxed),
+        ns_per_tick: if is_final && !JUMPED.load(Relaxed) { clock.ns_per_tick.load(Relaxed) } else { 0 },
+        wall_at_entry_ns: wall::at_entry_ns().unwrap_or(0),
+    }
+}
+
+/// Ticks in a millisecond, as far as that is known.
+#[must_use]
+pub fn ticks_khz() -> Option<u64> {
+    let rate = clock().ns_per_tick.load(Relaxed);
+    (rate != 0).then(|| ((1_000_000_u128 << 32) / u128::from(rate)) as u64)
 }
 
 /// Makes sure that there is a rate, before other cores ask.
@@ -135,10 +167,16 @@ pub(super) fn settle() {
 }
 
 /// Nanoseconds since the image was entered; never goes back.
-#[inline]
+#[inline(never)] // asked from many places
 pub fn now_ns() -> u64 {
+    now_ns_here()
+}
+
+/// The same, without a call, for the few places that each request passes.
+#[inline]
+pub fn now_ns_here() -> u64 {
     let clock = clock();
-    let ticks = cpu::ticks().wrapping_sub(clock.base_ticks.load(Relaxed));
+    let ticks = steady_ticks().wrapping_sub(clock.base_ticks.load(Relaxed));
     let rate = match clock.ns_per_tick.load(Relaxed) {
         0 => rate_by_apic(clock),
         rate => rate,
@@ -146,52 +184,62 @@ pub fn now_ns() -> u64 {
     clock.base_ns.load(Relaxed) + to_ns(ticks, rate)
 }
 
+/// The counter, and what it has lost by jumps: no core sees it go back.
+#[inline]
+fn steady_ticks() -> u64 {
+    let counter = &local::header().counter;
+    let ticks = cpu::ticks().wrapping_add(counter.lost.load(Relaxed));
+    if ticks < counter.last.load(Relaxed) {
+        return after_jump();
+    }
+    counter.last.store(ticks, Relaxed);
+    ticks
+}
+
+/// This core's counter has gone back: it goes on from where the last core was that looked. Its timer may have been set by the
+/// counter, and is set again when the core next sleeps.
+#[cold]
+#[inline(never)]
+fn after_jump() -> u64 {
+    let header = local::header();
+    let seen = cores::all().filter_map(smp::header_of).map(|header| header.counter.last.load(Relaxed));
+    let (lost, ticks) = counter::go_on(cpu::ticks(), seen);
+    header.counter.lost.store(lost, Relaxed);
+    header.counter.last.store(ticks, Relaxed);
+    header.armed_ns.store(u64::MAX, Relaxed);
+    if !JUMPED.swap(true, Relaxed) {
+        log::warn!("the processor's time-stamp counter has gone back");
+        super::user::vdso::publish();
+    }
+    ticks
+}
+
+/// Some core's counter has jumped: the counter alone no longer tells the time.
+static JUMPED: AtomicBool = AtomicBool::new(false);
+
+/// Has this core believe that its counter was so much further a moment ago, for tests: it goes back at its next reading.
+pub fn pretend_jump(ticks: u64) {
+    let further = steady_ticks() + ticks;
+    local::header().counter.last.store(further, Relaxed);
+}
+
+/// What the clock shows when the counter is at `ticks`.
+pub fn at_ticks_ns(ticks: u64) -> u64 {
+    let clock = clock();
+    let lost = local::header().counter.lost.load(Relaxed);
+    let since = ticks.wrapping_add(lost).saturating_sub(clock.base_ticks.load(Relaxed));
+    clock.base_ns.load(Relaxed) + to_ns(since, clock.ns_per_tick.load(Relaxed))
+}
+
+/// How long so many ticks are, ns.
+#[inline]
+pub(super) fn duration_ns(ticks: u64) -> u64 {
+    to_ns(ticks, clock().ns_per_tick.load(Relaxed))
+}
+
 #[inline]
 fn to_ns(ticks: u64, ns_per_tick: u64) -> u64 {
     ((u128::from(ticks) * u128::from(ns_per_tick)) >> 32) as u64
-}
-
-/// Nanoseconds since 1970 UTC: the VMM's hint, else KVM's clock, else the CMOS clock; `None` when nobody knows.
-pub fn wall_ns() -> Option<u64> {
-    if WALL_AT_ENTRY_NS.load(Relaxed) == 0 {
-        let at_entry_ns = (CMOS.with(|()| cmos_seconds())? * 1_000_000_000).saturating_sub(now_ns());
-        // Of two cores that asked at once, the first is right.
-        let _first = WALL_AT_ENTRY_NS.compare_exchange(0, at_entry_ns, Relaxed, Relaxed);
-    }
-    Some(WALL_AT_ENTRY_NS.load(Relaxed) + now_ns())
-}
-
-/// A register of it is read in two steps.
-static CMOS: SpinLock<()> = SpinLock::new(());
-
-/// Seconds since 1970 by the CMOS clock, read until two readings agree.
-fn cmos_seconds() -> Option<u64> {
-    let read = |register| {
-        port::outb(0x70, register);
-        port::inb(0x71)
-    };
-    let status_b = read(0x0b);
-    if status_b == 0xff || status_b == 0 {
-        return None; // no such clock: absent ports read as all ones, under Firecracker as zero
-    }
-    let binary = |value: u8| if status_b & 4 != 0 { value } else { (value >> 4) * 10 + (value & 15) };
-    let reading = || [0, 2, 4, 7, 8, 9].map(read).map(binary).map(u64::from);
-    let mut before = reading();
-    for _ in 0..8 {
-        let now = reading();
-        if now == before {
-            let [second, minute, hour, day, month, year] = now;
-            return Some(days_since_1970(2000 + year, month, day) * 86_400 + hour * 3600 + minute * 60 + second);
-        }
-        before = now;
-    }
-    None
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar (months counted from March).
-const fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719_469
 }
 
 /// Sets the timer to wake the core at `deadline_ns`, unless it will wake earlier anyway; false when the
@@ -233,8 +281,15 @@ fn arm_deadline(deadline_ns: u64) {
     let ticks = ((ns << 32) / u128::from(clock.ns_per_tick.load(Relaxed)) + 1).min(u64::MAX.into()) as u64;
     interrupt::enable_timer(TimerMode::Deadline);
     fence(SeqCst); // the mode first: it may be stored in memory, and the deadline is not
+    let lost = local::header().counter.lost.load(Relaxed);
+    let at = clock.base_ticks.load(Relaxed).saturating_add(ticks).wrapping_sub(lost);
     // SAFETY: the register exists, as CPUID says, and raises the timer's vector.
-    unsafe { cpu::write_msr(DEADLINE_MSR, clock.base_ticks.load(Relaxed).saturating_add(ticks)) };
+    unsafe { cpu::write_msr(DEADLINE_MSR, at) };
+}
+
+/// Whether this core's timer will interrupt.
+pub(super) fn is_armed() -> bool {
+    local::header().armed_ns.load(Relaxed) != u64::MAX
 }
 
 /// The timer's interrupt was taken.

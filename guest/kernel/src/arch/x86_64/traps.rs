@@ -7,16 +7,17 @@
 
 #![expect(unsafe_code, reason = "the processor's tables")]
 
-use super::{interrupt, paging, shootdown, smp};
+use super::{attempt, interrupt, paging, shootdown, smp};
 use crate::arch::SpinLock;
-use crate::fault::{self, Exception};
+use crate::arch::x86_64::user::Registers;
+use crate::fault::{self, Kind};
 use crate::mm;
 use core::arch::{asm, naked_asm};
 
 pub(super) const VECTORS: usize = interrupt::VECTOR_FIRST + interrupt::VECTORS;
 const CODE_SELECTOR: u16 = 8;
 const TSS_SELECTOR: u16 = 0x18;
-const STACK_BYTES: usize = 12 << 10;
+const STACK_BYTES: usize = super::stack_bytes(12 << 10);
 /// IST numbers: the faults that have an ordinary cause, and those that may strike inside them.
 pub(super) const IST_FAULT: u8 = 1;
 pub(super) const IST_CRITICAL: u8 = 2;
@@ -50,28 +51,28 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Names and values, for a report.
-    pub fn registers(&self) -> [(&'static str, u64); 18] {
-        [
-            ("rax", self.rax),
-            ("rbx", self.rbx),
-            ("rcx", self.rcx),
-            ("rdx", self.rdx),
-            ("rsi", self.rsi),
-            ("rdi", self.rdi),
-            ("rbp", self.rbp),
-            ("rsp", self.rsp),
-            ("r8", self.r8),
-            ("r9", self.r9),
-            ("r10", self.r10),
-            ("r11", self.r11),
-            ("r12", self.r12),
-            ("r13", self.r13),
-            ("r14", self.r14),
-            ("r15", self.r15),
-            ("rip", self.rip),
-            ("rflags", self.rflags),
-        ]
+    /// The registers as they were.
+    pub fn registers(&self) -> Registers {
+        Registers {
+            rax: self.rax,
+            rbx: self.rbx,
+            rcx: self.rcx,
+            rdx: self.rdx,
+            rsi: self.rsi,
+            rdi: self.rdi,
+            rbp: self.rbp,
+            rsp: self.rsp,
+            r8: self.r8,
+            r9: self.r9,
+            r10: self.r10,
+            r11: self.r11,
+            r12: self.r12,
+            r13: self.r13,
+            r14: self.r14,
+            r15: self.r15,
+            rip: self.rip,
+            rflags: self.rflags,
+        }
     }
 
     /// The instruction that did not complete.
@@ -214,12 +215,16 @@ pub(super) fn load_gates(gates: &mut [Gate; VECTORS]) {
     unsafe { asm!("lidt [{}]", in(reg) &raw const idt, options(readonly, nostack, preserves_flags)) };
 }
 
-/// Takes the pages below the stacks of exceptions away, once the image is mapped page by page.
+unsafe extern "C" {
+    static boot_stack_guard: u8;
+}
+
+/// Takes the pages below the boot core's stacks away, once the image is mapped page by page.
 pub fn guard_stacks() {
-    for stack in [&FAULT_STACK, &CRITICAL_STACK] {
-        let guard = stack.with(|stack| stack.guard.as_ptr().addr() as u64);
+    let exceptions = [&FAULT_STACK, &CRITICAL_STACK].map(|stack| stack.with(|stack| stack.guard.as_ptr().addr()));
+    for guard in exceptions.into_iter().chain([(&raw const boot_stack_guard).addr()]) {
         // SAFETY: nothing uses these pages: they exist to be absent.
-        let _was_mapped = unsafe { paging::unmap_page(guard) };
+        let _was_mapped = unsafe { paging::unmap_page(guard as u64) };
     }
 }
 
@@ -280,7 +285,23 @@ unsafe extern "C" fn save_and_report() {
         "cld",
         "mov rdi, rsp",
         "call {report}",
-        "ud2",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop r11",
+        "pop r10",
+        "pop r9",
+        "pop r8",
+        "pop rbp",
+        "pop rdi",
+        "pop rsi",
+        "pop rdx",
+        "pop rcx",
+        "pop rbx",
+        "pop rax",
+        "add rsp, 16",
+        "iretq",
         report = sym report,
     )
 }
@@ -314,12 +335,17 @@ static EXCEPTIONS: [Stub; 32] = exceptions!(
 static INTERRUPTS: [Stub; interrupt::VECTORS] = interrupts!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15
     16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
 
-extern "C" fn report(frame: &Frame) -> ! {
+/// Returns only where the exception is an answer.
+extern "C" fn report(frame: &mut Frame) {
+    if let Some(go_on) = attempt::recover(frame.rip as usize) {
+        frame.rip = go_on as u64;
+        return;
+    }
     if frame.vector == 2 && fault::is_ending_elsewhere() {
         smp::stop_here();
     }
     let address = if frame.vector == 14 { Some(fault_address()) } else { None };
-    fault::exception(exception_of(frame, address), frame)
+    fault::exception(kind_of(frame, address), frame)
 }
 
 fn fault_address() -> usize {
@@ -329,16 +355,17 @@ fn fault_address() -> usize {
     address
 }
 
-fn exception_of(frame: &Frame, address: Option<usize>) -> Exception {
+fn kind_of(frame: &Frame, address: Option<usize>) -> Kind {
     match (frame.vector, address) {
-        (0, _) => Exception::DivideError,
-        (1, _) => Exception::Debug,
-        (2, _) => Exception::NonMaskable,
-        (3, _) => Exception::Breakpoint,
-        (6, _) => Exception::InvalidOpcode,
-        (8, _) => Exception::DoubleFault,
-        (13, _) => Exception::GeneralProtection { error: frame.error },
-        (14, Some(address)) => Exception::Page {
+        (0, _) => Kind::DivideError,
+        (1, _) => Kind::Debug,
+        (2, _) => Kind::NonMaskable,
+        (3, _) => Kind::Breakpoint,
+        (6, _) => Kind::InvalidOpcode,
+        (8, _) => Kind::DoubleFault,
+        (12, _) => Kind::StackSegment { error: frame.error },
+        (13, _) => Kind::GeneralProtection { error: frame.error },
+        (14, Some(address)) => Kind::Page {
             address,
             access: match frame.error {
                 error if error & 1 << 4 != 0 => fault::Access::Execute,
@@ -347,9 +374,9 @@ fn exception_of(frame: &Frame, address: Option<usize>) -> Exception {
             },
             mapped: frame.error & 1 != 0 || paging::is_mapped(address),
         },
-        (16 | 19, _) => Exception::FloatingPoint,
-        (17, _) => Exception::Alignment,
-        (18, _) => Exception::MachineCheck,
-        (vector, _) => Exception::Other { vector, error: frame.error },
+        (16 | 19, _) => Kind::FloatingPoint,
+        (17, _) => Kind::Alignment,
+        (18, _) => Kind::MachineCheck,
+        (vector, _) => Kind::Other { vector, error: frame.error },
     }
 }

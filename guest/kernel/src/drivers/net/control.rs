@@ -1,4 +1,5 @@
-//! How many pairs of queues the card uses: a command over its control queue, answered in its own time.
+//! What the card is told over its control queue, and answers in its own time: how many pairs of queues it is to use, and
+//! that this machine was announced.
 
 use super::{Doorbell, SharedBuffers, SharedRing, Transport};
 use crate::drivers::DeviceError;
@@ -8,7 +9,7 @@ use toro_virtqueue::{Direction, Interrupts, Notify, Options, Queue};
 
 const BUFFER_BYTES: usize = 16;
 
-type Queues = Control<SharedRing, SharedBuffers<BUFFER_BYTES>>;
+type Queues = Control<SharedRing, SharedBuffers>;
 
 /// The card's control queue. Its answer interrupts the core that has the first pair.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl ControlQueue {
             return Err(DeviceError::Queue(index));
         }
         let ring = SharedRing::new(layout.bytes())?;
-        let buffers = SharedBuffers::new(layout.size())?;
+        let buffers = SharedBuffers::new(layout.size(), BUFFER_BYTES)?;
         let doorbell = transport.start_queue(index, layout, &ring, Some(Line::FIRST))?;
         let options = Options { direction: Direction::ToDevice, event_index };
         let control = Control::new(Queue::new(ring, layout, options, &buffers), buffers);
@@ -38,6 +39,17 @@ impl ControlQueue {
     #[inline(never)]
     pub fn set_pairs(&mut self, pairs: u16) -> bool {
         let told = self.control.set_pairs(pairs);
+        self.ring(told)
+    }
+
+    /// Tells it that this machine was announced; `false` as above.
+    #[cold]
+    pub fn acknowledge_announcement(&mut self) -> bool {
+        let told = self.control.acknowledge_announcement();
+        self.ring(told)
+    }
+
+    fn ring(&self, told: Option<Notify>) -> bool {
         if told == Some(Notify::Needed) {
             self.doorbell.ring();
         }

@@ -1,6 +1,6 @@
 //! One pair of queues: frames in and frames out, in place.
 
-use super::{Buffers, Card, Doorbell, SharedRing};
+use super::{Card, Doorbell, SharedBuffers, SharedRing};
 use crate::arch::interrupt::{self, Vector};
 use crate::drivers::transport::Line;
 use alloc::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Pair {
 /// The receiving half, and the interrupts of both.
 #[derive(Debug)]
 pub struct Receiver {
-    receive: net::Receive<SharedRing, Buffers>,
+    receive: net::Receive<SharedRing, SharedBuffers>,
     doorbell: Doorbell,
     card: Arc<Card>,
     line: Line,
@@ -31,7 +31,7 @@ pub struct Receiver {
 
 impl Receiver {
     pub(super) fn new(
-        receive: net::Receive<SharedRing, Buffers>,
+        receive: net::Receive<SharedRing, SharedBuffers>,
         doorbell: Doorbell,
         card: Arc<Card>,
         line: Line,
@@ -74,6 +74,7 @@ impl Receiver {
     }
 
     /// Asks for an interrupt at the next frame. True when something is there already: do not sleep.
+    #[inline(always)]
     pub fn enable_interrupts(&mut self) -> bool {
         // A line that stays high gives no further edge, so it is lowered before anything new can come.
         let taken = interrupt::count(self.vector);
@@ -82,6 +83,16 @@ impl Receiver {
             self.card.0.acknowledge_interrupt();
         }
         self.receive.enable_interrupts() == Interrupts::Pending
+    }
+
+    /// A second look, right before the core sleeps: whether a frame is there. See
+    /// [`toro_virtqueue::Queue::has_completions`].
+    #[inline]
+    pub fn look_again(&mut self) -> bool {
+        if self.receive.owes_notification() == Notify::Needed {
+            self.doorbell.ring();
+        }
+        self.receive.has_frames()
     }
 
     /// Asks for no more interrupts: the core is awake and polls.
@@ -94,13 +105,13 @@ impl Receiver {
 /// The transmitting half.
 #[derive(Debug)]
 pub struct Transmitter {
-    transmit: net::Transmit<SharedRing, Buffers>,
+    transmit: net::Transmit<SharedRing, SharedBuffers>,
     doorbell: Doorbell,
     reported: bool,
 }
 
 impl Transmitter {
-    pub(super) fn new(transmit: net::Transmit<SharedRing, Buffers>, doorbell: Doorbell) -> Self {
+    pub(super) fn new(transmit: net::Transmit<SharedRing, SharedBuffers>, doorbell: Doorbell) -> Self {
         Transmitter { transmit, doorbell, reported: false }
     }
 
@@ -143,6 +154,14 @@ impl Transmitter {
     #[inline]
     pub fn flush(&mut self) {
         if self.transmit.publish() == Notify::Needed {
+            self.doorbell.ring();
+        }
+    }
+
+    /// Tells the card of what was transmitted, if [`flush`](Self::flush) should have.
+    #[inline]
+    pub fn look_again(&mut self) {
+        if self.transmit.owes_notification() == Notify::Needed {
             self.doorbell.ring();
         }
     }

@@ -98,7 +98,7 @@ impl Mmio {
         Ok(io_apic::route_gsi(self.gsi, vector)?)
     }
 
-    /// Lowers the line, whatever raised it: used buffers or a change of the configuration, which nobody here needs.
+    /// Lowers the line, whatever raised it: used buffers or a change of the configuration.
     pub(super) fn acknowledge_interrupt(&self) {
         self.registers.write_u32(INTERRUPT_ACKNOWLEDGE, 3);
     }

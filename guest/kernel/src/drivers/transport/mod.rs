@@ -48,6 +48,11 @@ macro_rules! forward {
 impl Transport {
     /// Resets the device and agrees on those of the `wanted` features that it offers; `VERSION_1` is a must.
     pub(super) fn negotiate(&self, wanted: u64) -> Result<u64, DeviceError> {
+        self.negotiate_by(|_| wanted)
+    }
+
+    /// The same, when what is wanted depends on what is offered.
+    pub(super) fn negotiate_by(&self, wanted: impl FnOnce(u64) -> u64) -> Result<u64, DeviceError> {
         self.set_status(0);
         let mut looks = 0;
         while self.status() != 0 {
@@ -63,7 +68,7 @@ impl Transport {
             self.set_status(status::FAILED);
             return Err(DeviceError::Legacy);
         }
-        let agreed = offered & (wanted | feature::VERSION_1);
+        let agreed = offered & (wanted(offered) | feature::VERSION_1);
         forward!(self, inner => inner.accept_features(agreed));
         self.set_status(status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK);
         if self.status() & status::FEATURES_OK == 0 {
@@ -105,6 +110,14 @@ impl Transport {
         match self {
             Transport::Mmio(mmio) => mmio.route_interrupts(vector),
             Transport::Pci(pci) => pci.route_interrupts(line, vector),
+        }
+    }
+
+    /// Lets the device tell changes of its configuration by `line`; `false` when it cannot.
+    pub(super) fn route_changes(&self, line: Line) -> bool {
+        match self {
+            Transport::Mmio(_) => line == Line::FIRST, // always
+            Transport::Pci(pci) => pci.route_changes(line),
         }
     }
 

@@ -12,6 +12,7 @@ const DEVICE_FEATURES_SELECT: usize = 0x00;
 const DEVICE_FEATURES: usize = 0x04;
 const DRIVER_FEATURES_SELECT: usize = 0x08;
 const DRIVER_FEATURES: usize = 0x0c;
+const CONFIG_VECTOR: usize = 0x10;
 const STATUS: usize = 0x14;
 const QUEUE_SELECT: usize = 0x16;
 const QUEUE_SIZE: usize = 0x18;
@@ -25,8 +26,8 @@ const COMMON_BYTES: u64 = 0x38;
 /// More of a structure is never looked at.
 const STRUCTURE_BYTES_MAX: u64 = 0x1000;
 const ENTRY_BYTES: usize = Msix::ENTRY_BYTES as usize;
-/// More entries of the MSI-X table are never used: one for each core.
-const LINES_MAX: u16 = 64;
+/// More entries of the MSI-X table are never used: one for each core, and one for changes of the configuration.
+const LINES_MAX: u16 = 65;
 
 /// A device on PCI.
 #[derive(Debug)]
@@ -137,6 +138,11 @@ impl Pci {
         table.write_u32(offset + 8, data);
         table.write_u32(offset + 12, 0); // not masked
         Ok(())
+    }
+
+    pub(super) fn route_changes(&self, Line(entry): Line) -> bool {
+        self.common.write_u16(CONFIG_VECTOR, entry);
+        self.common.read_u16(CONFIG_VECTOR) == entry
     }
 
     pub(super) fn config(&self) -> Option<&Registers> {

@@ -49,6 +49,18 @@ pub struct Registers {
     pub rflags: u64,
 }
 
+impl Registers {
+    /// What they are called, in this order.
+    const NAMES: &str = "rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags";
+
+    /// Names and values, for a report.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        // SAFETY: it is made of 18 such numbers and nothing else.
+        let values = unsafe { &*core::ptr::from_ref(self).cast::<[u64; 18]>() };
+        Self::NAMES.split(' ').zip(values.iter().copied())
+    }
+}
+
 /// MXCSR and the x87's control word, side by side as the door compares them.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
@@ -117,20 +129,31 @@ impl Context {
     /// # Errors
     /// [`OutOfMemory`].
     pub fn new(_pages: &Pages, instruction: u64, stack: u64) -> Result<Context, OutOfMemory> {
-        super::prepare();
         let registers = Registers { rip: instruction, rsp: stack, ..Registers::default() };
+        super::prepare();
+        Context::of(Snapshot { registers, fs_base: 0, gs_base: 0, area: Area::new()? })
+    }
+
+    /// A program that goes on where the snapshot was taken, on this core.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn of(snapshot: Snapshot) -> Result<Context, OutOfMemory> {
+        super::prepare();
+        let Snapshot { registers, fs_base, gs_base, area } = snapshot;
+        let (xmm, mxcsr, x87) = area.sse();
         let state = State {
             registers,
             vector: SYSCALL,
             error: 0,
             address: 0,
             kernel_stack: 0,
-            xmm: [0; 16],
-            control: KERNEL_CONTROL,
+            xmm,
+            control: Control { mxcsr, x87, zero: 0 },
             x87_status: 0,
-            fs_base: 0,
-            gs_base: 0,
-            area: Area::new()?,
+            fs_base,
+            gs_base,
+            area,
         };
         // SAFETY: the type has a size.
         let place = unsafe { alloc::alloc::alloc(Layout::new::<State>()) }.cast::<State>();
@@ -265,6 +288,23 @@ impl Context {
         Arrival::Exception { vector: vector as u8, error, address }
     }
 
+    /// The exceptions of SSE that have happened and are not masked, as MXCSR has them; for a program that came back by one.
+    #[must_use]
+    pub fn simd_exceptions(&self) -> u32 {
+        // SAFETY: as for `registers`.
+        let mxcsr = unsafe { (*self.state()).control.mxcsr };
+        mxcsr & !(mxcsr >> 7) & 0x3f
+    }
+
+    /// The exceptions of the x87 that have happened and are not masked, as its status word has them; for a program that
+    /// came back by one.
+    #[must_use]
+    pub fn x87_exceptions(&self) -> u32 {
+        // SAFETY: as for `registers`; such a program's registers are in no core.
+        let [control, status] = unsafe { (*self.state()).area.x87_words() };
+        u32::from(status & !control & 0x3f)
+    }
+
     /// Copies all of its registers.
     ///
     /// # Errors
@@ -273,25 +313,34 @@ impl Context {
         if self.is_loaded() {
             detach();
         }
-        let mut area = Area::new()?;
-        let state = self.state();
         // SAFETY: as for `registers`; what was in the core is in the area now.
-        let state = unsafe { &*state };
-        area.copy_from(&state.area);
+        let state = unsafe { &*self.state() };
+        let mut area = state.area.try_clone()?;
         area.set_sse(&state.xmm, state.control.mxcsr);
         Ok(Snapshot { registers: state.registers, fs_base: state.fs_base, gs_base: state.gs_base, area })
     }
 
-    /// Makes all of its registers those of `snapshot`.
-    pub fn restore(&mut self, snapshot: &Snapshot) {
+    /// x87, SSE, AVX and what else there is, as `XSAVE` stores them, or `FXSAVE` where there is no such instruction.
+    #[must_use]
+    pub fn extended(&mut self) -> &[u8] {
+        if self.is_loaded() {
+            detach();
+        }
+        // SAFETY: as for `registers`; what was in the core is in the area now.
+        let state = unsafe { &mut *self.state() };
+        state.area.set_sse(&state.xmm, state.control.mxcsr);
+        state.area.bytes()
+    }
+
+    /// Takes over what [`extended`](Self::extended) gave, or what a program made of it: what the processor would not accept is
+    /// left out. Fewer bytes leave the rest as at a processor's start.
+    pub fn set_extended(&mut self, bytes: &[u8]) {
         if self.is_loaded() {
             local::header().user.loaded.store(0, Relaxed);
         }
         // SAFETY: as for `registers`; it is in no core.
         let state = unsafe { &mut *self.state() };
-        state.registers = snapshot.registers;
-        (state.fs_base, state.gs_base) = (snapshot.fs_base, snapshot.gs_base);
-        state.area.copy_from(&snapshot.area);
+        state.area.set_bytes(bytes);
         (state.xmm, state.control.mxcsr, state.control.x87) = state.area.sse();
     }
 }
@@ -352,15 +401,15 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// x87, SSE, AVX and what else there is, as `XSAVE` stores them, or `FXSAVE` where there is no such instruction.
-    #[must_use]
-    pub fn extended(&self) -> &[u8] {
-        self.area.bytes()
-    }
-
-    /// Takes over what [`extended`](Self::extended) gave, or what a program made of it: what the processor would not accept is
-    /// left out. Fewer bytes leave the rest as at a processor's start.
-    pub fn set_extended(&mut self, bytes: &[u8]) {
-        self.area.set_bytes(bytes);
+    /// Changes the base of fs.
+    ///
+    /// # Errors
+    /// For an address above the lower half.
+    pub fn set_fs_base(&mut self, base: u64) -> Result<(), NotAnAddress> {
+        if base >= END as u64 {
+            return Err(NotAnAddress);
+        }
+        self.fs_base = base;
+        Ok(())
     }
 }

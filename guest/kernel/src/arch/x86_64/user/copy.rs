@@ -184,6 +184,37 @@ pub fn copy_out(to: usize, from: &[u8]) -> Result<(), usize> {
     answer(unsafe { user_copy(to, from.as_ptr(), from.len()) })
 }
 
+/// Copies from a program's memory to where others may write, too.
+///
+/// # Errors
+/// The address that could not be read. Some of `to` may be written then.
+pub(crate) fn copy_in_raw(to: *mut u8, from: usize, bytes: usize) -> Result<(), usize> {
+    check(from, bytes)?;
+    prepare();
+    // SAFETY: as in `copy_in`; `to` is room for so many bytes, to which no reference exists.
+    answer(unsafe { user_copy(to, core::ptr::with_exposed_provenance(from), bytes) })
+}
+
+/// Copies to a program's memory from where others may write.
+///
+/// # Errors
+/// The address that could not be written. Some may have been.
+pub(crate) fn copy_out_raw(to: usize, from: *const u8, bytes: usize) -> Result<(), usize> {
+    check(to, bytes)?;
+    prepare();
+    // SAFETY: as in `copy_out`; `from` has so many bytes.
+    answer(unsafe { user_copy(core::ptr::with_exposed_provenance_mut(to), from, bytes) })
+}
+
+/// Copies inside the kernel what a program may write meanwhile.
+///
+/// # Safety
+/// Both are mapped, and so long.
+pub(crate) unsafe fn copy_raw(to: *mut u8, from: *const u8, bytes: usize) {
+    // SAFETY: by this function's contract nothing faults.
+    let _done = unsafe { user_copy(to, from, bytes) };
+}
+
 /// Clears a program's memory.
 ///
 /// # Errors

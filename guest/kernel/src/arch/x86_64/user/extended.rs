@@ -66,10 +66,16 @@ pub(super) fn init() {
     }
 }
 
-/// Bytes of what a [`Snapshot`](super::Snapshot) shows, on a core that can run a program.
+/// Bytes of what [`Context::extended`](super::Context::extended) shows, on a core that can run a program.
 #[must_use]
 pub fn state_bytes() -> usize {
     BYTES.load(Relaxed)
+}
+
+/// Components of that, as bits of XCR0; 0 where there is no `XSAVE`.
+#[must_use]
+pub fn state_components() -> u64 {
+    COMPONENTS.load(Relaxed).into()
 }
 
 /// Forgets what the x87 holds.
@@ -89,13 +95,21 @@ impl Area {
         lines.try_reserve_exact(count).map_err(|_| OutOfMemory)?;
         lines.resize(count, Line([0; 64]));
         let mut area = Area(lines);
-        area.reset();
+        area.begin();
         Ok(area)
     }
 
-    fn reset(&mut self) {
+    /// A copy.
+    pub(super) fn try_clone(&self) -> Result<Self, OutOfMemory> {
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(self.0.len()).map_err(|_| OutOfMemory)?;
+        lines.extend_from_slice(&self.0);
+        Ok(Area(lines))
+    }
+
+    /// In bytes that are all 0, what is not 0 at a processor's start.
+    fn begin(&mut self) {
         let bytes = self.bytes_mut();
-        bytes.fill(0);
         bytes[..2].copy_from_slice(&X87_CONTROL.to_le_bytes());
         bytes[AT_MXCSR..][..4].copy_from_slice(&MXCSR.to_le_bytes());
     }
@@ -108,10 +122,6 @@ impl Area {
     fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above.
         unsafe { core::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * size_of::<Line>()) }
-    }
-
-    pub(super) fn copy_from(&mut self, other: &Area) {
-        self.0.copy_from_slice(&other.0);
     }
 
     /// Stores what is in the core; `control` is the x87's control word, in whose place the kernel has its own.
@@ -165,24 +175,34 @@ impl Area {
         let bytes = self.bytes();
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let mut xmm = [0; 16];
-        for (value, place) in xmm.iter_mut().zip(bytes[AT_XMM..].chunks_exact(16)) {
-            *value = place.iter().rev().fold(0, |value, byte| value << 8 | u128::from(*byte));
+        let (places, _) = bytes[AT_XMM..].as_chunks();
+        for (value, place) in xmm.iter_mut().zip(places) {
+            *value = u128::from_le_bytes(*place);
         }
         (xmm, word(AT_MXCSR), word(0) as u16)
     }
 
-    /// See [`Snapshot::set_extended`](super::Snapshot::set_extended).
+    /// The x87's control and status words.
+    pub(super) fn x87_words(&self) -> [u16; 2] {
+        let bytes = self.bytes();
+        [0, 2].map(|at| u16::from_le_bytes([bytes[at], bytes[at + 1]]))
+    }
+
+    /// See [`Context::set_extended`](super::Context::set_extended).
     pub(super) fn set_bytes(&mut self, from: &[u8]) {
-        self.reset();
         let has_header = self.has_header();
         let bytes = self.bytes_mut();
         // Without all of the legacy part and the header nothing in it is worth anything.
         let least = if has_header { LEGACY_BYTES + HEADER_BYTES } else { LEGACY_BYTES };
         if from.len() < least {
+            bytes.fill(0);
+            self.begin();
             return;
         }
         let count = from.len().min(bytes.len());
-        bytes[..count].copy_from_slice(&from[..count]);
+        let (bytes_from, rest) = bytes.split_at_mut(count);
+        bytes_from.copy_from_slice(&from[..count]);
+        rest.fill(0);
         let mask = MXCSR_MASK.load(Relaxed).to_le_bytes();
         bytes[AT_MXCSR..][..4].iter_mut().zip(mask).for_each(|(byte, mask)| *byte &= mask);
         if !has_header {

@@ -10,7 +10,8 @@
 //! * `gates`: exceptions, interrupts and their stacks on such a core.
 //! * `extended`: the state that stays in the core.
 //! * `copy`: the only code that touches the program's memory.
-//! * `tables`: the page tables of the lower half.
+//! * `tables`: the page tables of the lower half; `removed`: what was taken out of them.
+//! * `vdso`: the clock, for programs to read without a call.
 
 #![expect(unsafe_code, reason = "control registers")]
 
@@ -19,12 +20,17 @@ mod copy;
 mod door;
 mod extended;
 mod gates;
+mod removed;
 mod tables;
+pub(super) mod vdso;
 
 pub use context::{Arrival, Context, NotAnAddress, Registers, Snapshot};
 pub use copy::{compare_exchange, copy_in, copy_out, zero};
-pub use extended::state_bytes;
-pub use tables::{Entry, Leaf, Removed, Rights, Root, Source, clear_page, kernel_page};
+pub(crate) use copy::{copy_in_raw, copy_out_raw, copy_raw};
+pub use extended::{state_bytes, state_components};
+pub use removed::Removed;
+pub use tables::{Entry, Leaf, Rights, Root, Source, clear_page, kernel_page};
+pub use vdso::{ClockCode, TEXT_OFFSET as CLOCK_CODE_OFFSET, clock_code, clock_page};
 
 use super::{cpu, local, paging};
 use core::arch::asm;

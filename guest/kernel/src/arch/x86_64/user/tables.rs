@@ -9,21 +9,24 @@
 #![expect(unsafe_code, reason = "page tables are written")]
 
 use super::END;
+use super::removed::Removed;
 use crate::arch::x86_64::{SSE, paging};
 use crate::mm::PhysAddr;
 use core::arch::asm;
 
-const PRESENT: u64 = 1;
+pub(super) const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
 const ACCESSED: u64 = 1 << 5;
 const DIRTY: u64 = 1 << 6;
 /// The frame goes with the page.
-const OWNED: u64 = 1 << 9;
+pub(super) const OWNED: u64 = 1 << 9;
 /// Something is here, present or not.
 const USED: u64 = 1 << 10;
+/// The frame is somebody else's, who lets it be written.
+const LENT: u64 = 1 << 11;
 const NO_EXECUTE: u64 = 1 << 63;
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+pub(super) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const TABLE: u64 = PRESENT | WRITABLE | USER | ACCESSED;
 /// One page or table more, in the entry that names the table it is in.
 const ONE: u64 = 1 << 52;
@@ -84,6 +87,8 @@ pub enum Source {
     Owned(PhysAddr),
     /// A frame that stays whatever happens to the page, and is never written through it.
     Borrowed(PhysAddr),
+    /// A frame that outlives the page, and may be written through it.
+    Lent(PhysAddr),
 }
 
 impl Source {
@@ -91,8 +96,18 @@ impl Source {
         match self {
             Self::Owned(frame) => frame.0 | OWNED | rights.bits(),
             Self::Borrowed(frame) => frame.0 | rights.without_write().bits(),
+            Self::Lent(frame) => frame.0 | LENT | rights.bits(),
         }
         .wrapping_add(USED | USER | ACCESSED | DIRTY)
+    }
+
+    const fn of(entry: u64) -> Self {
+        let frame = PhysAddr(entry & ADDRESS);
+        match (entry & OWNED != 0, entry & LENT != 0) {
+            (true, _) => Self::Owned(frame),
+            (false, true) => Self::Lent(frame),
+            (false, false) => Self::Borrowed(frame),
+        }
     }
 }
 
@@ -112,75 +127,6 @@ pub struct Leaf {
     pub rights: Rights,
     /// Its frame goes with it.
     pub owned: bool,
-}
-
-/// Frames that were taken out, to be freed when no core can reach them any more.
-#[derive(Debug)]
-pub struct Removed {
-    frames: [PhysAddr; Self::MAX],
-    count: usize,
-    /// Pages that a core may have known.
-    seen: usize,
-    /// One of them.
-    page: usize,
-}
-
-impl Removed {
-    const MAX: usize = 64;
-
-    /// None yet.
-    #[must_use]
-    pub const fn new() -> Self {
-        Removed { frames: [PhysAddr(0); Self::MAX], count: 0, seen: 0, page: 0 }
-    }
-
-    /// The frames.
-    #[must_use]
-    pub fn frames(&self) -> &[PhysAddr] {
-        &self.frames[..self.count]
-    }
-
-    /// Has a core known any of this?
-    #[must_use]
-    pub fn was_seen(&self) -> bool {
-        self.seen > 0 || self.count > 0
-    }
-
-    /// Makes this core forget it.
-    pub fn flush_here(&self) {
-        if self.seen == 1 {
-            // SAFETY: drops what is cached of one page, and all that is cached of tables.
-            unsafe { asm!("invlpg [{}]", in(reg) self.page, options(nostack, preserves_flags)) };
-        } else if self.was_seen() {
-            paging::flush_all();
-        }
-    }
-
-    /// No room for a page and the tables above it.
-    fn is_full(&self) -> bool {
-        self.count > Self::MAX - 4
-    }
-
-    fn push(&mut self, frame: u64) {
-        self.frames[self.count] = PhysAddr(frame & ADDRESS);
-        self.count += 1;
-    }
-
-    fn push_page(&mut self, page: usize, entry: u64) {
-        if entry & PRESENT != 0 {
-            self.seen += 1;
-            self.page = page;
-        }
-        if entry & OWNED != 0 {
-            self.push(entry);
-        }
-    }
-}
-
-impl Default for Removed {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 /// The first table.
@@ -244,6 +190,13 @@ fn read(slot: *mut u64) -> u64 {
 fn write(slot: *mut u64, value: u64) {
     // SAFETY: as above; what is entered is the business of the functions below, one core at a time.
     unsafe { slot.write_volatile(value) };
+}
+
+/// How many slots from `first` on surely hold nothing, of at most `most`: a stack's table, say, is nearly empty.
+fn absent(first: *mut u64, most: usize) -> usize {
+    const STEP: usize = 8;
+    let is_empty = |count: usize| (0..STEP).fold(0, |all, at| all | read(first.wrapping_add(count + at))) == 0;
+    (0..).step_by(STEP).find(|count| count + STEP > most || !is_empty(*count)).unwrap_or(0)
 }
 
 /// The slots that lead to a page, from the top: as far as there are tables.
@@ -363,6 +316,20 @@ impl Root {
         (end, None)
     }
 
+    /// How many pages of a range are entered.
+    #[must_use]
+    pub fn count(self, start: usize, end: usize) -> usize {
+        let (mut page, mut count) = (start, 0);
+        while let (found, Some(path)) = self.next(page, end) {
+            let table = read(path.slots[2]);
+            let table_end = (found & !(512 * PAGE - 1)) + 512 * PAGE;
+            let pages = (found..end.min(table_end)).step_by(PAGE);
+            count += pages.filter(|page| read(slot(table, *page, 0)) != 0).count();
+            page = table_end;
+        }
+        count
+    }
+
     /// Gives all pages of a range these rights. What `removed` then has is to be flushed.
     ///
     /// # Safety
@@ -376,7 +343,7 @@ impl Root {
                 let leaf = slot(table, page, 0);
                 let value = read(leaf);
                 if value != 0 {
-                    let rights = if value & OWNED != 0 { rights } else { rights.without_write() };
+                    let rights = if value & (OWNED | LENT) != 0 { rights } else { rights.without_write() };
                     let changed = value & !(PRESENT | WRITABLE | NO_EXECUTE) | rights.bits();
                     if value & PRESENT != 0 && changed != value {
                         removed.push_page(page, PRESENT);
@@ -401,7 +368,12 @@ impl Root {
         while let (found, Some(path)) = self.next(page, end) {
             page = found;
             let table = read(path.slots[2]);
+            let table_end = end.min((page & !(512 * PAGE - 1)) + 512 * PAGE);
             loop {
+                page += PAGE * absent(slot(table, page, 0), (table_end - page) / PAGE);
+                if page == table_end {
+                    break;
+                }
                 let leaf = slot(table, page, 0);
                 let value = read(leaf);
                 if value != 0 {
@@ -410,7 +382,7 @@ impl Root {
                     removed.push_page(page, value);
                 }
                 page += PAGE;
-                if page >= end || page & (512 * PAGE - 1) == 0 || removed.is_full() {
+                if page == table_end || removed.is_full() {
                     break;
                 }
             }
@@ -420,6 +392,39 @@ impl Root {
             }
         }
         end
+    }
+
+    /// Takes one page out, with what it shows, for another place; the caller makes all cores forget it. Its tables stay.
+    ///
+    /// # Safety
+    /// The page is of the lower half; an owned frame is the caller's.
+    pub unsafe fn take(self, page: usize) -> Option<(Source, Rights)> {
+        let (leaf, path) = self.leaf(page)?;
+        let value = read(leaf);
+        if value == 0 {
+            return None;
+        }
+        write(leaf, 0);
+        write(path.slots[2], read(path.slots[2]) - ONE);
+        Some((Source::of(value), Rights::of(value)))
+    }
+
+    /// Where the next page may be, from `from` on: tables that do not exist are passed over.
+    #[must_use]
+    pub fn next_mapped(self, from: usize, end: usize) -> usize {
+        self.next(from, end).0
+    }
+
+    /// Takes the next table without a page in it down, with those above that this leaves empty; where to go on.
+    ///
+    /// # Safety
+    /// As for [`remove`](Self::remove).
+    pub unsafe fn prune_next(self, start: usize, end: usize, removed: &mut Removed) -> usize {
+        let (found, path) = self.next(start, end);
+        if let Some(path) = path {
+            take_down(&path, 3, removed);
+        }
+        ((found & !(512 * PAGE - 1)) + 512 * PAGE).min(end)
     }
 
     /// Takes down what [`enter`](Self::enter) made for nothing.
