@@ -59,9 +59,8 @@ impl Cards {
         let mut news = false;
         for (link, card) in self.further() {
             let Some(receiver) = &mut card.receiver else { continue };
-            let frames = stack.enter(link, |stack| {
-                receiver.receive(|frame, checksum| stack.receive(frame, known(checksum), now_ns))
-            });
+            let frames = stack
+                .enter(link, |stack| receiver.receive(|frame, checksum| stack.receive(frame, known(checksum), now_ns)));
             news |= woke && card.may_have_news(frames.unwrap_or(0));
         }
         if news {
