@@ -158,6 +158,19 @@ fn whoever_tells_nothing_is_sent_a_hole_for_each_partial_acknowledgement() {
 }
 
 #[test]
+fn duplicates_without_end_open_the_window_no_further_than_it_goes() {
+    let mut world = World::with(large_config(CLIENT), large_config(SERVER));
+    let (server, first) = by_hand(&mut world);
+    world.stacks[SERVER].tcp_write(server, &pattern(60_000)).unwrap();
+    assert_eq!(spoken(&mut world).len(), 10);
+    for _ in 0..10_000 {
+        acknowledge(&mut world, first);
+    }
+    let info = world.stacks[SERVER].tcp_info(server).unwrap();
+    assert!(info.congestion_window_bytes <= 8 << 20, "{info:?}");
+}
+
+#[test]
 fn what_a_peer_claims_to_have_is_believed_only_if_it_was_sent() {
     let mut world = World::with(large_config(CLIENT), large_config(SERVER));
     let listener = world.listen(80, 4);

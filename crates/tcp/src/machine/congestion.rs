@@ -78,6 +78,11 @@ impl Congestion {
         bytes.clamp(0, WINDOW_BYTES_MAX.into()) as u32
     }
 
+    /// So many bytes have left the network, as duplicate acknowledgements tell; a peer may send as many of those as it likes.
+    pub(super) fn inflate(&mut self, bytes: u32) {
+        self.window_bytes = (self.window_bytes + bytes).min(WINDOW_BYTES_MAX);
+    }
+
     /// Something was lost while `flight_bytes` were under way. Less of a window that was made use of says only that the
     /// acknowledgements before the loss were heard of together with it.
     pub(super) fn on_loss(&mut self, flight_bytes: u32, segment_bytes: u32) {

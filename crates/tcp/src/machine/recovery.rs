@@ -74,7 +74,7 @@ impl Machine {
             Recovery::None if self.duplicates >= DUPLICATES => self.recover(self.top.wrapping_sub(self.una)),
             Recovery::None => self.look_for_loss(self.top.wrapping_sub(self.una)),
             // Each says that a segment has left the network.
-            Recovery::Reno { .. } => self.congestion.window_bytes += self.segment_bytes,
+            Recovery::Reno { .. } => self.congestion.inflate(self.segment_bytes),
             Recovery::Selective { .. } | Recovery::TimedOut { .. } => {}
         }
         Reaction::Turn
@@ -103,7 +103,7 @@ impl Machine {
     fn recover(&mut self, flight: u32) {
         self.congestion.on_loss(flight, self.segment_bytes);
         self.recovery = if self.board.is_empty() {
-            self.congestion.window_bytes += u32::from(DUPLICATES) * self.segment_bytes;
+            self.congestion.inflate(u32::from(DUPLICATES) * self.segment_bytes);
             Recovery::Reno { until: self.top }
         } else {
             Recovery::Selective { until: self.top, again: self.una, rescued: false }
@@ -147,7 +147,8 @@ impl Machine {
                 // A partial one: the next segment was lost as well.
                 let segment_bytes = self.segment_bytes;
                 let left = congestion.window_bytes.saturating_sub(acknowledged);
-                congestion.window_bytes = left.max(segment_bytes) + segment_bytes;
+                congestion.window_bytes = left.max(segment_bytes);
+                congestion.inflate(segment_bytes);
                 self.again = true;
             }
             Recovery::Selective { again, .. } => {
