@@ -22,6 +22,8 @@ pub const STREAM_BYTES_MAX: usize = 16 << 10;
 const LABEL_BYTES_MAX: usize = 63;
 /// As it stands in a message: a length before each label, and one of 0 at the end.
 const NAME_BYTES_MAX: usize = 255;
+/// A name that is in more places than this is nobody's honest work: to follow thousands for each record takes long.
+const REFERENCES_MAX: usize = 32;
 /// Names that stand for others, one after the other.
 const ALIASES_MAX: usize = 8;
 /// Says how long an answer may be: the root's name, type OPT, so many bytes, no flags, no data (RFC 6891, 6.1.2).
@@ -127,7 +129,7 @@ impl Question {
             && packet.opcode() == DnsOpcode::Query
             && packet.question_count() == 1;
         let (mut rest, question) = DnsQuestion::parse(packet.payload()).ok().filter(|_| answers_us)?;
-        if question.type_ != self.family.record() || !is_same(&packet, question.name, &self.name) {
+        if question.type_ != self.family.record() || !is_same(message, question.name, &self.name) {
             return None;
         }
         // The codes of RFC 1035, 4.1.1.
@@ -149,11 +151,11 @@ impl Question {
         for _ in 0..ALIASES_MAX {
             let addresses: Vec<IpAddr> = records
                 .iter()
-                .filter(|record| is_same(&packet, record.name, name))
+                .filter(|record| is_same(message, record.name, name))
                 .filter_map(|record| address(&record.data, self.family))
                 .collect();
             let alias = records.iter().find_map(|record| match record.data {
-                DnsRecordData::Cname(other) if is_same(&packet, record.name, name) => Some(other),
+                DnsRecordData::Cname(other) if is_same(message, record.name, name) => Some(other),
                 _ => None,
             });
             match alias {
@@ -178,15 +180,42 @@ fn address(data: &DnsRecordData<'_>, family: Family) -> Option<IpAddr> {
 }
 
 /// Whether two names of a message are the same, which small and capital letters do not change.
-fn is_same(packet: &DnsPacket<&[u8]>, one: &[u8], other: &[u8]) -> bool {
-    let (mut one, mut other) = (packet.parse_name(one), packet.parse_name(other));
+fn is_same(message: &[u8], one: &[u8], other: &[u8]) -> bool {
+    let (mut one, mut other) = (labels(message, one), labels(message, other));
     loop {
         match (one.next(), other.next()) {
             (None, None) => return true,
-            (Some(Ok(label)), Some(Ok(same))) if label.eq_ignore_ascii_case(same) => {}
+            (Some(Some(label)), Some(Some(same))) if label.eq_ignore_ascii_case(same) => {}
             _ => return false,
         }
     }
+}
+
+/// The labels of a name: what it shares with another one stands elsewhere in the message. `None` inside: it is no name.
+fn labels<'a>(message: &'a [u8], mut rest: &'a [u8]) -> impl Iterator<Item = Option<&'a [u8]>> {
+    let (mut references, mut bytes) = (0, 0);
+    core::iter::from_fn(move || {
+        loop {
+            let next = match rest.split_first() {
+                Some((0, _)) => return None,
+                Some((&length @ 1..=0x3f, more)) if bytes < NAME_BYTES_MAX => {
+                    bytes += 1 + usize::from(length);
+                    more.split_at_checked(length.into()).map(|(label, after)| (Some(label), after))
+                }
+                Some((&high @ 0xc0.., more)) if references < REFERENCES_MAX => {
+                    references += 1;
+                    let target = more.first().map(|&low| usize::from(high & 0x3f) << 8 | usize::from(low));
+                    target.and_then(|target| message.get(target..)).map(|there| (None, there))
+                }
+                _ => None,
+            };
+            let Some((label, after)) = next else { return Some(None) };
+            rest = after;
+            if label.is_some() {
+                return Some(label);
+            }
+        }
+    })
 }
 
 #[cfg(test)]
@@ -224,6 +253,24 @@ mod tests {
         assert_eq!(question.answer(&reply(&question, 0, &[&foreign])), Some(Answer::Addresses(vec![])));
         let loops = record(&ASKED, 5, &ASKED);
         assert_eq!(question.answer(&reply(&question, 0, &[&loops])), Some(Answer::Failure));
+    }
+
+    #[test]
+    fn a_name_is_not_looked_for_in_ever_more_places() {
+        let question = Question::new("far.example", Family::V4, 1).unwrap();
+        let data_at = question.clone().plain().message().len() + 12;
+        let found = |references: usize| {
+            // Each refers to the one before, the first to the name that was asked for.
+            let target = |number: usize| if number == 0 { 12 } else { data_at + 2 * (number - 1) };
+            let places: Vec<u8> =
+                (0..references - 1).flat_map(|number| (0xc000 | target(number) as u16).to_be_bytes()).collect();
+            let name = (0xc000 | target(references - 1) as u16).to_be_bytes();
+            let records = [record(&ASKED, 16, &places), record(&name, 1, &[10, 1, 2, 3])];
+            question.answer(&reply(&question, 0, &[&records[0], &records[1]]))
+        };
+        let address = Answer::Addresses(vec![Ipv4Addr::new(10, 1, 2, 3).into()]);
+        assert_eq!((found(1), found(REFERENCES_MAX)), (Some(address.clone()), Some(address)));
+        assert_eq!(found(REFERENCES_MAX + 1), Some(Answer::Addresses(vec![])));
     }
 
     #[test]
