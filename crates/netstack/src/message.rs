@@ -1,5 +1,6 @@
 //! What the stacks of different cores tell each other. Whoever runs them carries it: [`Stack::next_message`] and
-//! [`Stack::deliver`]. Messages may be lost, as frames may: TCP and ARP ask again.
+//! [`Stack::deliver`]. Messages may be lost, as frames may: TCP and ARP ask again. Only what is said once is not
+//! ([`Message::is_said_once`]): when there is no room, it takes the place of what was said of the same thing before.
 
 #[cfg(doc)]
 use crate::Stack;
@@ -31,6 +32,27 @@ pub struct Message {
     /// The link that it is about.
     pub(crate) link: u8,
     pub(crate) content: Content,
+}
+
+impl Message {
+    /// Whether nobody says it again, so that it must not be lost.
+    #[must_use]
+    pub fn is_said_once(&self) -> bool {
+        self.content.is_said_once()
+    }
+
+    /// Whether nobody needs `before`, which the same core was told, any more.
+    #[must_use]
+    pub fn replaces(&self, before: &Message) -> bool {
+        let kind = |message: &Message| core::mem::discriminant(&message.content);
+        self.is_said_once() && self.link == before.link && kind(self) == kind(before)
+    }
+}
+
+impl Content {
+    fn is_said_once(&self) -> bool {
+        matches!(self, Content::Join { .. } | Content::Address(_) | Content::Link(_) | Content::Link6(_))
+    }
 }
 
 #[derive(Debug)]
@@ -68,13 +90,25 @@ impl Messages {
     }
 
     pub(crate) fn send(&mut self, core: u8, content: Content) {
-        let packet = matches!(content, Content::Packet { .. });
-        if self.queue.len() < MESSAGES_MAX && self.queue.try_reserve(1).is_ok() {
-            self.queue.push_back((core, Message { link: self.link, content }));
+        let message = Message { link: self.link, content };
+        let packet = matches!(message.content, Content::Packet { .. });
+        let full = self.queue.len() >= MESSAGES_MAX;
+        let place = if full && message.is_said_once() { self.place_for(core, &message) } else { None };
+        if let Some(before) = place {
+            *before = message;
+        } else if (!full || message.is_said_once()) && self.queue.try_reserve(1).is_ok() {
+            self.queue.push_back((core, message));
             self.posted += u64::from(packet);
         } else {
             self.dropped += 1;
         }
+    }
+
+    /// What the core was told of the same thing before.
+    #[cold]
+    fn place_for(&mut self, core: u8, message: &Message) -> Option<&mut Message> {
+        let found = self.queue.iter_mut().find(|(to, before)| *to == core && message.replaces(before));
+        found.map(|(_, before)| before)
     }
 
     pub(crate) fn send_to_all(&mut self, mut cores: u64, content: impl Fn() -> Content) {

@@ -431,6 +431,33 @@ fn a_port_is_shared_by_cores_and_taken_on_one() {
 }
 
 #[test]
+fn what_is_said_once_is_not_lost_among_packets() {
+    for family in FAMILIES {
+        let mut machine = Machine::of(family, 3, Card::OneQueue);
+        // Segments of no connection, which go round the cores; nobody carries anything.
+        for number in 0..600 {
+            let stray = Segment::between(CLIENT, 1000 + number, SERVER, 99).flags(Flags::ACK);
+            machine.cores[0].receive(&stray.frame(), Received::Unverified, machine.now_ns);
+        }
+        let dropped = machine.cores[0].statistics().posts_dropped;
+        assert!(dropped > 300, "{dropped}");
+        let moved = |host| toro_netstack::Address { ip: Ipv4Addr::new(10, 0, 0, host), ..address(SERVER) };
+        for host in 70..76 {
+            assert!(machine.cores[0].set_address(0, moved(host)));
+            machine.cores[0].set_link(0, host % 2 == 1, machine.now_ns);
+            assert!(machine.cores[0].add_address6(0, Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, host.into()), 64, 1));
+        }
+        machine.settle();
+        let known: Vec<_> = machine.cores[0].addresses6(0).map(|own| own.ip).collect();
+        for core in &machine.cores {
+            assert_eq!((core.address(), core.link_is_up(0)), (Some(moved(75)), true));
+            assert!(core.addresses6(0).map(|own| own.ip).eq(known.iter().copied()));
+        }
+        assert_eq!(machine.cores[0].statistics().posts_dropped, dropped);
+    }
+}
+
+#[test]
 fn the_address_and_its_loss_are_told_to_all() {
     let mut machine = Machine::new(3, Card::OneQueue);
     let moved = toro_netstack::Address { ip: Ipv4Addr::new(10, 0, 0, 77), ..address(SERVER) };

@@ -12,7 +12,7 @@ use toro_netstack::Message;
 
 /// Messages of stacks that may wait for a core; past it they are lost, as packets may be.
 const MESSAGES_MAX: usize = 256;
-/// With room for the few letters, once in a core's life, that are not lost.
+/// With room for the few letters that are not lost, because nobody says them again.
 const LETTERS_MAX: usize = MESSAGES_MAX + 2 * CORES_MAX;
 
 /// What a core tells another.
@@ -25,6 +25,16 @@ pub(super) enum Letter {
     Active,
     /// From core 0: the core is to use the shared queue.
     Shared,
+}
+
+impl Letter {
+    fn is_said_once(&self) -> bool {
+        if let Letter::Stack(message) = self { message.is_said_once() } else { true }
+    }
+
+    fn replaces(&self, before: &Letter) -> bool {
+        matches!((self, before), (Letter::Stack(message), Letter::Stack(before)) if message.replaces(before))
+    }
 }
 
 /// Letters in the order they came.
@@ -65,16 +75,18 @@ fn here() -> &'static Inbox {
 #[inline(never)]
 pub(super) fn put(core: usize, letter: Letter) {
     let inbox = &INBOXES[core];
-    let most = if matches!(letter, Letter::Stack(_)) { MESSAGES_MAX } else { LETTERS_MAX };
-    let refused = inbox.letters.with(|letters| match letters {
-        Some(letters) if letters.0.len() < most.min(letters.0.capacity()) => {
-            letters.0.push(letter);
-            inbox.waiting.store(true, Relaxed);
-            None
+    // What is left over is freed outside the lock.
+    let (_left, kept) = inbox.letters.with(|letters| match letters {
+        Some(letters) => {
+            let (left, kept) = letters.add(letter);
+            if kept {
+                inbox.waiting.store(true, Relaxed);
+            }
+            (left, kept)
         }
-        _ => Some(letter),
+        None => (Some(letter), false),
     });
-    if refused.is_some() {
+    if !kept {
         inbox.dropped.fetch_add(1, Relaxed);
     }
 }
@@ -104,6 +116,22 @@ pub(super) fn is_waiting() -> bool {
 }
 
 impl Letters {
+    /// Adds a letter, if there is room for it; what is left over, and whether the letter was added.
+    #[inline]
+    fn add(&mut self, letter: Letter) -> (Option<Letter>, bool) {
+        let most = if letter.is_said_once() { LETTERS_MAX } else { MESSAGES_MAX };
+        if self.0.len() >= MESSAGES_MAX
+            && let Some(before) = self.0.iter_mut().find(|before| letter.replaces(before))
+        {
+            return (Some(core::mem::replace(before, letter)), true);
+        }
+        if self.0.len() >= most.min(self.0.capacity()) {
+            return (Some(letter), false);
+        }
+        self.0.push(letter);
+        (None, true)
+    }
+
     /// Exchanges these, which were read, for those that wait for this core.
     pub(super) fn exchange(self: &mut Box<Self>) {
         here().letters.with(|letters| {
