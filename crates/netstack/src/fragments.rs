@@ -17,6 +17,8 @@ const BYTES_MAX: usize = u16::MAX as usize;
 const PATIENCE_NS: u64 = 30_000_000_000;
 /// Packets that wait for pieces.
 const PACKETS_MAX: usize = 16;
+/// Parts of one that are there and apart. More are nobody's honest work, and each further piece would take longer.
+const RANGES_MAX: usize = 64;
 /// What one counts for beyond its bytes.
 const COST_BYTES: usize = 128;
 /// Ways that carry less than the link, as far as routers have said so.
@@ -129,8 +131,11 @@ impl Partial {
         let place = self.ranges.partition_point(|&(from, _)| from < start);
         let after = self.ranges.get(place).is_none_or(|&(from, _)| end <= from);
         let before = place == 0 || self.ranges[place - 1].1 <= start;
+        let room = self.ranges.len() < RANGES_MAX;
         let needed = (header_bytes + end).saturating_sub(self.bytes.len());
-        if !(fits && after && before) || self.bytes.try_reserve(needed).is_err() || self.ranges.try_reserve(1).is_err()
+        if !(fits && after && before && room)
+            || self.bytes.try_reserve(needed).is_err()
+            || self.ranges.try_reserve(1).is_err()
         {
             return Taken::Lost;
         }

@@ -152,6 +152,28 @@ fn a_flood_of_pieces_stays_within_its_bounds_and_is_survived() {
 }
 
 #[test]
+fn of_too_many_parts_no_packet_is_made() {
+    let mut world = roomy();
+    let (_, server) = sockets(&mut world);
+    let whole = datagram(&pattern(4000));
+    let parts: Vec<_> = whole.chunks(8).enumerate().collect();
+    let (even, odd): (Vec<_>, Vec<_>) = parts.iter().partition(|(place, _)| place % 2 == 0);
+    let inject = |world: &mut World, (place, part): &(usize, &[u8])| {
+        world.inject(SERVER, &piece(7, place * 8, place * 8 + part.len() < whole.len(), part));
+    };
+    // Each is apart from all others, until there are too many.
+    even[..64].iter().for_each(|part| inject(&mut world, part));
+    assert_eq!(world.stacks[SERVER].statistics().fragments, 0);
+    inject(&mut world, &even[64]);
+    let counts = world.stacks[SERVER].statistics();
+    assert_eq!((counts.fragments, counts.memory_bytes), (1, 0));
+    // As many pieces in order are one part.
+    parts.iter().for_each(|part| inject(&mut world, part));
+    assert_eq!(received(&mut world, server), Ok(pattern(4000)));
+    assert!(odd.len() > 64);
+}
+
+#[test]
 fn a_long_echo_is_answered() {
     let mut world = roomy();
     let mut echo = vec![8, 0, 0, 0, 0, 1, 0, 1];
