@@ -141,11 +141,14 @@ impl Neighbors {
     }
 
     fn ask(&mut self, ip: Ip, now_ns: u64, own: Own<'_>, outbox: &mut Outbox) {
-        if !self.make_room() {
+        let asked = Entry::Asked { again_at_ns: now_ns + SECOND_NS, tries: 1, held: Vec::new(), waiting: Vec::new() };
+        if let Some(known) = self.find_mut(ip) {
+            *known = asked; // an address that nobody has confirmed
+        } else if self.make_room() {
+            self.entries.push((ip, asked));
+        } else {
             return; // whoever waits looks again by its own clock
         }
-        let asked = Entry::Asked { again_at_ns: now_ns + SECOND_NS, tries: 1, held: Vec::new(), waiting: Vec::new() };
-        self.entries.push((ip, asked));
         self.asked += 1;
         self.epoch = self.epoch.wrapping_add(1);
         request(self.asks_as, own, ip, ethernet::BROADCAST, outbox);

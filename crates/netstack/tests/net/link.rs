@@ -1,7 +1,7 @@
 //! What lies beside TCP: ARP, DHCP, ICMP and UDP.
 
-use crate::frames::{icmp_frame, udp_frame};
-use crate::world::{CLIENT, Port, SECOND_NS, SERVER, World, at, config, end, ip, mac};
+use crate::frames::{arp_frame, icmp_frame, udp_frame};
+use crate::world::{CLIENT, Port, SECOND_NS, SERVER, World, address, at, config, end, ip, mac};
 use core::net::{Ipv4Addr, SocketAddr};
 use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr};
 use std::collections::VecDeque;
@@ -101,6 +101,36 @@ fn echoes_are_answered() {
 }
 
 #[test]
+fn a_neighbour_that_fell_silent_is_asked_for_once_a_second() {
+    let mut stack = Stack::new(config(SERVER));
+    assert!(stack.set_address(0, address(SERVER)));
+    let socket = stack.udp_bind(any(7)).unwrap();
+    let mut port = Port { sent: VecDeque::new(), room: 256, cut: 0 };
+    let mut now_ns = SECOND_NS;
+    let mut send = |stack: &mut Stack, now_ns| {
+        stack.udp_send(socket, b"tick", at(CLIENT, 7)).unwrap();
+        stack.flush(&mut port, now_ns);
+        let questions = port.sent.iter().filter(|frame| frame[12..14] == [8, 6]).count();
+        (questions, port.sent.drain(..).count() - questions)
+    };
+    let answer = arp_frame(2, (mac(CLIENT), ip(CLIENT)), SERVER, ip(SERVER));
+    assert_eq!(send(&mut stack, now_ns), (1, 0));
+    stack.receive(&answer, Received::Unverified, now_ns);
+    assert_eq!(send(&mut stack, now_ns), (0, 2), "what was held, too");
+    // It is asked whether that still holds, and gets what there is until it would have answered; then nobody knows.
+    now_ns += 61 * SECOND_NS;
+    assert_eq!((send(&mut stack, now_ns), send(&mut stack, now_ns)), ((1, 1), (0, 1)));
+    now_ns += 11 * SECOND_NS;
+    assert_eq!(send(&mut stack, now_ns), (1, 0));
+    for _ in 0..9 {
+        assert_eq!(send(&mut stack, now_ns), (0, 0));
+    }
+    assert_eq!(send(&mut stack, now_ns + SECOND_NS), (1, 0));
+    stack.receive(&answer, Received::Unverified, now_ns);
+    assert_eq!(send(&mut stack, now_ns + SECOND_NS), (0, 12), "nothing was lost");
+}
+
+#[test]
 fn an_entry_is_confirmed_again_while_it_is_used() {
     let mut world = World::new();
     let listener = world.listen(80, 16);
@@ -181,7 +211,7 @@ fn live(stack: &mut Stack, server: &mut Option<DhcpServer>, now_ns: &mut u64, ti
                 stack.receive(&reply, Received::Unverified, *now_ns);
             }
             if frame[12..14] == [8, 6] && server.is_some() {
-                let reply = crate::frames::arp_frame(2, (mac(CLIENT), GATEWAY), SERVER, LEASED);
+                let reply = arp_frame(2, (mac(CLIENT), GATEWAY), SERVER, LEASED);
                 stack.receive(&reply, Received::Unverified, *now_ns);
             }
         }
