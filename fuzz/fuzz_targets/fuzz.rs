@@ -1,4 +1,5 @@
-//! libFuzzer's program: the target is named by `TORO_FUZZ_TARGET`.
+//! libFuzzer's program: the target is named by `TORO_FUZZ_TARGET`. Each input is in the file that `TORO_FUZZ_LAST` names, if it names one: a
+//! stack that ends leaves nobody to write it afterwards.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -12,4 +13,11 @@ static CHOSEN: LazyLock<Target> = LazyLock::new(|| {
     })
 });
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| CHOSEN.1(data));
+static LAST: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("TORO_FUZZ_LAST").ok());
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    if let Some(path) = &*LAST {
+        std::fs::write(path, data).expect("a file to write to");
+    }
+    CHOSEN.1(data)
+});

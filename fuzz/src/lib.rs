@@ -13,6 +13,7 @@ mod net;
 mod pci;
 mod stack;
 mod virtqueue;
+mod wire;
 
 pub use input::Input;
 
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("stack", stack::run),
     ("virtqueue", virtqueue::run),
     ("abi", abi::run),
+    ("wire", wire::run),
 ];
 
 /// The target of this name.

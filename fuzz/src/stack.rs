@@ -429,7 +429,7 @@ fn ip_frame(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8
 }
 
 /// The ones' complement sum.
-fn sum(data: &[u8]) -> u16 {
+pub(crate) fn sum(data: &[u8]) -> u16 {
     let mut sum: u32 =
         data.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]))).sum();
     while sum > 0xffff {

@@ -74,7 +74,7 @@ pub struct Limits {
     pub send_buffer_max_bytes: usize,
     /// Memory for all connections with their buffers and all UDP queues.
     pub memory_bytes: usize,
-    /// Handshakes under way, over all listeners; past it the newcomer replaces a random one.
+    /// Handshakes under way, over all listeners; past it newcomers are answered and not remembered.
     pub half_open_max: usize,
     /// Closed connections remembered so that late segments do no harm; past it the oldest is forgotten.
     pub time_wait_max: usize,

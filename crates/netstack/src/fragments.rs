@@ -3,6 +3,7 @@
 //! What waits for its other pieces is bounded in number and bytes, and forgotten after a while. Pieces that overlap are
 //! nobody's honest work: the packet is given up (RFC 5722), since what it said would depend on who came first.
 
+use crate::config::Limits;
 use crate::shared::Shared;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -231,6 +232,14 @@ impl Reassembly {
                 Some(whole.bytes)
             }
         }
+    }
+
+    /// See [`Stack::assert_sound`](crate::Stack::assert_sound); how much waits.
+    pub(crate) fn assert_sound(&self, limits: &Limits) -> usize {
+        assert!(self.partials.len() <= PACKETS_MAX && self.bytes <= limits.fragments_bytes + COST_BYTES);
+        assert_eq!(self.bytes, self.partials.iter().map(Partial::cost_bytes).sum::<usize>());
+        assert!(self.partials.iter().all(|partial| partial.ranges.is_sorted_by(|one, next| one.1 < next.0)));
+        self.bytes
     }
 
     fn remove(&mut self, place: usize, shared: &mut Shared) -> Option<Partial> {

@@ -16,7 +16,7 @@
 //! Inside: `stack.rs` has the story of what comes, `flush.rs` that of what goes; `tcp/` the connections; `neighbor.rs` ARP and its kin of IPv6; `dhcp.rs`, `udp.rs`, `icmp.rs` what they say;
 //! `fragments.rs` packets in pieces, `groups.rs` those for several receivers, `carrier.rs` a link that goes down, `links.rs` several of them. Of IPv6
 //! alone are `stack6.rs`, `address6.rs` (addresses, networks and routers of the link), `autoconf.rs` (where they come from), `discovery.rs`, `icmp6.rs`.
-//! `calls.rs` is what programs ask; `ports.rs` the ports they hold; `report.rs` what others are told.
+//! `calls.rs` is what programs ask; `ports.rs` the ports they hold; `report.rs` what others are told; `sound.rs` what tests ask.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -52,6 +52,7 @@ mod report;
 mod shared;
 mod sharing;
 mod slab;
+mod sound;
 mod stack;
 mod stack6;
 mod steering;

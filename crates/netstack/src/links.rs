@@ -37,6 +37,14 @@ pub(crate) struct Aside {
     pub(crate) state: LinkState,
 }
 
+impl Aside {
+    /// See [`Stack::assert_sound`].
+    pub(crate) fn assert_sound(&self) {
+        self.outbox.assert_sound();
+        self.state.neighbors.assert_sound();
+    }
+}
+
 /// What the stack keeps for a link.
 #[derive(Debug)]
 pub(crate) struct LinkState {

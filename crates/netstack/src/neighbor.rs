@@ -385,6 +385,21 @@ impl Neighbors {
         held
     }
 
+    /// See [`Stack::assert_sound`](crate::Stack::assert_sound).
+    pub(crate) fn assert_sound(&self) {
+        assert!(self.entries.len() <= self.entries_max && self.questions.len() <= QUESTIONS_MAX);
+        let (mut asked, mut held_all) = (0, 0);
+        for (place, (ip, entry)) in self.entries.iter().enumerate() {
+            assert!(self.entries[..place].iter().all(|(other, _)| other != ip), "{ip} is there twice");
+            if let Entry::Asked { held, waiting, .. } = entry {
+                assert!(held.len() <= HELD_PACKETS_MAX && waiting.len() <= WAITING_MAX);
+                (asked, held_all) = (asked + 1, held_all + held.len());
+            }
+        }
+        assert_eq!((self.asked, self.held), (asked, held_all));
+        assert!(self.held <= HELD_PACKETS_MAX_ALL);
+    }
+
     /// Tells everybody our hardware address, unasked (RFC 5227, 3).
     pub(crate) fn announce(&self, own: Own<'_>, outbox: &mut Outbox) {
         if let Some(ip) = own.addresses.own_v4() {

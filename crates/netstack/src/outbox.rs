@@ -146,6 +146,13 @@ impl Outbox {
         Some(buffer)
     }
 
+    /// See [`Stack::assert_sound`](crate::Stack::assert_sound).
+    pub(crate) fn assert_sound(&self) {
+        // Those kept for neighbours had their places, as have the pieces of a packet that had one.
+        assert!(self.queue.len() <= 4 * self.parcels_max, "{} parcels", self.queue.len());
+        assert!(self.spares.0.len() <= SPARES_MAX);
+    }
+
     fn buffer(&mut self, len_bytes: usize, tenant: Tenant) -> Option<Vec<u8>> {
         let place = self.has_room(tenant) && self.queue.try_reserve(1).is_ok();
         let buffer = if place { self.spares.take(len_bytes) } else { None };

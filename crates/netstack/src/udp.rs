@@ -6,6 +6,7 @@ mod room;
 pub use options::UdpOption;
 
 use crate::address::Way;
+use crate::config::Limits;
 use crate::datagram::{self, HEADER_BYTES};
 use crate::device::Received;
 use crate::error::Error;
@@ -443,6 +444,17 @@ impl Udp {
         socket.queued_bytes += cost_bytes;
         socket.queue.push_back(Waiting { source, destination, data: kept });
         tell(socket, key, shared);
+    }
+
+    /// See [`Stack::assert_sound`](crate::Stack::assert_sound); how much waits.
+    pub(crate) fn assert_sound(&self, limits: &Limits) -> usize {
+        assert!(self.ports.len() == self.sockets.len() && self.ports.is_sorted_by_key(|&(port, _)| port));
+        let queued = |socket: &Socket| {
+            let bytes = socket.queue.iter().map(Waiting::cost_bytes).sum();
+            assert!(socket.queued_bytes == bytes && bytes <= limits.udp_queue_bytes, "{bytes} bytes wait");
+            bytes
+        };
+        self.sockets.iter().map(|(_, socket)| queued(socket)).sum()
     }
 
     /// Describes the sockets.

@@ -58,6 +58,12 @@ impl Memory {
         self.used_bytes
     }
 
+    /// Bytes of spare buffers.
+    #[must_use]
+    pub fn spare_bytes(&self) -> usize {
+        self.spare_bytes
+    }
+
     /// So much is in use that nobody should get more than they need.
     #[inline]
     #[must_use]

@@ -74,7 +74,7 @@ pub(super) struct Connection {
 }
 
 /// What a connection without buffers counts for in the network's share of memory: with its place in the tables.
-pub(super) const COST_BYTES: usize = size_of::<Connection>() + 64;
+pub(crate) const COST_BYTES: usize = size_of::<Connection>() + 64;
 
 /// A connection at a place of its own: an array of one, because the memory for a plain box cannot be refused, and it is a
 /// packet that asks for it.

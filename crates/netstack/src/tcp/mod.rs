@@ -16,6 +16,7 @@ mod sockets;
 mod table;
 mod time_wait;
 
+pub(crate) use connection::COST_BYTES as CONNECTION_BYTES;
 pub use sockets::Ending;
 pub(crate) use table::flow;
 pub(crate) use toro_tcp::Tuple;

@@ -3,6 +3,7 @@
 use super::Tcp;
 use super::connection::{Boxed, COST_BYTES, Connection};
 use super::table::Place;
+use crate::config::Limits;
 use crate::event::Statistics;
 use crate::shared::Shared;
 use crate::slab::Key;
@@ -115,6 +116,15 @@ impl Tcp {
             listener.forget(connection.key);
         }
         Some(connection)
+    }
+
+    /// See [`Stack::assert_sound`](crate::Stack::assert_sound); how many connections there are, and the bytes of their buffers.
+    pub(crate) fn assert_sound(&self, limits: &Limits) -> (usize, usize) {
+        assert!(self.half_open.len() <= limits.half_open_max && self.time_waits.len() <= limits.time_wait_max);
+        let places = self.connections.len() + self.half_open.len() + self.time_waits.len();
+        assert!(self.table.len() <= places, "{} ends of {places}", self.table.len());
+        let buffers = self.connections.iter().map(|(_, connection)| connection.engine.buffer_bytes());
+        (self.connections.len(), buffers.sum())
     }
 
     /// Adds what exists now to the counts.

@@ -54,6 +54,11 @@ impl Table {
         self.slots[slot].map(|entry| entry.place)
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
     /// Whether there is one of which `is` says so; looks at all.
     pub(super) fn any(&self, mut is: impl FnMut(&Tuple, Place) -> bool) -> bool {
         self.slots.iter().flatten().any(|entry| is(&entry.tuple, entry.place))

@@ -183,6 +183,15 @@ pub(crate) fn address(host: usize) -> Address {
     Address { ip: ip(host), prefix_bits: 24, gateway: None, dns: [None; 3] }
 }
 
+/// At the end of each test: whatever has happened, the tables are sound.
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.stacks.iter().for_each(Stack::assert_sound);
+        }
+    }
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         World::with(config(CLIENT), config(SERVER))

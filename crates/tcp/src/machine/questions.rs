@@ -92,6 +92,11 @@ impl Machine {
         self.top == self.una && self.send.len() == 0 && !self.closing
     }
 
+    /// Bytes of its buffers.
+    pub fn buffer_bytes(&self) -> usize {
+        self.send.capacity() + self.receive.capacity()
+    }
+
     /// Segments that went out again.
     pub fn retransmitted_segments(&self) -> u32 {
         self.retransmitted
