@@ -21,6 +21,18 @@ const LINKS: usize = 3;
 const STEPS_MAX: usize = 120;
 const SECOND_NS: u64 = 1_000_000_000;
 
+/// How long nothing happens: as long as something of the stack's waits, or a little longer.
+const TIMES_NS: [u64; 8] = [
+    1_000,
+    SECOND_NS / 1000,
+    SECOND_NS / 50,
+    SECOND_NS / 5,
+    SECOND_NS,
+    11 * SECOND_NS,
+    61 * SECOND_NS,
+    7200 * SECOND_NS,
+];
+
 /// A link's device: it notes what the other side needs to know.
 struct Port {
     mac: [u8; 6],
@@ -246,13 +258,19 @@ impl World {
         match input.byte() % 16 {
             0..=7 => self.frames(input),
             8 => drop(self.flush(usize::from(input.byte()))),
-            9 => self.now_ns += u64::from(input.byte()) << (input.byte() % 32),
+            9 => {
+                self.now_ns += (1 + u64::from(input.byte() & 3)) * TIMES_NS[usize::from(input.byte()) % TIMES_NS.len()]
+            }
             10 => self.now_ns = self.now_ns.max(self.stack.next_deadline().unwrap_or(0)),
             11 => {
                 let up = input.byte();
                 let link = usize::from(up >> 1) % self.links;
                 let now_ns = self.now_ns;
-                self.core0().set_link(link, up & 1 != 0, now_ns);
+                if up & 0x80 != 0 {
+                    self.ports.0[link].polite = up & 1 != 0;
+                } else {
+                    self.core0().set_link(link, up & 1 != 0, now_ns);
+                }
             }
             12 => self.connect(input),
             13 => self.end_some(input),
