@@ -217,7 +217,8 @@ impl Udp {
         socket.address.ip = socket.bound;
         socket.peer = None;
         let Some(peer) = peer else { return Ok(()) };
-        if peer.port == 0 || peer.ip.is_unspecified() {
+        // Nothing can be sent to port 0, but who only wants to know the way asks for that.
+        if peer.ip.is_unspecified() {
             return Err(Error::InvalidInput);
         }
         if !speaks(socket.bound, socket.sharing, peer.ip) {

@@ -191,8 +191,9 @@ impl Tcp {
             },
             &mut shared.memory,
         );
-        // What was not filled is no sign that there is no room.
-        let wanted = if offered < bytes_max { bytes_max } else { written.unwrap_or(0) };
+        // What was not filled is no sign that there is no room, though more than there is was to be written.
+        let filled_all = written.is_none_or(|written| written == offered);
+        let wanted = if offered < bytes_max && filled_all { bytes_max } else { written.unwrap_or(0) };
         let answer = connection.written(wanted, written);
         if answer.is_ok() {
             self.give_turn(id.0.index, Turn::Written);

@@ -303,3 +303,12 @@ fn events_come_once_for_each_wait() {
     assert_eq!(world.stacks[SERVER].next_event(), Some(Event::Readable(server)));
     assert_eq!(world.stacks[SERVER].next_event(), None);
 }
+
+#[test]
+fn who_fills_nothing_has_not_run_out_of_memory() {
+    let mut world = World::new();
+    let listener = world.listen(80, 16);
+    let (client, _) = world.connect(listener, 80);
+    assert_eq!(world.stacks[CLIENT].tcp_write_with(client, usize::MAX, &mut |_| 0), Ok(0));
+    assert!(world.stacks[CLIENT].tcp_write_with(client, usize::MAX, &mut |room| room.len()).unwrap() > 0);
+}
