@@ -37,7 +37,7 @@ macro_rules! areas {
 }
 
 areas! {
-    clocks descriptors directories epoll events files futex hostile inet6 machine memory pipes polling processor signals tcp threads
+    clocks descriptors directories epoll events files futex hostile inet6 machine memory pipes polling processor signals splice tcp threads
     udp unix_sockets
 }
 

@@ -35,6 +35,14 @@ fn what_go_needs() {
     }
 }
 
+/// The standard library moves bytes from one connection to another by `splice`.
+#[test]
+fn a_go_proxy() {
+    if let Some(program) = built(Program::go("proxy")) {
+        compare(&program, &[], "");
+    }
+}
+
 #[test]
 fn a_go_server() {
     if let Some(program) = built(Program::go("server")) {

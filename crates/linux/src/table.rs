@@ -50,7 +50,7 @@ macro_rules! for_each_call {
             37 alarm(uint) [time::alarm];
             38 setitimer(int, address, address) [time::setitimer, partial "the real-time timer alone"];
             39 getpid() [identity::getpid];
-            40 sendfile(fd, fd, address, size) [io::sendfile];
+            40 sendfile(fd, fd, address, size) [splice::sendfile];
             41 socket(int, hex, int) [sockets::socket, partial "AF_UNIX, AF_INET and AF_INET6; no raw sockets"];
             42 connect(fd, socket_address, size) [sockets::connect];
             43 accept(fd, address, address) [sockets::accept];
@@ -285,10 +285,10 @@ macro_rules! for_each_call {
             272 unshare() [none];
             273 set_robust_list(address, size) [threads::set_robust_list];
             274 get_robust_list(int, address, address) [threads::get_robust_list];
-            275 splice() [none];
-            276 tee() [none];
+            275 splice(fd, address, fd, address, size, hex) [splice::splice];
+            276 tee(fd, fd, size, hex) [splice::tee];
             277 sync_file_range(fd, int, int, hex) [attributes::sync_file_range];
-            278 vmsplice() [none];
+            278 vmsplice(fd, vectors, int, hex) [splice::vmsplice];
             279 move_pages() [none];
             280 utimensat(dirfd, path, address, at_flags) [attributes::utimensat];
             281 epoll_pwait(fd, address, int, int, address, size) [polling::epoll_pwait];
@@ -336,7 +336,7 @@ macro_rules! for_each_call {
             323 userfaultfd() [none];
             324 membarrier(int, hex, int) [threads::membarrier];
             325 mlock2(address, size, hex) [memory::mlock2];
-            326 copy_file_range(fd, address, fd, address, size, hex) [io::copy_file_range];
+            326 copy_file_range(fd, address, fd, address, size, hex) [splice::copy_file_range];
             327 preadv2(fd, vectors, int, int, int, hex) [io::preadv2, partial "flags are refused, but for the append and no-wait ones"];
             328 pwritev2(fd, vectors, int, int, int, hex) [io::pwritev2, partial "flags are refused, but for the append and no-wait ones"];
             329 pkey_mprotect() [none];

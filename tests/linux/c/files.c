@@ -203,6 +203,10 @@ CASE(in_pieces) {
     SHOW(syscall(SYS_preadv2, fd, in, 1, -1, -1, 0));
     SHOW(syscall(SYS_pwritev2, fd, out, 1, 0, 0, 0x10 /* RWF_APPEND */));
     show_file("f");
+    SHOW(lseek(fd, 2, SEEK_SET));
+    SHOW(syscall(SYS_pwritev2, fd, out, 1, -1L, -1L, 0x10));
+    SHOW(lseek(fd, 0, SEEK_CUR));
+    show_file("f");
     SHOW(syscall(SYS_pwritev2, fd, out, 1, 0, 0, 0x8000));
 }
 
@@ -433,6 +437,7 @@ CASE(only_a_path) {
     SHOW(fstat(fd, &status));
     SHOW(fchmod(fd, 0600));
     SHOW(fcntl(fd, F_SETFL, 0));
+    SHOW(flock(fd, LOCK_SH));
     TRY(dup(fd));
     int directory = MUST(open(".", O_PATH | O_DIRECTORY));
     SHOW(openat(directory, "f", O_RDONLY) >= 0);

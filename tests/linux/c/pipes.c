@@ -254,3 +254,25 @@ CASE(both_ends_in_one) {
     SHOW(read(fd, block, 10));
     pthread_join(thread, NULL);
 }
+
+CASE(packets_take_a_page_each) {
+    int ends[2], count = 0;
+    MUST(pipe2(ends, O_DIRECT | O_NONBLOCK));
+    while (write(ends[1], "x", 1) == 1) count++;
+    VALUE(count);
+    SHOW(fcntl(ends[0], F_GETFL) & O_DIRECT);
+    SHOW(fcntl(ends[1], F_SETPIPE_SZ, 4096));
+    SHOW(fcntl(ends[1], F_SETPIPE_SZ, -1));
+}
+
+CASE(read_without_waiting) {
+    int ends[2];
+    char text[10] = {0};
+    struct iovec piece = {text, 10}, much = {block, 70000};
+    MUST(pipe(ends));
+    SHOW(syscall(SYS_preadv2, ends[0], &piece, 1, -1L, -1L, 8 /* RWF_NOWAIT */));
+    MUST(write(ends[1], "text", 4));
+    SHOW(syscall(SYS_preadv2, ends[0], &piece, 1, -1L, -1L, 8));
+    printf("%s\n", text);
+    SHOW(syscall(SYS_pwritev2, ends[1], &much, 1, -1L, -1L, 8));
+}

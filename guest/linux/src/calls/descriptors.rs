@@ -93,7 +93,7 @@ pub(super) fn pipe2(task: &mut Task, [pair, flags, ..]: Args) -> Answer {
         return Err(Errno::INVAL);
     }
     let (reader, writer) = End::pair(flags & u64::from(O_DIRECT) != 0);
-    let one = add(task, Box::new(reader), O_RDONLY, flags)?;
+    let one = add(task, Box::new(reader), O_RDONLY, flags & !u64::from(O_DIRECT))?;
     let give = |other: u64| task.process.memory.put(pair, &[one as i32, other as i32]).map(|()| 0);
     match add(task, Box::new(writer), O_WRONLY, flags)
         .and_then(|other| give(other).inspect_err(|_| forget(task, other)))
@@ -126,6 +126,9 @@ pub(super) fn eventfd2(task: &mut Task, [count, flags, ..]: Args) -> Answer {
 
 pub(super) fn flock(task: &mut Task, [fd, operation, ..]: Args) -> Answer {
     let file = task.process.descriptors.get(fd)?;
+    if file.is_path() {
+        return Err(Errno::BADF);
+    }
     super::locks::flock(task, &file, operation as u32)
 }
 

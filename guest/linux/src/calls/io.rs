@@ -1,15 +1,14 @@
 //! Reading and writing: the loops around objects that never wait themselves.
 
 use super::{Answer, Args};
-use crate::memory::{PAGE, Transfer};
+use crate::memory::Transfer;
 use crate::objects::{OpenFile, Whence};
 use crate::signals::{Target, send};
 use crate::task::{Task, Waited};
 use crate::time;
 use toro::prelude::*;
 use toro::sync::Arc;
-use toro::thread;
-use toro::user::{Access, SharedFrame};
+use toro::user::Access;
 use toro_linux_abi::errno::Errno;
 use toro_linux_abi::layout::Iovec;
 use toro_linux_abi::raw::{self, O_APPEND, O_NONBLOCK};
@@ -20,7 +19,7 @@ const VECTORS_MAX: u64 = 1024;
 /// Most bytes of one call, as Linux has it.
 pub(super) const BYTES_MAX: usize = 0x7fff_f000;
 
-fn file(task: &Task, fd: u64) -> Result<Arc<OpenFile>, Errno> {
+pub(super) fn file(task: &Task, fd: u64) -> Result<Arc<OpenFile>, Errno> {
     task.process.descriptors.get(fd)
 }
 
@@ -143,12 +142,24 @@ pub(super) fn read_whole(task: &mut Task, open: &OpenFile, to: &mut Transfer<'_>
     repeat(task, open, to, !open.is_nonblocking(), patience_ns, false, |to| open.object.read(open, to))
 }
 
-/// Writes all, and waits if the file wants that. Who writes where nobody reads gets a signal.
+/// Writes all, and waits if the file wants that. Who writes to a stream that nobody reads gets a signal.
 pub(super) fn write_whole(task: &mut Task, open: &OpenFile, from: &mut Transfer<'_>) -> Result<usize, Errno> {
+    write_all(task, open, from, true)
+}
+
+/// The same, but waits only if that is wanted here, too.
+pub(super) fn write_all(
+    task: &mut Task,
+    open: &OpenFile,
+    from: &mut Transfer<'_>,
+    may_wait: bool,
+) -> Result<usize, Errno> {
     let patience_ns = open.object.patience_ns().1;
-    let written =
-        repeat(task, open, from, !open.is_nonblocking(), patience_ns, true, |from| open.object.write(open, from));
-    if written == Err(Errno::PIPE) {
+    let waits = may_wait && !open.is_nonblocking();
+    let written = repeat(task, open, from, waits, patience_ns, true, |from| open.object.write(open, from));
+    // Sockets of messages tell it by the error alone.
+    let is_stream = open.object.as_socket().is_none_or(|socket| socket.kind() == raw::net::SOCK_STREAM);
+    if written == Err(Errno::PIPE) && is_stream {
         broken_pipe(task);
     }
     if open.object.as_socket().is_some() {
@@ -241,30 +252,42 @@ pub(super) fn pwritev(task: &mut Task, [fd, vectors, count, offset, ..]: Args) -
     write_at(task, &open, &mut from, offset, append)
 }
 
-/// Flags of `preadv2` and `pwritev2` that change nothing here, or what is done here.
+/// Flags of `preadv2` and `pwritev2` that are heeded, or ask for what is so anyway.
 const RWF_KNOWN: u64 = (raw::RWF_HIPRI | raw::RWF_DSYNC | raw::RWF_SYNC | raw::RWF_NOWAIT | raw::RWF_APPEND) as u64;
 
 pub(super) fn preadv2(task: &mut Task, [fd, vectors, count, offset, _, flags]: Args) -> Answer {
     if flags & !RWF_KNOWN != 0 {
         return Err(Errno::OPNOTSUPP);
     }
-    if offset == u64::MAX {
-        return readv(task, [fd, vectors, count, 0, 0, 0]);
+    if offset != u64::MAX {
+        return preadv(task, [fd, vectors, count, offset, 0, 0]);
     }
-    preadv(task, [fd, vectors, count, offset, 0, 0])
+    let open = file(task, fd)?;
+    open.check_read()?;
+    let mut to = pieces(task, Access::Write, vectors, count)?;
+    let waits = flags & u64::from(raw::RWF_NOWAIT) == 0 && !open.is_nonblocking();
+    let patience_ns = open.object.patience_ns().0;
+    counted(repeat(task, &open, &mut to, waits, patience_ns, false, |to| open.object.read(&open, to)))
 }
 
 pub(super) fn pwritev2(task: &mut Task, [fd, vectors, count, offset, _, flags]: Args) -> Answer {
     if flags & !RWF_KNOWN != 0 {
         return Err(Errno::OPNOTSUPP);
     }
-    if offset == u64::MAX {
-        return writev(task, [fd, vectors, count, 0, 0, 0]);
-    }
     let open = file(task, fd)?;
     let mut from = pieces(task, Access::Read, vectors, count)?;
-    let append = open.flags() & O_APPEND != 0 || flags & u64::from(raw::RWF_APPEND) != 0;
-    write_at(task, &open, &mut from, offset, append)
+    let appends = flags & u64::from(raw::RWF_APPEND) != 0;
+    if offset != u64::MAX {
+        return write_at(task, &open, &mut from, offset, appends || open.flags() & O_APPEND != 0);
+    }
+    open.check_write()?;
+    if appends && let Some(data) = open.object.data() {
+        let written = repeat(task, &open, &mut from, false, None, true, |from| open.object.write_at(from, None))?;
+        *open.position.lock() = data.bytes();
+        return Ok(written as u64);
+    }
+    let waits = flags & u64::from(raw::RWF_NOWAIT) == 0;
+    counted(write_all(task, &open, &mut from, waits))
 }
 
 pub(super) fn lseek(task: &mut Task, [fd, offset, whence, ..]: Args) -> Answer {
@@ -281,113 +304,6 @@ pub(super) fn lseek(task: &mut Task, [fd, offset, whence, ..]: Args) -> Answer {
         _ => return Err(Errno::INVAL),
     };
     open.object.seek(&open, offset as i64, whence)
-}
-
-/// How much one thread moves before others of its core have a turn.
-const BYTES_PER_TURN: u64 = 256 << 10;
-
-/// Moves up to `bytes` from one file to another, over a frame of the kernel's.
-fn copy(
-    task: &mut Task,
-    from: &OpenFile,
-    to: &OpenFile,
-    bytes: u64,
-    mut from_offset: Option<u64>,
-    mut to_offset: Option<u64>,
-) -> Result<u64, Errno> {
-    from.check_read()?;
-    to.check_write()?;
-    let buffer = SharedFrame::zeroed().map_err(|_| Errno::NOMEM)?;
-    let (mut done, mut turn_ends) = (0, BYTES_PER_TURN);
-    let result = loop {
-        let wanted = usize::try_from(bytes - done).unwrap_or(usize::MAX).min(PAGE);
-        // Some of it is an answer, too, when a signal waits: `/dev/zero`, say, has no end.
-        if wanted == 0 || done > 0 && task.handle.wants_attention() {
-            break Ok(done);
-        }
-        if done >= turn_ends {
-            thread::yield_now();
-            turn_ends = done + BYTES_PER_TURN;
-        }
-        let mut room = Transfer::of_frame(&buffer, wanted);
-        let read = match from_offset {
-            Some(at) => repeat(task, from, &mut room, false, None, false, |to| from.object.read_at(to, at)),
-            None => read_whole(task, from, &mut room),
-        };
-        let read = match read {
-            Ok(0) => break Ok(done),
-            Ok(read) => read as u64,
-            Err(error) => break Err(error),
-        };
-        let mut supply = Transfer::of_frame(&buffer, read as usize);
-        let written = match to_offset {
-            Some(at) => repeat(task, to, &mut supply, false, None, false, |from| to.object.write_at(from, Some(at))),
-            None => write_whole(task, to, &mut supply),
-        };
-        let written = written.map(|written| written as u64);
-        let moved = written.unwrap_or(0);
-        // What was read and could not be written is read again.
-        match &mut from_offset {
-            Some(offset) => *offset += moved,
-            None if moved < read => {
-                let back = -((read - moved) as i64);
-                let _what_cannot_go_back_is_lost = from.object.seek(from, back, Whence::Current);
-            }
-            None => {}
-        }
-        if let Some(offset) = &mut to_offset {
-            *offset += moved;
-        }
-        done += moved;
-        match written {
-            Ok(written) if written == read => {}
-            Ok(_) => break Ok(done),
-            Err(error) => break Err(error),
-        }
-    };
-    match result {
-        Err(_) if done > 0 => Ok(done),
-        result => result,
-    }
-}
-
-pub(super) fn sendfile(task: &mut Task, [out, input, offset, bytes, ..]: Args) -> Answer {
-    let (from, to) = (file(task, input)?, file(task, out)?);
-    let memory = &task.process.memory;
-    // What is sent has positions: a file.
-    if from.object.data().is_none() && offset == 0 && from.object.seek(&from, 0, Whence::Current).is_err() {
-        return Err(Errno::INVAL);
-    }
-    let start = if offset == 0 { None } else { Some(memory.get::<i64>(offset)?) };
-    let start = start.map(|start| u64::try_from(start).map_err(|_| Errno::INVAL)).transpose()?;
-    let moved = copy(task, &from, &to, bytes.min(BYTES_MAX as u64), start, None)?;
-    if let Some(start) = start {
-        memory.put(offset, &(start + moved))?;
-    }
-    Ok(moved)
-}
-
-pub(super) fn copy_file_range(task: &mut Task, [input, in_offset, out, out_offset, bytes, flags]: Args) -> Answer {
-    let (from, to) = (file(task, input)?, file(task, out)?);
-    if flags != 0 || from.object.data().is_none() || to.object.data().is_none() {
-        return Err(Errno::INVAL);
-    }
-    if to.flags() & O_APPEND != 0 {
-        return Err(Errno::BADF);
-    }
-    let memory = &task.process.memory;
-    let offset = |at: u64| match at {
-        0 => Ok(None),
-        at => u64::try_from(memory.get::<i64>(at)?).map(Some).map_err(|_| Errno::INVAL),
-    };
-    let (start, end) = (offset(in_offset)?, offset(out_offset)?);
-    let moved = copy(task, &from, &to, bytes.min(BYTES_MAX as u64), start, end)?;
-    for (at, before) in [(in_offset, start), (out_offset, end)] {
-        if let Some(before) = before {
-            memory.put(at, &(before + moved))?;
-        }
-    }
-    Ok(moved)
 }
 
 pub(super) fn ioctl(task: &mut Task, [fd, request, argument, ..]: Args) -> Answer {
@@ -434,6 +350,10 @@ pub(super) fn fcntl(task: &mut Task, [fd, command, argument, ..]: Args) -> Answe
         raw::F_SETFL => {
             if open.is_path() {
                 return Err(Errno::BADF);
+            }
+            // There is no signal for what has become possible.
+            if argument as u32 & raw::FASYNC != 0 && open.object.source().is_some() {
+                return Err(Errno::INVAL);
             }
             open.set_flags(argument as u32);
             Ok(0)

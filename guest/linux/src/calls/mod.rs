@@ -13,6 +13,7 @@ mod messages;
 mod polling;
 mod signals;
 mod sockets;
+mod splice;
 mod threads;
 mod time;
 pub(crate) mod trace;

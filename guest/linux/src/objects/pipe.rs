@@ -140,8 +140,14 @@ impl Pipe {
 }
 
 impl State {
+    /// Bytes of the capacity that are in use; a packet takes a piece, however short it is.
+    fn taken(&self) -> usize {
+        self.packets.as_ref().map_or(self.bytes.len(), |packets| packets.len() * PIECE)
+    }
+
+    /// What was put back may be beyond the capacity.
     fn room(&self) -> usize {
-        self.capacity - self.bytes.len()
+        self.capacity.saturating_sub(self.taken())
     }
 
     /// Takes bytes at the end, all of them if it must be `whole`; 0 when the transfer is stuck.
@@ -231,12 +237,13 @@ impl End {
 
     /// Changes that; what it is then.
     pub(crate) fn set_capacity(&self, bytes: usize) -> Result<usize, Errno> {
-        let capacity = bytes.max(PIECE).checked_next_power_of_two().ok_or(Errno::INVAL)?;
+        let capacity = bytes.max(PIECE).checked_next_power_of_two().filter(|bytes| *bytes <= 1 << 31);
+        let capacity = capacity.ok_or(Errno::INVAL)?;
         if capacity > CAPACITY_MAX {
             return Err(Errno::PERM);
         }
         self.pipe.state.with(|state| {
-            if state.bytes.len() > capacity {
+            if state.taken() > capacity {
                 return Err(Errno::BUSY);
             }
             state.capacity = capacity;
@@ -246,6 +253,58 @@ impl End {
         self.pipe.writable.notify();
         self.pipe.either.notify();
         Ok(capacity)
+    }
+}
+
+/// For `splice` and `tee`.
+impl End {
+    /// Whether both are ends of one pipe.
+    pub(crate) fn is_of(&self, other: &End) -> bool {
+        Arc::ptr_eq(&self.pipe, &other.pipe)
+    }
+
+    /// Bytes that can be written now.
+    ///
+    /// # Errors
+    /// `EPIPE` when nobody reads, `EAGAIN` when it is full.
+    pub(crate) fn room(&self) -> Result<usize, Errno> {
+        self.pipe.state.with(|state| match state.room() {
+            _ if state.readers == 0 => Err(Errno::PIPE),
+            0 => Err(Errno::AGAIN),
+            room => Ok(room),
+        })
+    }
+
+    /// The first bytes, which stay; none when nothing more will come.
+    ///
+    /// # Errors
+    /// `EAGAIN` when nothing is there.
+    pub(crate) fn peek(&self, bytes_max: usize) -> Result<Vec<u8>, Errno> {
+        self.pipe.state.with(|state| {
+            if state.bytes.is_empty() && state.writers > 0 {
+                return Err(Errno::AGAIN);
+            }
+            let count = bytes_max.min(state.bytes.len());
+            let mut seen = Vec::new();
+            seen.try_reserve_exact(count).map_err(|_| Errno::NOMEM)?;
+            seen.extend(state.bytes.iter().take(count));
+            Ok(seen)
+        })
+    }
+
+    /// Puts bytes back that were read and could go nowhere.
+    pub(crate) fn put_back(&self, bytes: &[u8]) -> Result<(), Errno> {
+        self.pipe.state.with(|state| {
+            state.bytes.try_reserve(bytes.len()).map_err(|_| Errno::NOMEM)?;
+            bytes.iter().rev().for_each(|byte| state.bytes.push_front(*byte));
+            if let Some(packets) = &mut state.packets {
+                packets.push_front(bytes.len());
+            }
+            Ok::<(), Errno>(())
+        })?;
+        self.pipe.readable.notify();
+        self.pipe.either.notify();
+        Ok(())
     }
 }
 
