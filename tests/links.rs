@@ -142,6 +142,33 @@ fn a_card_that_is_not_to_be_used_leaves_the_others_their_names() {
 }
 
 #[test]
+fn a_linux_program_names_the_card_that_it_means() {
+    for libc in [Libc::Musl, Libc::Glibc] {
+        let Some(program) = built(Program::c("cards", libc)) else { continue };
+        program
+            .guest(&[])
+            .with(|machine| machine.network(Network::User).card(NetworkCard::default()))
+            .run()
+            .expect_lines([
+                "before there is a port: 0 0",
+                "by the second: 10.0.3.15",
+                "of the first: 0",
+                "by the first: nothing",
+                "twice: 98",
+                "of both: 0",
+                "by the first: 10.0.2.15",
+                "left: 0",
+                "not there: 99",
+                "by the first: nothing",
+                "divides 1: 0 0 0",
+                "divides 2: 0 90 0",
+                "divides 3: 0 90 0",
+                "of none: 99 99",
+            ]);
+    }
+}
+
+#[test]
 fn a_linux_program_sees_its_interfaces() {
     for libc in [Libc::Musl, Libc::Glibc] {
         let Some(program) = built(Program::c("interfaces", libc)) else { continue };

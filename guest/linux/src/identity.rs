@@ -49,7 +49,15 @@ pub(crate) struct Identity {
     pub parent_death_signal: u32,
 }
 
+/// Those of Linux 6.1.
+pub(crate) const ALL_CAPABILITIES: u64 = (1 << 41) - 1;
+
 impl Identity {
+    /// What it may do beyond other users: they go with the user here.
+    pub(crate) fn capabilities(&self) -> u64 {
+        if self.is_privileged() { ALL_CAPABILITIES } else { 0 }
+    }
+
     /// User 0.
     pub(crate) const fn root() -> Self {
         Identity {

@@ -553,3 +553,34 @@ CASE(exclusive) {
     event.events = EPOLLIN | EPOLLEXCLUSIVE | EPOLLONESHOT;
     SHOW(epoll_ctl(set, EPOLL_CTL_ADD, ends[1], &event));
 }
+
+/* Threads take turns with what is told once to one of them. */
+enum { TURNS = 3000, THREADS = 3 };
+static int counter, inside, turns_taken, several_at_once, is_over;
+static void *takes_turns(void *unused) {
+    struct epoll_event event;
+    while (!__atomic_load_n(&is_over, __ATOMIC_SEQ_CST)) {
+        if (epoll_wait(set, &event, 1, -1) != 1) continue;
+        if (__atomic_add_fetch(&inside, 1, __ATOMIC_SEQ_CST) > 1) several_at_once = 1;
+        for (volatile int spin = 0; spin < 30; spin++) {}
+        if (__atomic_add_fetch(&turns_taken, 1, __ATOMIC_SEQ_CST) >= TURNS) __atomic_store_n(&is_over, 1, __ATOMIC_SEQ_CST);
+        __atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST);
+        change(counter, EPOLLIN | EPOLLONESHOT);
+    }
+    return unused;
+}
+static void *counts(void *unused) {
+    uint64_t one = 1;
+    while (!__atomic_load_n(&is_over, __ATOMIC_SEQ_CST)) (void)!write(counter, &one, sizeof one);
+    return unused;
+}
+CASE(once_among_threads) {
+    pthread_t threads[THREADS + 1];
+    begin();
+    counter = MUST(eventfd(1, EFD_NONBLOCK));
+    watch(counter, EPOLLIN | EPOLLONESHOT);
+    for (int each = 0; each < THREADS; each++) pthread_create(&threads[each], NULL, takes_turns, NULL);
+    pthread_create(&threads[THREADS], NULL, counts, NULL);
+    for (int each = 0; each <= THREADS; each++) pthread_join(threads[each], NULL);
+    VALUE(several_at_once);
+}

@@ -47,6 +47,7 @@ CASE(wrong_arguments) {
     SHOW(futex(&word, FUTEX_WAIT, word, (void *)8, NULL, 0));
     SHOW(futex(&word, FUTEX_WAIT_BITSET, 0, NULL, NULL, 0));
     SHOW(futex(&word, FUTEX_WAKE_BITSET, 1, NULL, NULL, 0));
+    SHOW(futex(&word, FUTEX_WAKE, -1, NULL, NULL, 0));
     SHOW(futex(&word, 99, 0, NULL, NULL, 0));
     SHOW(futex(&word, FUTEX_WAKE | FUTEX_CLOCK_REALTIME, 0, NULL, NULL, 0));
     SHOW(futex(&word, FUTEX_WAKE, 1, NULL, NULL, 0));

@@ -224,3 +224,21 @@ CASE(files_of_every_system) {
     IS(fd >= 0);
     SHOW(unlink("/tmp/toro-test-file"));
 }
+
+static unsigned long long set_in_status(const char *name) {
+    char line[200];
+    unsigned long long set = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, name, strlen(name)) == 0) set = strtoull(line + strlen(name), NULL, 16);
+    if (file) fclose(file);
+    return set;
+}
+static void unused(int signal) {}
+CASE(what_becomes_of_signals) {
+    signal(SIGUSR1, unused);
+    signal(SIGHUP, SIG_IGN);
+    unsigned long long three = 1 << (SIGUSR1 - 1) | 1 << (SIGHUP - 1) | 1 << (SIGTERM - 1);
+    printf("%llx %llx\n", set_in_status("SigIgn:") & three, set_in_status("SigCgt:") & three);
+    printf("%llx %llx\n", set_in_status("CapEff:") & 0xff, set_in_status("CapInh:"));
+}

@@ -502,3 +502,84 @@ CASE(looked_at_as_a_whole) {
     SHOW(recv(server, seen, sizeof seen, 0));
     SHOW(recv(server, seen, sizeof seen, MSG_PEEK | MSG_DONTWAIT));
 }
+
+static int sends_late;
+static void *sends_the_rest(void *text) {
+    sleep_ms(20);
+    MUST(send(sends_late, text, strlen(text), 0));
+    return NULL;
+}
+CASE(seen_once_all_is_there) {
+    int client, server;
+    char text[10] = {0};
+    pthread_t thread;
+    struct timeval short_time = {0, 20000}, none = {0, 0};
+    pair(&client, &server);
+    MUST(send(client, "ab", 2, 0));
+    sends_late = client;
+    pthread_create(&thread, NULL, sends_the_rest, "cdef");
+    SHOW(recv(server, text, 6, MSG_PEEK | MSG_WAITALL));
+    printf("%s\n", text);
+    pthread_join(thread, NULL);
+    SHOW(recv(server, text, 9, 0));
+    MUST(send(client, "gh", 2, 0));
+    show_poll("arrived", server, POLLIN, 5000);
+    SHOW(recv(server, text, 6, MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT));
+    MUST(setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &short_time, sizeof short_time));
+    SHOW(recv(server, text, 6, MSG_PEEK | MSG_WAITALL));
+    MUST(setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof none));
+    shutdown(client, SHUT_WR);
+    SHOW(recv(server, text, 6, MSG_PEEK | MSG_WAITALL));
+    SHOW(recv(server, text, 6, MSG_WAITALL));
+    SHOW(recv(server, text, 6, MSG_PEEK | MSG_WAITALL));
+}
+
+CASE(from_memory_that_nobody_touched) {
+    int client, server, fd = file_with("f", "");
+    static char all[3 * PAGE];
+    pair(&client, &server);
+    fcntl(client, F_SETFL, O_NONBLOCK);
+    SHOW(write(client, pages(2000), 2000 * PAGE) > 0);
+    pair(&client, &server);
+    SHOW(write(client, pages(3), 3 * PAGE));
+    SHOW(recv(server, all, sizeof all, MSG_WAITALL));
+    MUST(ftruncate(fd, 2 * PAGE));
+    MUST(pwrite(fd, "end", 3, 2 * PAGE - 3));
+    char *file = mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    SHOW(write(client, file, 2 * PAGE));
+    SHOW(recv(server, all, 2 * PAGE, MSG_WAITALL));
+    printf("%.3s\n", all + 2 * PAGE - 3);
+    SHOW(write(client, (char *)8, 10));
+}
+
+CASE(a_peer_that_is_gone_has_no_name) {
+    int listener = listener_on(0), port = port_of(listener), client = MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+    struct sockaddr_in name;
+    socklen_t length = sizeof name;
+    close(listener);
+    connect_to(client, port);
+    show_poll("refused", client, POLLIN, 5000);
+    SHOW(getpeername(client, (struct sockaddr *)&name, &length));
+    struct linger linger = {1, 0};
+    int one, other;
+    pair(&one, &other);
+    MUST(setsockopt(one, SOL_SOCKET, SO_LINGER, &linger, sizeof linger));
+    close(one);
+    show_poll("reset", other, POLLIN, 5000);
+    SHOW(getpeername(other, (struct sockaddr *)&name, &length));
+    SHOW(connect_to(MUST(socket(AF_INET, SOCK_STREAM, 0)), 0));
+}
+
+CASE(closing_waits_until_all_has_arrived) {
+    int client, server;
+    static char all[8000];
+    struct linger linger = {1, 100};
+    pair(&client, &server);
+    MUST(setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof linger));
+    MUST(send(client, all, sizeof all, 0));
+    long start = now_ms();
+    SHOW(close(client));
+    IS(now_ms() - start < 50000);
+    SHOW(recv(server, all, sizeof all, MSG_WAITALL));
+    SHOW(recv(server, all, 1, 0));
+}

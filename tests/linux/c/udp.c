@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -226,4 +227,105 @@ CASE(sent_from_an_address_that_is_said) {
         SHOW(recvfrom(one, &byte, 1, MSG_DONTWAIT, (struct sockaddr *)&from, &length));
         printf("%s\n", inet_ntoa(from.sin_addr));
     }
+}
+
+static int member(int fd, int name, const char *interface, int index) {
+    struct ip_mreqn request = {.imr_ifindex = index};
+    inet_pton(AF_INET, "239.1.2.4", &request.imr_multiaddr);
+    inet_pton(AF_INET, interface, &request.imr_address);
+    return setsockopt(fd, IPPROTO_IP, name, &request, sizeof request);
+}
+static int member_of(int fd, int name, const char *group, int index) {
+    struct group_req request = {.gr_interface = index};
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    inet_pton(AF_INET, group, &address.sin_addr);
+    memcpy(&request.gr_group, &address, sizeof address);
+    return setsockopt(fd, IPPROTO_IP, name, &request, sizeof request);
+}
+static void show_interface(int fd) {
+    struct in_addr address = {7};
+    socklen_t length = sizeof address;
+    SHOW(getsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &address, &length));
+    printf("%s, %d bytes\n", inet_ntoa(address), (int)length);
+}
+
+CASE(groups_by_interface) {
+    int fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+    struct in_addr inside = {htonl(INADDR_LOOPBACK)}, nobodys = {htonl(0xc0000201)}, any = {0};
+    SHOW(member(fd, IP_ADD_MEMBERSHIP, "192.0.2.1", 0));
+    SHOW(member(fd, IP_ADD_MEMBERSHIP, "0.0.0.0", 77));
+    SHOW(member(fd, IP_ADD_MEMBERSHIP, "127.0.0.1", 0));
+    SHOW(member(fd, IP_ADD_MEMBERSHIP, "127.0.0.1", 0));
+    SHOW(member(fd, IP_ADD_MEMBERSHIP, "0.0.0.0", 1));
+    SHOW(member(fd, IP_DROP_MEMBERSHIP, "0.0.0.0", 1));
+    SHOW(member(fd, IP_DROP_MEMBERSHIP, "0.0.0.0", 1));
+    SHOW(member_of(fd, MCAST_JOIN_GROUP, "239.1.2.5", 1));
+    SHOW(member_of(fd, MCAST_JOIN_GROUP, "239.1.2.5", 1));
+    SHOW(member_of(fd, MCAST_LEAVE_GROUP, "239.1.2.5", 1));
+    SHOW(member_of(fd, MCAST_JOIN_GROUP, "10.1.2.5", 1));
+    SHOW(member_of(fd, MCAST_JOIN_GROUP, "239.1.2.5", 77));
+    show_interface(fd);
+    SHOW(setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &nobodys, sizeof nobodys));
+    SHOW(setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &inside, sizeof inside));
+    show_interface(fd);
+    SHOW(setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &any, sizeof any));
+    show_interface(fd);
+}
+
+CASE(connected_to_no_port) {
+    int fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+    struct sockaddr_in to = loopback(0), own;
+    socklen_t length = sizeof own;
+    SHOW(connect(fd, (struct sockaddr *)&to, sizeof to));
+    SHOW(getsockname(fd, (struct sockaddr *)&own, &length));
+    printf("%s\n", inet_ntoa(own.sin_addr));
+    SHOW(send_to(fd, "x", 1, 0));
+}
+
+CASE(how_much_time_was_left) {
+    int one = bound(0);
+    char byte;
+    struct iovec piece = {&byte, 1};
+    struct mmsghdr message = {.msg_hdr = {.msg_iov = &piece, .msg_iovlen = 1}};
+    struct timespec time = {100, 0};
+    MUST(send_to(one, "x", 1, port_of(one)));
+    SHOW(recvmmsg(one, &message, 1, 0, &time));
+    VALUE(time.tv_sec);
+}
+
+static int shut_late, shut_down_error;
+static void *shuts_late(void *unused) {
+    sleep_ms(20);
+    shut_down_error = shutdown(shut_late, SHUT_RDWR) ? errno : 0;
+    return unused;
+}
+static volatile int broken;
+static void on_pipe(int signal) { broken = signal; }
+static void show_events(int fd) {
+    struct pollfd polled = {fd, POLLIN | POLLOUT | POLLRDHUP, 0};
+    poll(&polled, 1, 0);
+    printf("events %x\n", polled.revents);
+}
+CASE(shut_down) {
+    int one = bound(0), two = bound(0);
+    struct sockaddr_in to = loopback(port_of(two));
+    pthread_t thread;
+    char byte;
+    signal(SIGPIPE, on_pipe);
+    shut_late = one;
+    pthread_create(&thread, NULL, shuts_late, NULL);
+    SHOW(recv(one, &byte, 1, 0));
+    pthread_join(thread, NULL);
+    printf("%s\n", error_name(shut_down_error));
+    show_events(one);
+    one = bound(0);
+    MUST(connect(one, (struct sockaddr *)&to, sizeof to));
+    SHOW(shutdown(one, SHUT_WR));
+    show_events(one);
+    SHOW(send(one, "x", 1, 0));
+    SHOW(write(one, "x", 1));
+    SHOW(shutdown(one, SHUT_RD));
+    show_events(one);
+    SHOW(recv(one, &byte, 1, 0));
+    VALUE(broken);
 }

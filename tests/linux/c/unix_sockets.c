@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/sysinfo.h>
 #include <sys/un.h>
 
 static socklen_t address_of(struct sockaddr_un *address, const char *path) {
@@ -433,4 +434,66 @@ CASE(waiting_has_an_end) {
     IS(told.tv_usec >= 16000 && told.tv_usec <= 24000);
     limit.tv_usec = 2000000;
     SHOW(setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
+}
+
+static void receive_with_files(int socket) {
+    union { struct cmsghdr header; char bytes[CMSG_SPACE(sizeof(int))]; } control = {0};
+    char text[20] = {0};
+    struct iovec piece = {text, 20};
+    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    SHOW(recvmsg(socket, &message, MSG_DONTWAIT));
+    printf("%s, %d bytes of control\n", text, (int)message.msg_controllen);
+}
+CASE(descriptors_amid_a_stream) {
+    int ends[2], file = file_with("f", "");
+    MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+    MUST(send(ends[0], "ab", 2, 0));
+    MUST(send_with(ends[0], file));
+    MUST(send(ends[0], "cd", 2, 0));
+    MUST(send(ends[0], "ef", 2, 0));
+    MUST(send_with(ends[0], file));
+    MUST(send_with(ends[0], file));
+    for (int each = 0; each < 4; each++) receive_with_files(ends[1]);
+}
+
+CASE(nobody_accepted) {
+    struct sockaddr_un address = {AF_UNIX, "name"};
+    int listener = MUST(socket(AF_UNIX, SOCK_STREAM, 0)), client = MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+    char byte;
+    MUST(bind(listener, (struct sockaddr *)&address, sizeof address));
+    MUST(listen(listener, 5));
+    MUST(connect(client, (struct sockaddr *)&address, sizeof address));
+    close(listener);
+    SHOW(recv(client, &byte, 1, 0));
+    SHOW(recv(client, &byte, 1, 0));
+    SHOW(send(client, &byte, 1, MSG_NOSIGNAL));
+}
+
+CASE(many_short_pieces) {
+    int ends[2];
+    struct sysinfo before, after;
+    MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends));
+    MUST(sysinfo(&before));
+    while (send(ends[0], "x", 1, 0) == 1) {}
+    printf("%s\n", error_name(errno));
+    MUST(sysinfo(&after));
+    IS((long)(before.freeram - after.freeram) * before.mem_unit < 8 << 20);
+}
+
+static volatile int broken;
+static void on_pipe(int signal) { broken = signal; }
+CASE(only_streams_break_with_a_signal) {
+    int kinds[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
+    for (int each = 0; each < 3; each++) {
+        int ends[2];
+        MUST(socketpair(AF_UNIX, kinds[each], 0, ends));
+        signal(SIGPIPE, on_pipe);
+        broken = 0;
+        SHOW(shutdown(ends[0], SHUT_WR));
+        SHOW(send(ends[0], "x", 1, 0));
+        VALUE(broken);
+        broken = 0;
+        SHOW(write(ends[0], "x", 1));
+        VALUE(broken);
+    }
 }

@@ -29,8 +29,8 @@ pub enum UdpOption {
     GroupLoop(bool),
     /// Datagrams to groups do not leave this machine.
     GroupInside(bool),
-    /// Datagrams to groups leave by the link on which this is asked.
-    GroupsHere,
+    /// Datagrams to groups leave by the link on which this is asked, or again by the one that is chosen for each.
+    GroupsHere(bool),
 }
 
 impl Udp {
@@ -70,7 +70,7 @@ impl Udp {
             UdpOption::GroupHops(hops) => socket.group_hops = hops,
             UdpOption::GroupLoop(on) => socket.group_loop = on,
             UdpOption::GroupInside(on) => socket.group_inside = on,
-            UdpOption::GroupsHere => socket.group_link = Some(shared.at()),
+            UdpOption::GroupsHere(on) => socket.group_link = on.then(|| shared.at()),
         }
         Ok(())
     }

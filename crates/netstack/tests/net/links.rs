@@ -318,8 +318,10 @@ fn a_group_is_joined_on_a_link() {
         net.sent.each_ref().map(|sent| sent.iter().filter(|frame| ends(frame).is_some_and(|it| it.1 == group)).count())
     };
     assert_eq!(to_group(&mut net), [1, 0]);
-    net.machine.udp_set_on(1, socket, UdpOption::GroupsHere).unwrap();
+    net.machine.udp_set_on(1, socket, UdpOption::GroupsHere(true)).unwrap();
     assert_eq!(to_group(&mut net), [0, 1]);
+    net.machine.udp_set(socket, UdpOption::GroupsHere(false)).unwrap();
+    assert_eq!(to_group(&mut net), [1, 0]);
     net.machine.udp_close(socket);
     net.sent = [vec![], vec![]];
     net.run_for(SECOND_NS);

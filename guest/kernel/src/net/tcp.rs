@@ -367,6 +367,15 @@ impl Connection {
         self.0.spot(Side::Writers).wait(timeout_ns, |stack| stack.tcp_drained(self.0.id))
     }
 
+    /// The same without waiting: the watcher will be told.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`].
+    pub fn try_drain(&self) -> Result<(), Error> {
+        let _kernel = depth::enter();
+        self.0.ask(|stack, id| stack.tcp_drained(id))
+    }
+
     /// Ends it at once; the peer sees a reset. Dropping it instead ends it in order.
     pub fn reset(self) {
         let _kernel = depth::enter();

@@ -108,6 +108,15 @@ impl Socket {
         self.0.ask(|stack, id| stack.udp_set(id, option))
     }
 
+    /// Does as an option about groups says, on the card with this number.
+    ///
+    /// # Errors
+    /// As there, and [`Error::AddressNotAvailable`] when there is no such card.
+    pub fn set_on(&self, card: usize, option: UdpOption) -> Result<(), Error> {
+        let _kernel = depth::enter();
+        self.0.ask(|stack, id| stack.udp_set_on(card, id, option))
+    }
+
     /// Sends a datagram; waits for room, and for an address of our own if one may still come.
     ///
     /// # Errors

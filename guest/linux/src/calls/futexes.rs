@@ -31,6 +31,8 @@ pub(super) fn futex(task: &mut Task, [address, operation, value, timeout, second
     };
     let futexes = &task.process.futexes;
     let count = |value: u64| usize::try_from(value as i32).map_err(|_| Errno::INVAL);
+    // Linux counts after it has woken one.
+    let woken = |value: u64| usize::try_from(value as i32).map_or(1, |count| count.max(1));
     match command {
         raw::FUTEX_WAIT => {
             let deadline = read_time(task, timeout)?.map(|ns| time::now_ns().saturating_add(ns));
@@ -43,12 +45,12 @@ pub(super) fn futex(task: &mut Task, [address, operation, value, timeout, second
             let deadline = read_time(task, timeout)?.map(|ns| clock.to_boot_ns(ns)).transpose()?;
             futexes.wait(task, (key(address)?, address), value as u32, third as u32, deadline).map(|()| 0)
         }
-        raw::FUTEX_WAKE => Ok(futexes.wake(key(address)?, count(value)?.max(1), ANY) as u64),
+        raw::FUTEX_WAKE => Ok(futexes.wake(key(address)?, woken(value), ANY) as u64),
         raw::FUTEX_WAKE_BITSET => {
             if third as u32 == 0 {
                 return Err(Errno::INVAL);
             }
-            Ok(futexes.wake(key(address)?, count(value)?.max(1), third as u32) as u64)
+            Ok(futexes.wake(key(address)?, woken(value), third as u32) as u64)
         }
         raw::FUTEX_REQUEUE | raw::FUTEX_CMP_REQUEUE => {
             let expected = (command == raw::FUTEX_CMP_REQUEUE).then_some(third as u32);
@@ -57,7 +59,7 @@ pub(super) fn futex(task: &mut Task, [address, operation, value, timeout, second
         }
         raw::FUTEX_WAKE_OP => {
             let (first, other) = (key(address)?, key(second)?);
-            wake_op(task, (first, count(value)?), (other, count(timeout)?), second, third as u32)
+            wake_op(task, (first, woken(value)), (other, woken(timeout)), second, third as u32)
         }
         _ => Err(Errno::NOSYS),
     }

@@ -1,7 +1,7 @@
 //! Who the program is: its number, users and groups. There is one program, without parent, children or session.
 
 use super::{Answer, Args};
-use crate::identity::{Identity, Ids};
+use crate::identity::{ALL_CAPABILITIES, Identity, Ids};
 use crate::task::Task;
 use toro::prelude::*;
 use toro_linux_abi::errno::Errno;
@@ -229,9 +229,6 @@ pub(super) fn setgroups(task: &mut Task, [count, list, ..]: Args) -> Answer {
 /// Versions of the structure: 32 bits, and two of 64.
 const VERSIONS: [u32; 3] =
     [raw::_LINUX_CAPABILITY_VERSION_1, raw::_LINUX_CAPABILITY_VERSION_2, raw::_LINUX_CAPABILITY_VERSION_3];
-/// Those of Linux 6.1.
-const ALL_CAPABILITIES: u64 = (1 << 41) - 1;
-
 fn capability_words(task: &Task, header: u64) -> Result<usize, Errno> {
     let told: CapabilityHeader = task.process.memory.get(header)?;
     let Some(version) = VERSIONS.iter().position(|version| *version == told.version) else {
@@ -251,7 +248,7 @@ pub(super) fn capget(task: &mut Task, [header, data, ..]: Args) -> Answer {
     if data == 0 {
         return Ok(0);
     }
-    let all = if task.process.identity.with(|identity| identity.is_privileged()) { ALL_CAPABILITIES } else { 0 };
+    let all = task.process.identity.with(|identity| identity.capabilities());
     for word in 0..words {
         let bits = (all >> (32 * word)) as u32;
         let told = CapabilityData { effective: bits, permitted: bits, inheritable: 0 };

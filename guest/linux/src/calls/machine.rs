@@ -93,7 +93,8 @@ pub(super) fn getrusage(task: &mut Task, [who, to, ..]: Args) -> Answer {
 
 pub(super) fn getrandom(task: &mut Task, [to, bytes, flags, ..]: Args) -> Answer {
     let known = raw::GRND_NONBLOCK | raw::GRND_RANDOM | raw::GRND_INSECURE;
-    if flags & !u64::from(known) != 0 {
+    let both = u64::from(raw::GRND_RANDOM | raw::GRND_INSECURE);
+    if flags & !u64::from(known) != 0 || flags & both == both {
         return Err(Errno::INVAL);
     }
     let mut left = usize::try_from(bytes).unwrap_or(usize::MAX).min(super::io::BYTES_MAX);

@@ -8,6 +8,8 @@ use crate::sockets::unix::FILES_MAX;
 use crate::sockets::{Received, Receiving, Sending};
 use crate::task::Task;
 use crate::time::now_ns;
+use crate::watch::Events;
+use core::cell::Cell;
 use core::net::IpAddr;
 use toro::net::socket as network;
 use toro::prelude::*;
@@ -81,7 +83,7 @@ fn send(
     };
     // A datagram is one piece, of nothing perhaps.
     let sent = repeat(task, &open.0, from, waits, patience_ns, is_stream, &mut attempt);
-    if sent == Err(Errno::PIPE) && flags as u32 & net::MSG_NOSIGNAL == 0 {
+    if sent == Err(Errno::PIPE) && is_stream && flags as u32 & net::MSG_NOSIGNAL == 0 {
         broken_pipe(task);
     }
     sent
@@ -237,13 +239,22 @@ fn receive(task: &mut Task, open: &Opened, to: &mut Transfer<'_>, flags: u64) ->
     let waits = !has(net::MSG_DONTWAIT) && !open.0.is_nonblocking();
     let patience_ns = open.0.object.patience_ns().0;
     let all = has(net::MSG_WAITALL) && is_stream && !how.peek;
+    // Of TCP it is waited until all can be seen at once.
+    let sees_all = Cell::new(has(net::MSG_WAITALL) && is_stream && how.peek && socket.family() != Family::Unix);
+    let sees_some = Cell::new(false);
     let mut first: Option<Received> = None;
     let mut attempt = |to: &mut Transfer<'_>| {
         let mut start = to.clone();
+        let may_come = sees_all.get() && open.0.object.readiness().among(Events::READ_HUP).is_none();
         let received = socket.receive(to, how)?;
         if how.peek && to.is_stuck() {
             // What is looked at stays there, so it is looked at anew from the first byte on.
             start.stick(to);
+            *to = start;
+            return Err(Errno::AGAIN);
+        }
+        if may_come && received.bytes > 0 && to.left() > 0 {
+            sees_some.set(true);
             *to = start;
             return Err(Errno::AGAIN);
         }
@@ -258,7 +269,14 @@ fn receive(task: &mut Task, open: &Opened, to: &mut Transfer<'_>, flags: u64) ->
         }
         Ok(bytes)
     };
-    let bytes = repeat(task, &open.0, to, waits, patience_ns, all, &mut attempt)?;
+    let bytes = match repeat(task, &open.0, to, waits, patience_ns, all, &mut attempt) {
+        // That is all for now.
+        Err(_) if sees_some.get() => {
+            sees_all.set(false);
+            repeat(task, &open.0, to, false, None, false, &mut attempt)?
+        }
+        bytes => bytes?,
+    };
     let mut received = first.unwrap_or_default();
     received.bytes = bytes;
     Ok(received)
@@ -408,7 +426,6 @@ pub(super) fn recvmsg(task: &mut Task, [fd, at, flags, ..]: Args) -> Answer {
 }
 
 pub(super) fn recvmmsg(task: &mut Task, [fd, list, count, flags, timeout, _]: Args) -> Answer {
-    const BYTES: u64 = size_of::<Mmsghdr>() as u64;
     let open = opened(task, fd)?;
     let deadline = match timeout {
         0 => None,
@@ -417,8 +434,22 @@ pub(super) fn recvmmsg(task: &mut Task, [fd, list, count, flags, timeout, _]: Ar
             Some(now_ns().saturating_add(time.to_ns().ok_or(Errno::INVAL)?))
         }
     };
-    let count = count.min(MESSAGES_MAX);
-    let mut flags = flags;
+    let answer = receive_messages(task, &open, list, count.min(MESSAGES_MAX), flags, deadline);
+    if let (Ok(_), Some(deadline)) = (answer, deadline) {
+        task.process.memory.put(timeout, &Timespec::from_ns(deadline.saturating_sub(now_ns())))?;
+    }
+    answer
+}
+
+fn receive_messages(
+    task: &mut Task,
+    open: &Opened,
+    list: u64,
+    count: u64,
+    mut flags: u64,
+    deadline: Option<u64>,
+) -> Answer {
+    const BYTES: u64 = size_of::<Mmsghdr>() as u64;
     for number in 0..count {
         // As on Linux the time is looked at between messages.
         if number > 0 && deadline.is_some_and(|deadline| now_ns() >= deadline) {
@@ -426,7 +457,7 @@ pub(super) fn recvmmsg(task: &mut Task, [fd, list, count, flags, timeout, _]: Ar
         }
         let at = list.wrapping_add(number * BYTES);
         let received = task.process.memory.get::<Mmsghdr>(at).and_then(|mut message| {
-            message.bytes = receive_message(task, &open, &mut message.header, flags)? as u32;
+            message.bytes = receive_message(task, open, &mut message.header, flags)? as u32;
             task.process.memory.put(at, &message)
         });
         match received {

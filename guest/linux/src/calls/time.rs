@@ -134,6 +134,8 @@ fn check_itimer(which: u64) -> Result<(), Errno> {
 }
 
 fn itimer((left_ns, interval_ns): (u64, u64)) -> Itimerval {
+    // 0 would say that it is not set.
+    let left_ns = if left_ns == 0 { 0 } else { left_ns.max(1000) };
     Itimerval { interval: Timeval::from_ns(interval_ns), value: Timeval::from_ns(left_ns) }
 }
 

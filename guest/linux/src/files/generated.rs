@@ -1,12 +1,14 @@
 //! What the kernel makes up: the texts and directories of `/proc` that programs open.
 
 use super::{Held, anonymous_status};
+use crate::identity::ALL_CAPABILITIES;
 use crate::interfaces::{self, Fact};
 use crate::memory::{Behind, Name, PAGE};
 use crate::objects::OpenFile;
 use crate::objects::directory::{Directory as DirectoryFile, Entry};
 use crate::objects::generated::GeneratedFile;
 use crate::process::Process;
+use crate::signals::{DEFAULT, IGNORE};
 use crate::task::{TaskHandle, Tid};
 use crate::time;
 use core::fmt::Write;
@@ -17,6 +19,7 @@ use toro_linux_abi::errno::Errno;
 use toro_linux_abi::layout::Stat;
 use toro_linux_abi::processor::flags;
 use toro_linux_abi::raw::{self, O_ACCMODE, O_RDONLY};
+use toro_linux_abi::signals;
 use toro_linux_abi::tree::{Dynamic, FileType, Last};
 
 /// Ticks a second, as `/proc` counts CPU time.
@@ -396,9 +399,21 @@ fn status(text: &mut String, process: &Process, tid: Option<Tid>) {
     if let Some(task) = &task {
         let (mask, pending) = task.signals(|signals| (signals.mask, signals.pending.set()));
         _ = writeln!(text, "SigPnd:\t{:016x}\nShdPnd:\t{:016x}", pending.0, process.signals.pending().0);
-        _ = writeln!(text, "SigBlk:\t{:016x}", mask.0);
+        let set = |is_in: &dyn Fn(u64) -> bool| {
+            let signals = (1..=signals::LAST).filter(|signal| is_in(process.signals.action(*signal).handler));
+            signals.fold(0_u64, |set, signal| set | 1 << (signal - 1))
+        };
+        let (ignored, caught) =
+            (set(&|handler| handler == IGNORE), set(&|handler| !matches!(handler, DEFAULT | IGNORE)));
+        _ = writeln!(text, "SigBlk:\t{:016x}\nSigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}", mask.0);
         _ = writeln!(text, "Cpus_allowed:\t{:x}", task.affinity());
     }
+    let all = process.identity.with(|identity| identity.capabilities());
+    _ = writeln!(
+        text,
+        "CapInh:\t{:016x}\nCapPrm:\t{all:016x}\nCapEff:\t{all:016x}\nCapBnd:\t{ALL_CAPABILITIES:016x}",
+        0
+    );
     let no_new_privileges = process.identity.with(|identity| u8::from(identity.no_new_privileges));
     _ = writeln!(text, "NoNewPrivs:\t{no_new_privileges}\nSeccomp:\t0");
 }

@@ -223,10 +223,14 @@ impl Epoll {
             if ready.is_none() {
                 continue;
             }
+            // Another thread may have reported it since.
+            let is_over = wish.events & EPOLLONESHOT != 0
+                && item.wish.with(|wish| core::mem::replace(&mut wish.is_disabled, true));
+            if is_over {
+                continue;
+            }
             events.push(EpollEvent { events: ready.0, data: wish.data });
-            if wish.events & EPOLLONESHOT != 0 {
-                item.wish.with(|wish| wish.is_disabled = true);
-            } else if wish.events & EPOLLET == 0 {
+            if wish.events & (EPOLLONESHOT | EPOLLET) == 0 {
                 let is_new = item.wish.with(|wish| !core::mem::replace(&mut wish.is_ready, true));
                 if is_new {
                     self.state.with(|state| state.ready.push_back(item));

@@ -1,6 +1,6 @@
 //! Options of the levels of IP and of IPv6 that streams and datagrams have alike.
 
-use super::options::{SOL_IP, SOL_IPV6, Shared, number};
+use super::options::{Divides, SOL_IP, SOL_IPV6, Shared, number};
 use toro_linux_abi::address::Family;
 use toro_linux_abi::errno::Errno;
 
@@ -30,6 +30,7 @@ pub(super) fn set_ip_option(
     level: u32,
     name: u32,
     value: &[u8],
+    options: &Shared,
     set: impl FnOnce(Option<u8>, Option<u8>) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
     let number = short_number(level, value)?;
@@ -40,9 +41,10 @@ pub(super) fn set_ip_option(
         }
         (SOL_IP, IP_TOS) => set(None, Some(byte(number.max(0), 0)?)),
         (SOL_IPV6, IPV6_TCLASS) => set(None, Some(if number == -1 { 0 } else { byte(number, 0)? })),
-        // Packets are never divided on their way.
-        (SOL_IP, IP_MTU_DISCOVER) if (0..=3).contains(&number) => Ok(()),
-        (SOL_IPV6, IPV6_MTU_DISCOVER) if (0..=3).contains(&number) => Ok(()),
+        (SOL_IP, IP_MTU_DISCOVER) | (SOL_IPV6, IPV6_MTU_DISCOVER) if (0..=3).contains(&number) => {
+            options.set_divides(Divides(number));
+            Ok(())
+        }
         (SOL_IP, IP_RECVERR) | (SOL_IPV6, IPV6_RECVERR | IPV6_DONTFRAG) if number == 0 => Ok(()),
         _ => Err(Errno::NOPROTOOPT),
     }
@@ -53,6 +55,7 @@ pub(super) fn ip_option(level: u32, name: u32, options: &Shared, hops: i32, serv
     match (level, name) {
         (SOL_IP, IP_TTL) | (SOL_IPV6, IPV6_UNICAST_HOPS) => Ok(hops),
         (SOL_IP, IP_TOS) | (SOL_IPV6, IPV6_TCLASS) => Ok(service),
+        (SOL_IP, IP_MTU_DISCOVER) | (SOL_IPV6, IPV6_MTU_DISCOVER) => Ok(options.get().divides.0),
         (SOL_IPV6, IPV6_V6ONLY) => Ok(options.get().v6_only.into()),
         (SOL_IPV6, IPV6_RECVERR | IPV6_DONTFRAG) => Ok(0),
         _ => Err(Errno::NOPROTOOPT),

@@ -37,10 +37,26 @@ pub(crate) struct Options {
     pub pass_credentials: bool,
     /// `IPV6_V6ONLY`.
     pub v6_only: bool,
+    /// `IP_MTU_DISCOVER` and `IPV6_MTU_DISCOVER`: whether datagrams may be divided.
+    pub divides: Divides,
     /// `SO_PRIORITY` and `SO_MARK`: kept.
     pub priority: i32,
     /// See there.
     pub mark: i32,
+}
+
+/// Whether a packet may be divided on its way, by the numbers of `ip(7)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Divides(pub i32);
+
+impl Divides {
+    /// By this machine, if need be.
+    const WANT: Self = Divides(1);
+
+    /// Whether this machine may divide it.
+    pub(crate) const fn here(self) -> bool {
+        self.0 < 2
+    }
 }
 
 /// What sockets have when nothing is set: Linux doubles what is asked for.
@@ -59,6 +75,7 @@ impl Options {
             buffers: BUFFERS,
             pass_credentials: false,
             v6_only: false,
+            divides: Divides::WANT,
             priority: 0,
             mark: 0,
         }
@@ -126,6 +143,11 @@ impl Shared {
             }
             Ok(())
         })
+    }
+
+    /// `IP_MTU_DISCOVER`.
+    pub(crate) fn set_divides(&self, divides: Divides) {
+        self.0.with(|options| options.divides = divides);
     }
 
     /// `IPV6_V6ONLY`.

@@ -231,6 +231,9 @@ impl Socket for TcpSocket {
             }
         };
         let address = self.ends().remote(address)?;
+        if address.port() == 0 {
+            return Err(Errno::CONNREFUSED); // nobody can listen there
+        }
         let connection = Connection::start(local.as_deref(), address).map_err(errno)?;
         self.apply(&connection)?;
         connection.set_watcher(self.watcher()).map_err(errno)?;
@@ -263,6 +266,9 @@ impl Socket for TcpSocket {
     fn peer(&self) -> Result<Address, Errno> {
         let connection = self.connection()?;
         if self.is_connecting.with(|is_connecting| *is_connecting) && connection.finish_connect().is_err() {
+            return Err(Errno::NOTCONN);
+        }
+        if connection.info().is_ok_and(|info| info.state == TcpState::Closed) {
             return Err(Errno::NOTCONN);
         }
         connection.ends().map(|(_, peer)| Address::Inet(peer)).map_err(|_| Errno::NOTCONN)
@@ -357,7 +363,7 @@ impl Socket for TcpSocket {
                 }
             }
             SOL_TCP => self.set_tcp_option(name, value),
-            SOL_IP | SOL_IPV6 => set_ip_option(level, name, value, |hops, service| {
+            SOL_IP | SOL_IPV6 => set_ip_option(level, name, value, &self.options, |hops, service| {
                 if let Some(hops) = hops {
                     self.tcp.with(|tcp| tcp.hops = hops.into());
                     self.apply_one(TcpOption::Hops(hops))?;
@@ -395,10 +401,7 @@ impl Socket for TcpSocket {
     }
 
     fn is_drained(&self) -> bool {
-        self.connection().map_or(true, |connection| {
-            let _arms = connection.readiness();
-            connection.unacknowledged_bytes() == 0
-        })
+        self.connection().map_or(true, |connection| connection.try_drain() != Err(Error::WouldBlock))
     }
 }
 

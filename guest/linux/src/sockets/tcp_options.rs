@@ -17,7 +17,6 @@ pub(super) struct TcpOptions {
     pub(super) user_timeout_ms: i32,
     pub(super) defer_accept: i32,
     pub(super) fast_open: i32,
-    pub(super) segment_bytes: i32,
     pub(super) hops: i32,
     pub(super) service: i32,
 }
@@ -34,7 +33,6 @@ impl TcpOptions {
             user_timeout_ms: 0,
             defer_accept: 0,
             fast_open: 0,
-            segment_bytes: 0,
             hops: 64,
             service: 0,
         }
@@ -92,19 +90,12 @@ impl TcpSocket {
                 self.tcp.with(|tcp| tcp.defer_accept = number);
                 Ok(())
             }
-            net::TCP_MAXSEG => {
-                if !(88..=32767).contains(&number) {
-                    return Err(Errno::INVAL);
-                }
-                self.tcp.with(|tcp| tcp.segment_bytes = number);
-                Ok(())
-            }
             // No peer is ever offered that, as on a Linux where it is switched off.
             net::TCP_FASTOPEN => {
                 self.tcp.with(|tcp| tcp.fast_open = number);
                 Ok(())
             }
-            net::TCP_SYNCNT | net::TCP_LINGER2 | net::TCP_WINDOW_CLAMP => Err(Errno::OPNOTSUPP),
+            net::TCP_MAXSEG | net::TCP_SYNCNT | net::TCP_LINGER2 | net::TCP_WINDOW_CLAMP => Err(Errno::OPNOTSUPP),
             _ => Err(Errno::NOPROTOOPT),
         }
     }

@@ -26,6 +26,9 @@ use toro_linux_abi::tree::FileType;
 /// Longest datagram, which is one of IPv6: of IPv4 the network says so.
 const BYTES_MAX: usize = 65_527;
 
+/// A datagram of IPv6 that every link carries whole.
+const WHOLE_BYTES: usize = 1280 - 48;
+
 /// A socket that has a port.
 struct Open {
     port: Port,
@@ -37,6 +40,7 @@ pub(crate) struct UdpSocket {
     family: Family,
     open: SpinLock<Option<Arc<Open>>>,
     is_read_closed: AtomicBool,
+    is_write_closed: AtomicBool,
     told: Arc<Told>,
     options: Shared,
     hops: AtomicI32,
@@ -59,6 +63,7 @@ impl UdpSocket {
             family,
             open: SpinLock::new(None),
             is_read_closed: AtomicBool::new(false),
+            is_write_closed: AtomicBool::new(false),
             told: Arc::new(Told(Source::new())),
             options: Shared::new(),
             hops: AtomicI32::new(64),
@@ -111,6 +116,15 @@ impl UdpSocket {
     fn apply(&self, option: UdpOption) -> Result<(), Errno> {
         self.open().map_or(Ok(()), |open| open.socket.set(option).map_err(errno))
     }
+}
+
+/// How long a datagram to there can be without being divided by this machine.
+fn whole_bytes_max(to: IpAddr) -> usize {
+    let Some(source) = toro::net::source_for(to).filter(|_| !to.is_loopback()) else { return BYTES_MAX };
+    let headers = if to.is_ipv4() { 28 } else { 48 };
+    let cards = toro::net::cards();
+    let card = cards.iter().find(|card| card.addresses.iter().any(|(own, _)| *own == source && *own != to));
+    card.map_or(BYTES_MAX, |card| card.mtu_bytes as usize - headers)
 }
 
 impl Socket for UdpSocket {
@@ -179,6 +193,12 @@ impl Socket for UdpSocket {
             Some(address) => self.ends().remote(address)?,
             None => open.socket.peer().map_err(|_| Errno::DESTADDRREQ)?,
         };
+        if self.is_write_closed.load(Relaxed) {
+            return Err(if to.port() == 0 { Errno::INVAL } else { Errno::PIPE });
+        }
+        if from.left() > WHOLE_BYTES && !self.options.get().divides.here() && from.left() > whole_bytes_max(to.ip()) {
+            return Err(Errno::MSGSIZE);
+        }
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(from.left()).map_err(|_| Errno::NOBUFS)?;
         bytes.resize(from.left(), 0);
@@ -223,12 +243,11 @@ impl Socket for UdpSocket {
     }
 
     fn shutdown(&self, half: Half) -> Result<(), Errno> {
-        self.peer()?;
-        if half != Half::Write {
-            self.is_read_closed.store(true, Relaxed);
-            self.told.0.notify();
-        }
-        Ok(())
+        // It counts without a peer, too, as whoever waits for a datagram is told.
+        self.is_read_closed.fetch_or(half != Half::Write, Relaxed);
+        self.is_write_closed.fetch_or(half != Half::Read, Relaxed);
+        self.told.0.notify();
+        self.peer().map(drop)
     }
 
     fn set_option(&self, level: u32, name: u32, value: &[u8]) -> Result<(), Errno> {
@@ -248,18 +267,24 @@ impl Socket for UdpSocket {
                 self.tells_destination.store(number(value)? != 0, Relaxed);
                 Ok(())
             }
-            (SOL_IP, groups::JOIN | groups::LEAVE) | (SOL_IPV6, groups::JOIN6 | groups::LEAVE6) => {
-                let option = groups::membership(level, name, value)?;
+            (SOL_IP, groups::JOIN | groups::LEAVE)
+            | (SOL_IPV6, groups::JOIN6 | groups::LEAVE6)
+            | (SOL_IP | SOL_IPV6, groups::JOIN_ANY | groups::LEAVE_ANY) => {
+                let (interface, option) = groups::membership(level, name, value)?;
                 match self.open() {
-                    Some(open) => open.socket.set(option).map_err(groups::errno),
-                    None => self.groups.with(|groups| groups.remember(option)),
+                    Some(open) => interface.set(&open.socket, option).map_err(groups::errno),
+                    None => self.groups.with(|groups| groups.remember(interface, option)),
                 }
             }
-            (SOL_IP, groups::INTERFACE | groups::HOPS | groups::LOOP)
-            | (SOL_IPV6, groups::INTERFACE6 | groups::HOPS6 | groups::LOOP6) => {
+            (SOL_IP, groups::INTERFACE) | (SOL_IPV6, groups::INTERFACE6) => {
+                let chosen = groups::chosen(level, value)?;
+                self.groups.with(|groups| groups.choose(chosen));
+                self.open().map_or(Ok(()), |open| chosen.0.choose(&open.socket).map_err(errno))
+            }
+            (SOL_IP, groups::HOPS | groups::LOOP) | (SOL_IPV6, groups::HOPS6 | groups::LOOP6) => {
                 self.apply(self.groups.with(|groups| groups.set(level, name, value))?)
             }
-            (SOL_IP | SOL_IPV6, name) => set_ip_option(level, name, value, |hops, service| {
+            (SOL_IP | SOL_IPV6, name) => set_ip_option(level, name, value, &self.options, |hops, service| {
                 if let Some(hops) = hops {
                     self.hops.store(hops.into(), Relaxed);
                     self.apply(UdpOption::Hops(hops))?;
@@ -284,7 +309,8 @@ impl Socket for UdpSocket {
             (SOL_SOCKET, net::SO_ACCEPTCONN) => 0,
             (SOL_SOCKET, name) => return self.options.option(name),
             (SOL_IP, IP_PKTINFO) | (SOL_IPV6, IPV6_RECVPKTINFO) => self.tells_destination.load(Relaxed).into(),
-            (SOL_IP, groups::HOPS | groups::LOOP) | (SOL_IPV6, groups::INTERFACE6 | groups::HOPS6 | groups::LOOP6) => {
+            (SOL_IP, groups::INTERFACE | groups::HOPS | groups::LOOP)
+            | (SOL_IPV6, groups::INTERFACE6 | groups::HOPS6 | groups::LOOP6) => {
                 self.groups.with(|groups| groups.get(name))
             }
             (level, name) => {
@@ -315,7 +341,8 @@ impl Object for UdpSocket {
             ready.readable &= !ready.error || open.socket.next_bytes() > 0;
             events(ready)
         });
-        ready.and(Events::IN.and(Events::READ_HUP).when(self.is_read_closed.load(Relaxed)))
+        let (reads, writes) = (!self.is_read_closed.load(Relaxed), !self.is_write_closed.load(Relaxed));
+        ready.and(Events::IN.and(Events::READ_HUP).when(!reads)).and(Events::HUP.when(!reads && !writes))
     }
 
     fn source(&self) -> Option<&Source> {

@@ -393,7 +393,7 @@ impl Drop for UnixSocket {
         match core.state.with(|state| core::mem::replace(state, State::Ended)) {
             State::Connected(peer) if core.has_connections() => {
                 // What it had not read is lost, and its peer is told.
-                peer.inbox.state.with(|inbox| inbox.was_reset = unread);
+                peer.inbox.state.with(|inbox| inbox.was_reset |= unread);
                 peer.end();
                 peer.tell_refused();
             }
@@ -402,7 +402,12 @@ impl Drop for UnixSocket {
                     waiting.is_closed = true;
                     core::mem::take(&mut waiting.sockets)
                 });
-                drop(refused);
+                // Nobody will accept them: their peers are told so.
+                for socket in refused {
+                    if let Ok(peer) = socket.connected() {
+                        peer.inbox.state.with(|inbox| inbox.was_reset = true);
+                    }
+                }
             }
             _ => {}
         }

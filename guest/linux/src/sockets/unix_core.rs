@@ -29,6 +29,16 @@ pub(super) struct Message {
     pub(super) credentials: (i32, u32, u32),
 }
 
+impl Message {
+    /// Whether what follows it in a stream can be told as one with it.
+    fn takes(&self, next: &Message) -> bool {
+        self.files.is_empty()
+            && next.files.is_empty()
+            && self.credentials == next.credentials
+            && Arc::ptr_eq(&self.from, &next.from)
+    }
+}
+
 /// What a socket receives by, and what it is told of its peer.
 pub(super) struct Inbox {
     pub(super) state: SpinLock<InboxState>,
@@ -203,15 +213,24 @@ impl Core {
             files: sending.files.iter().map(Arc::clone).collect(),
             credentials: credentials(),
         };
-        let late = self.inbox.state.with(|inbox| {
+        let spare = self.inbox.state.with(|inbox| {
             if inbox.closed {
                 return Some(message); // nobody would take it out, nor its files
             }
             inbox.bytes += taken;
+            // Each message takes memory of its own: short pieces of a stream become one.
+            if let Some(last) = inbox.messages.back_mut()
+                && is_stream
+                && last.takes(&message)
+                && last.bytes.try_reserve(taken).is_ok()
+            {
+                last.bytes.extend(&message.bytes);
+                return Some(message);
+            }
             inbox.messages.push_back(message);
             None
         });
-        drop(late); // outside the lock
+        drop(spare); // outside the lock
         self.inbox.source.notify();
         Ok(taken)
     }
@@ -233,9 +252,9 @@ impl Core {
             let mut skipped = 0;
             while let Some(message) = inbox.messages.get_mut(skipped) {
                 let is_first = done.credentials.is_none();
-                // What goes along with bytes divides a stream.
+                // What goes along with bytes divides a stream; files come with the bytes before theirs, too.
                 let differs = done.credentials.is_some_and(|credentials| credentials != message.credentials);
-                if !is_first && (!is_stream || differs || !done.files.is_empty() || !message.files.is_empty()) {
+                if !is_first && (!is_stream || differs || !done.files.is_empty()) {
                     break;
                 }
                 done.credentials = Some(message.credentials);
