@@ -2,7 +2,7 @@
 
 use crate::args::FileArgs;
 use crate::config::parse_memory;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, of};
 use crate::program::Program;
 use serde_json::Value;
 use std::path::Path;
@@ -78,11 +78,10 @@ impl Application {
     pub(crate) fn default_machine(&self, image: Image) -> Result<Machine, Error> {
         let metadata = Metadata::new(self.metadata())?;
         let mut machine = Machine::new(image);
-        machine.memory_bytes = match metadata.text("memory")? {
-            Some(text) => parse_memory(&text)?,
-            None => self.memory_bytes(),
-        };
-        machine.ports = metadata.list("publish")?.iter().map(|port| Port::parse(port)).collect::<Result<_, _>>()?;
+        let memory_bytes = metadata.setting(None, "memory", parse_memory)?;
+        machine.memory_bytes = memory_bytes.unwrap_or_else(|| self.memory_bytes());
+        let ports = metadata.list("publish")?;
+        machine.ports = ports.iter().map(|port| Port::parse(port).map_err(of("publish"))).collect::<Result<_, _>>()?;
         Ok(machine)
     }
 

@@ -123,7 +123,7 @@ pub(crate) struct RunArgs {
     /// End the guest after this many seconds, with a backtrace
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<String>,
-    /// Record all frames
+    /// Record all frames of eth0
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
     /// Write reports of what went wrong as JSON, with how the run ended
@@ -265,9 +265,12 @@ pub(crate) struct InspectArgs {
 /// Reads the command line. Help and version are printed here; a mistake is told in one line.
 pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, ExitCode> {
     Line::try_parse_from(words).map(|line| line.command).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match ui::printed(error.print()) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE, // nobody reads what we print
+            Err(error) => {
+                ui::error(&error);
+                ExitCode::from(error.status())
+            }
         },
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             ui::say(&error);

@@ -3,7 +3,7 @@
 use crate::application::Application;
 use crate::args::RunArgs;
 use crate::background::names;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, of};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,34 +38,37 @@ pub(crate) struct Config {
     pub boot_timeline: bool,
     pub timeout: Option<Duration>,
     pub core: Option<PathBuf>,
+    pub pcap: Option<PathBuf>,
 }
 
 impl Config {
     /// The settings of `toro run`.
     pub(crate) fn new(args: &RunArgs, application: &Application) -> Result<Self, Error> {
         let metadata = Metadata::new(application.metadata())?;
-        // Text of an option, else of the metadata.
-        let text = |option: &Option<String>, key: &str| match option {
-            Some(text) => Ok(Some(text.clone())),
-            None => metadata.text(key),
-        };
-        let networks = if args.net.is_empty() { metadata.texts("net")? } else { args.net.clone() };
-        let mut cards = networks.iter().map(|text| parse_card(text)).collect::<Result<Vec<_>, _>>()?;
+        let nothing = Metadata::new(None)?;
+        let mut cards = metadata.settings(&args.net, "net", parse_card)?;
         if cards.is_empty() {
             cards.push(NetworkCard::default());
         }
-        let publish = match args.publish.as_slice() {
-            // What the author published is for the network that he meant; a user who chose another would be refused.
-            [] if cards.iter().any(|card| card.network == Network::User) => metadata.list("publish")?,
-            typed => typed.to_vec(),
+        // What the author published is for the network that he meant; a user who chose another would be refused.
+        let forwards = cards.iter().any(|card| card.network == Network::User);
+        let ports: Result<Vec<_>, _> = match args.publish.is_empty() && forwards {
+            true => metadata.list("publish")?.iter().map(|port| Port::parse(port).map_err(of("publish"))).collect(),
+            false => args.publish.iter().map(|port| Port::parse(port)).collect(),
         };
-        // The author's gateway belongs to the author's address.
-        let gateway = if args.ip.is_some() { args.gateway.clone() } else { text(&args.gateway, "gateway")? };
-        let gateway6 = if args.ip6.is_some() { args.gateway6.clone() } else { text(&args.gateway6, "gateway6")? };
+        // The author's address is for a network, too, and the author's gateway belongs to the author's address.
+        let has_network = cards.first().is_some_and(|card| card.network != Network::None);
+        let by_author = if has_network { &metadata } else { &nothing };
+        let by_author4 = if args.ip.is_some() { &nothing } else { by_author };
+        let by_author6 = if args.ip6.is_some() { &nothing } else { by_author };
+        let address = by_author4.setting(args.ip.as_ref(), "ip", parse_address)?;
+        let gateway = by_author4.setting(args.gateway.as_ref(), "gateway", parse_gateway)?;
+        let address6 = by_author6.setting(args.ip6.as_ref(), "ip6", parse_address6)?;
+        let gateway6 = by_author6.setting(args.gateway6.as_ref(), "gateway6", parse_gateway6)?;
         let arguments = if args.arguments().is_empty() { metadata.list("args")? } else { args.arguments().to_vec() };
         let mut environment = application.environment();
         for (name, value) in metadata.environment()? {
-            set_variable(&format!("{name}={value}"), &mut environment)?;
+            set_to(&name, Some(value), &mut environment).map_err(of("env"))?;
         }
         for file in &args.env_file {
             read_env_file(file, &mut environment)?;
@@ -73,11 +76,6 @@ impl Config {
         for setting in &args.env {
             set_variable(setting, &mut environment)?;
         }
-        let memory = text(&args.memory, "memory")?.map(|text| parse_memory(&text)).transpose()?;
-        let address = text(&args.ip, "ip")?.map(|text| parse_address(&text)).transpose()?;
-        let gateway = gateway.map(|text| parse_gateway(&text)).transpose()?;
-        let address6 = text(&args.ip6, "ip6")?.map(|text| parse_address6(&text)).transpose()?;
-        let gateway6 = gateway6.map(|text| parse_gateway6(&text)).transpose()?;
         if let [first, ..] = &mut cards[..] {
             let is_own = [
                 first.address.is_some() || first.gateway.is_some(),
@@ -98,26 +96,28 @@ impl Config {
             }
         }
         Ok(Self {
-            memory_bytes: memory,
-            cpus: text(&args.cpus, "cpus")?.map_or(Ok(1), |text| parse_cpus(&text))?,
-            ports: publish.iter().map(|port| Port::parse(port)).collect::<Result<_, _>>()?,
+            memory_bytes: metadata.setting(args.memory.as_ref(), "memory", parse_memory)?,
+            cpus: metadata.setting(args.cpus.as_ref(), "cpus", parse_cpus)?.unwrap_or(1),
+            ports: ports?,
             environment,
             arguments,
-            name: text(&args.name, "name")?.map(checked_name).transpose()?,
-            machine_type: text(&args.machine, "machine")?
-                .map_or(Ok(MachineType::default()), |text| parse_machine(&text))?,
-            accelerator: text(&args.accel, "accel")?.map_or(Ok(Accelerator::Auto), |text| parse_accelerator(&text))?,
+            name: metadata.setting(args.name.as_ref(), "name", parse_name)?,
+            machine_type: metadata.setting(args.machine.as_ref(), "machine", parse_machine)?.unwrap_or_default(),
+            accelerator: metadata
+                .setting(args.accel.as_ref(), "accel", parse_accelerator)?
+                .unwrap_or(Accelerator::Auto),
             cards,
             name_servers: args.dns.iter().map(|text| parse_name_server(text)).collect::<Result<_, _>>()?,
             search: args.dns_search.clone(),
             hosts: args.add_host.iter().map(|text| parse_host(text)).collect::<Result<_, _>>()?,
-            log: text(&args.log, "log")?.map_or(Ok("warn".into()), parse_log)?,
-            power: text(&args.power, "power")?.map(|text| parse_power(&text)).transpose()?,
-            fault: text(&args.fault, "fault")?.map(|text| parse_policy(&text)).transpose()?,
+            log: metadata.setting(args.log.as_ref(), "log", parse_log)?.unwrap_or_else(|| "warn".into()),
+            power: metadata.setting(args.power.as_ref(), "power", parse_power)?,
+            fault: metadata.setting(args.fault.as_ref(), "fault", parse_policy)?,
             stats: args.stats,
             boot_timeline: args.boot_timeline,
-            timeout: text(&args.timeout, "timeout")?.map(|text| parse_timeout(&text)).transpose()?,
+            timeout: metadata.setting(args.timeout.as_ref(), "timeout", parse_timeout)?,
             core: args.core.clone(),
+            pcap: args.pcap.clone(),
         })
     }
 
@@ -153,7 +153,7 @@ impl Config {
         machine.fault = self.fault;
         machine.stats = self.stats || self.boot_timeline;
         machine.core = self.core.clone();
-        machine.pcap = args.pcap.clone();
+        machine.pcap = self.pcap.clone();
         machine.gdb_port = args.gdb.then_some(GDB_PORT);
         if let Some(program) = &mut machine.program {
             program.strace = args.strace;
@@ -174,17 +174,27 @@ pub(crate) fn set_variable(setting: &str, environment: &mut Vec<(String, String)
             }
         },
     };
-    let wrong = |why: &str| Error::new(format!("cannot set variable {why}")).help("-e NAME=VALUE");
     if name.is_empty() {
-        return Err(wrong(&format!("`{setting}`: it has no name")));
+        return Err(no_variable(&format!("`{setting}`: it has no name")));
+    }
+    set_to(name, value, environment)
+}
+
+fn set_to(name: &str, value: Option<String>, environment: &mut Vec<(String, String)>) -> Result<(), Error> {
+    if name.is_empty() || name.contains('=') {
+        return Err(no_variable(&format!("`{name}`: it is no name")));
     }
     // Nobody means `export A=1` or `A = 1` as it would be taken.
     if name.contains(char::is_whitespace) {
-        return Err(wrong(&format!("`{name}`: there is a space in its name")));
+        return Err(no_variable(&format!("`{name}`: there is a space in its name")));
     }
     environment.retain(|(known, _)| known != name);
     environment.extend(value.map(|value| (name.to_owned(), value)));
     Ok(())
+}
+
+fn no_variable(why: &str) -> Error {
+    Error::new(format!("cannot set variable {why}")).help("-e NAME=VALUE")
 }
 
 fn read_env_file(file: &Path, environment: &mut Vec<(String, String)>) -> Result<(), Error> {
@@ -197,8 +207,8 @@ fn read_env_file(file: &Path, environment: &mut Vec<(String, String)>) -> Result
 }
 
 /// In the foreground, too: it is the guest's host name there as well.
-fn checked_name(name: String) -> Result<String, Error> {
-    names::check(&name).map(|()| name)
+fn parse_name(name: &str) -> Result<String, Error> {
+    names::check(name).map(|()| name.to_owned())
 }
 
 pub(crate) fn parse_memory(text: &str) -> Result<u64, Error> {
@@ -316,7 +326,7 @@ fn parse_gateway(text: &str) -> Result<Ipv4, Error> {
 }
 
 /// Checked here, since the kernel can only ignore what it does not understand.
-fn parse_log(text: String) -> Result<String, Error> {
+fn parse_log(text: &str) -> Result<String, Error> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let wrong = |why: &str| {
         Err(Error::new(format!("cannot use log filter `{text}`: {why}")).help(format!(
@@ -334,7 +344,7 @@ fn parse_log(text: String) -> Result<String, Error> {
             return wrong(&format!("`{level}` is no level"));
         }
     }
-    Ok(text)
+    Ok(text.to_owned())
 }
 
 fn parse_policy(text: &str) -> Result<Policy, Error> {

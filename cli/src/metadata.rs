@@ -38,6 +38,32 @@ impl<'a> Metadata<'a> {
         }
     }
 
+    /// What an option says, else the author; `parse` reads it.
+    pub(crate) fn setting<T>(
+        &self,
+        option: Option<&String>,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        match option {
+            Some(text) => parse(text).map(Some),
+            None => self.text(key)?.map(|text| parse(&text).map_err(of(key))).transpose(),
+        }
+    }
+
+    /// What options say, else the author's list; `parse` reads each.
+    pub(crate) fn settings<T>(
+        &self,
+        options: &[String],
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        match options {
+            [] => self.texts(key)?.iter().map(|text| parse(text).map_err(of(key))).collect(),
+            _ => options.iter().map(|text| parse(text)).collect(),
+        }
+    }
+
     /// A list of strings.
     pub(crate) fn list(&self, key: &str) -> Result<Vec<String>, Error> {
         let wrong = || in_metadata(&format!("`{key}` must be a list of strings"));
@@ -61,6 +87,14 @@ impl<'a> Metadata<'a> {
         let table = value.as_object().ok_or_else(wrong)?;
         let pair = |(name, value): (&String, &Value)| Ok((name.clone(), value.as_str().ok_or_else(wrong)?.to_owned()));
         table.iter().map(pair).collect()
+    }
+}
+
+/// What is wrong with a value that nobody typed: whoever reads it looks for its place.
+pub(crate) fn of(key: &str) -> impl Fn(Error) -> Error {
+    move |error| {
+        let located = in_metadata(&format!("`{key}`: {}", error.message()));
+        error.cure().map_or(located.clone(), |cure| located.help(cure))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::replace::{create, replace};
 use serde_json::Value;
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use toro_vmm::Error;
 
@@ -46,7 +46,11 @@ impl StatusFile {
         let text = format!("{report:#}\n");
         let in_place = || std::fs::write(&self.path, &text);
         let done = match &self.aside {
-            Some(aside) => replace(&self.path, aside, MODE, text.as_bytes()).or_else(|_| in_place()),
+            Some(aside) => replace(&self.path, aside, MODE, text.as_bytes()).or_else(|error| match error.kind() {
+                // In place there is no more room, and what was there would be lost.
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Err(error),
+                _ => in_place(),
+            }),
             None => in_place(),
         };
         done.map_err(|error| cannot_write(self.option, &self.path, &error))

@@ -65,14 +65,19 @@ impl Page {
         self.0.push_str(&format!("{line}\n"));
     }
 
-    /// Prints it. A reader who has seen enough, as `head`, is no failure.
+    /// Prints it.
     pub(crate) fn print(self) -> Result<(), Error> {
         let mut stdout = std::io::stdout();
-        match stdout.write_all(self.0.as_bytes()).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                Err(Error::new(format!("cannot write standard output: {error}")))
-            }
-            _ => Ok(()),
+        printed(stdout.write_all(self.0.as_bytes()).and_then(|()| stdout.flush()))
+    }
+}
+
+/// What came of printing. A reader who has seen enough, as `head`, is no failure.
+pub(crate) fn printed(result: std::io::Result<()>) -> Result<(), Error> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::new(format!("cannot write standard output: {error}")))
         }
+        _ => Ok(()),
     }
 }

@@ -6,6 +6,7 @@ use crate::elf;
 use crate::error::Error;
 use crate::machine::{MEMORY_BYTES_MIN, Machine, MachineType, Network};
 use crate::ports;
+use std::fs::OpenOptions;
 use toro_abi::percent;
 
 /// Checks a machine and the command line that its guest is given.
@@ -24,6 +25,13 @@ pub(crate) fn check(machine: &Machine, command_line: &str) -> Result<(), Error> 
     if machine.eth0.network == Network::None && machine.pcap.is_some() {
         return Err(Error::new("cannot record frames: there is no network").help("leave --pcap or --net none out"));
     }
+    let eth0 = &machine.eth0;
+    let has_address =
+        eth0.address.is_some() || eth0.gateway.is_some() || eth0.address6.is_some() || eth0.gateway6.is_some();
+    if eth0.network == Network::None && has_address {
+        return Err(fail("there is no network to have an address on").help("leave --ip and its kin or --net none out"));
+    }
+    check_files(machine)?;
     addresses::check(machine)?;
     addresses6::check(machine)?;
     check_memory(machine)?;
@@ -35,6 +43,25 @@ pub(crate) fn check(machine: &Machine, command_line: &str) -> Result<(), Error> 
             .help("end the other guest that waits for one"));
     }
     ports::check_all(&machine.ports)
+}
+
+/// Files that QEMU opens: it is told their names as text, and writes a core when it is too late to choose another.
+fn check_files(machine: &Machine) -> Result<(), Error> {
+    let files = [Some(&machine.image.boot), machine.pcap.as_ref(), machine.core.as_ref()];
+    if let Some(file) = files.into_iter().flatten().find(|file| file.to_str().is_none()) {
+        return Err(Error::new(format!("cannot use {}: QEMU is told names of UTF-8 alone", file.display()))
+            .help("give the file another name"));
+    }
+    let Some(core) = &machine.core else { return Ok(()) };
+    let tried = match core.metadata() {
+        Ok(there) if there.is_file() || there.is_dir() => OpenOptions::new().write(true).open(core).map(drop),
+        Ok(_) => Ok(()),
+        // Nobody may write it meanwhile: it is gone at once.
+        Err(_) => OpenOptions::new().write(true).create_new(true).open(core).and_then(|_| std::fs::remove_file(core)),
+    };
+    tried.map_err(|error| {
+        Error::new(format!("cannot write {}: {error}", core.display())).help("--core FILE names a file to write to")
+    })
 }
 
 /// What a kernel needs beside itself and its module to come up at all; with less it refuses to.
@@ -111,6 +138,7 @@ mod tests {
     use crate::image::Image;
     use crate::machine::Module;
     use crate::memory_file::MemoryFile;
+    use std::path::Path;
     use toro_abi::console::Token;
 
     fn check_with(machine_type: MachineType, value_bytes: usize) -> Result<(), Error> {
@@ -166,6 +194,60 @@ mod tests {
             assert_eq!(error.cure(), Some("give it more memory: -m 4M"));
         }
         assert_eq!(check_in(MachineType::Microvm, FITS + 1), Ok(()));
+    }
+
+    #[test]
+    fn a_core_that_cannot_be_written_is_told_before_the_guest_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("core"), folder.path().join("link"));
+        let image = Image { name: "app".into(), boot: "/k/app.elf".into(), symbols: "/k/app".into() };
+        let mut machine = Machine::new(image).network(Network::None);
+        let mut check_core = |core: &Path| {
+            machine.core = Some(core.into());
+            check(&machine, "")
+        };
+        for core in [folder.path(), &folder.path().join("missing/core")] {
+            let error = check_core(core).unwrap_err();
+            assert!(error.message().starts_with(&format!("cannot write {}: ", core.display())), "{error}");
+            assert_eq!(error.cure(), Some("--core FILE names a file to write to"));
+        }
+        assert_eq!(check_core(&file), Ok(()));
+        assert!(!file.exists(), "nothing is left of the trial");
+        std::fs::write(&file, "older").unwrap();
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        assert!(check_core(&file).is_ok() && check_core(Path::new("/dev/null")).is_ok());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "older");
+    }
+
+    #[test]
+    fn a_name_that_qemu_would_not_get_is_refused() {
+        use std::os::unix::ffi::OsStringExt;
+        let name = std::path::PathBuf::from(std::ffi::OsString::from_vec(b"/k/a\xff".to_vec()));
+        let set: [fn(&mut Machine, std::path::PathBuf); 3] = [
+            |machine, name| machine.image.boot = name,
+            |machine, name| machine.pcap = Some(name),
+            |machine, name| machine.core = Some(name),
+        ];
+        for set in set {
+            let image = Image { name: "app".into(), boot: "/k/app.elf".into(), symbols: "/k/app".into() };
+            let mut machine = Machine::new(image);
+            set(&mut machine, name.clone());
+            let error = check(&machine, "").unwrap_err();
+            assert!(error.message().contains("names of UTF-8 alone") && error.cure().is_some(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_machine_without_a_network_has_no_address() {
+        use toro_abi::network::{Address, Address6};
+        let image = || Image { name: "app".into(), boot: "/k/app.elf".into(), symbols: "/k/app".into() };
+        let [mut first, mut second] = [image(), image()].map(|image| Machine::new(image).network(Network::None));
+        first.eth0.address = Address::parse("10.0.0.15/24");
+        second.eth0.address6 = Address6::parse("fd00::15/64");
+        for machine in [first, second] {
+            let error = check(&machine, "").unwrap_err();
+            assert!(error.message().contains("there is no network") && error.cure().is_some(), "{error}");
+        }
     }
 
     #[test]

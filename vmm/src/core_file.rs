@@ -90,6 +90,14 @@ pub(crate) fn finish(path: &Path, report: &Report, elf: Option<&Module>) -> Resu
     done.map_err(|error| Error::new(format!("cannot write {}: {error}", path.display())))
 }
 
+/// Removes one that could not be completed, where it is a file.
+pub(crate) fn discard(path: &Path) {
+    if path.symlink_metadata().is_ok_and(|there| there.is_file()) {
+        // What cannot be removed stays, as told: it could not be written.
+        let _removed = std::fs::remove_file(path);
+    }
+}
+
 fn rewrite(file: &File, report: &Report, elf: Option<&Module>) -> io::Result<()> {
     let dump = Dump::read(file)?;
     let mut segments = Segments::default();

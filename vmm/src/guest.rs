@@ -165,11 +165,11 @@ impl Guest {
     /// # Errors
     /// A guest that has ended, does not answer in time, or was built before there was this question.
     pub fn statistics(&self, limit: Duration) -> Result<Vec<Stat>, Error> {
-        self.check_revision(1)?;
+        self.check_revision(1, COUNTED)?;
         let told = self.transcript(|said| said.stats_told);
         self.input.ask_stats();
         let answer = self.wait_until(Some(limit), |said| (said.stats_told > told).then(|| said.stats.clone()));
-        answer.map_err(|why| unanswered(why, limit))
+        answer.map_err(|why| unanswered(COUNTED, why, limit))
     }
 
     /// Asks the guest how its network stands, and waits for the answer.
@@ -177,19 +177,20 @@ impl Guest {
     /// # Errors
     /// As of [`statistics`](Self::statistics).
     pub fn network(&self, limit: Duration) -> Result<NetworkState, Error> {
-        self.check_revision(2)?;
+        self.check_revision(2, NETWORK)?;
         let told = self.transcript(|said| said.network_told);
         self.input.ask_network();
         let answer = self.wait_until(Some(limit), |said| (said.network_told > told).then(|| said.network.clone()));
-        answer.map_err(|why| unanswered(why, limit))
+        answer.map_err(|why| unanswered(NETWORK, why, limit))
     }
 
     /// Whether the guest knows a question that came with this revision.
-    fn check_revision(&self, needed: u32) -> Result<(), Error> {
+    fn check_revision(&self, needed: u32, what: &str) -> Result<(), Error> {
         match self.transcript(Transcript::revision) {
-            None => Err(silent("it has not booted")),
+            None => Err(silent(what, "it has not booted")),
             Some(revision) if revision < needed => {
-                Err(silent("its kernel is older than the question").help("build it again with this version of toro"))
+                Err(silent(what, "its kernel is older than the question")
+                    .help("build it again with this version of toro"))
             }
             Some(_) => Ok(()),
         }
@@ -345,8 +346,12 @@ impl Guest {
         let absolute = std::path::absolute(path).map_err(|error| fail(&error.to_string()))?;
         let protocol = format!("file:{}", absolute.display());
         let arguments = json!({ "paging": false, "protocol": protocol });
-        self.qmp.execute_within(DUMP_LIMIT, "dump-guest-memory", arguments).map_err(|error| fail(error.message()))?;
-        core_file::finish(&absolute, report, self.symbolizer.file(report.of))
+        let dumped = self.qmp.execute_within(DUMP_LIMIT, "dump-guest-memory", arguments);
+        let written = dumped
+            .map_err(|error| fail(error.message()))
+            .and_then(|_| core_file::finish(&absolute, report, self.symbolizer.file(report.of)));
+        // A half is of no use, and a full disk has the room back.
+        written.inspect_err(|_| core_file::discard(&absolute))
     }
 
     /// Ends the VMM, unless it has ended, and waits until the kernel has done so.
@@ -363,14 +368,18 @@ impl Drop for Guest {
     }
 }
 
-fn silent(why: &str) -> Error {
-    Error::new(format!("the guest does not say what it has counted: {why}"))
+/// What a guest is asked.
+const COUNTED: &str = "what it has counted";
+const NETWORK: &str = "how its network stands";
+
+fn silent(what: &str, why: &str) -> Error {
+    Error::new(format!("the guest does not say {what}: {why}"))
 }
 
-fn unanswered(why: Unmet, limit: Duration) -> Error {
+fn unanswered(what: &str, why: Unmet, limit: Duration) -> Error {
     match why {
-        Unmet::Ended => silent("it has ended"),
-        Unmet::TimedOut => silent(&format!("no answer in {limit:?}"))
+        Unmet::Ended => silent(what, "it has ended"),
+        Unmet::TimedOut => silent(what, &format!("no answer in {limit:?}"))
             .help("its program keeps the core busy: a thread must yield now and then"),
     }
 }

@@ -103,6 +103,11 @@ impl Package {
                 .help("give a package directory or an image; `toro new NAME` makes a package")
                 .with_status(status::NOT_FOUND));
         }
+        if !folder.is_dir() {
+            return Err(Error::new(format!("cannot run {shown}: it is neither a file nor a folder"))
+                .help("give a package directory or an image; `toro new NAME` makes a package")
+                .with_status(status::NOT_RUNNABLE));
+        }
         if !manifest.exists() {
             return Err(Error::new(format!("cannot run {shown}: it has no Cargo.toml"))
                 .help("give a package directory or an image; `toro new NAME` makes a package")
@@ -114,8 +119,9 @@ impl Package {
         let output = metadata(&manifest, &["--no-deps"])?;
         if !output.status.success() {
             let why = String::from_utf8_lossy(&output.stderr);
-            return Err(Error::new(format!("cannot read the package {shown}: {}", why.trim()))
-                .with_status(status::NOT_RUNNABLE));
+            let why = why.trim();
+            let why = why.strip_prefix("error: ").unwrap_or(why);
+            return Err(Error::new(format!("cannot read the package {shown}: {why}")).with_status(status::NOT_RUNNABLE));
         }
         let metadata: Value = serde_json::from_slice(&output.stdout)
             .map_err(|error| Error::new(format!("cannot read what cargo says of {shown}: {error}")))?;

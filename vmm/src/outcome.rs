@@ -133,6 +133,11 @@ impl Exit {
         Some(error.with_status(self.status()))
     }
 
+    /// Whether QEMU gave up recording frames, as on a full disk.
+    pub fn lost_frames(&self) -> bool {
+        self.vmm_messages.contains("network dump write error")
+    }
+
     /// Standard output as text.
     pub fn stdout_text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()

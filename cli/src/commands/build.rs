@@ -38,11 +38,12 @@ pub(crate) fn build(args: &BuildArgs) -> Result<u8, Error> {
     }
 
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.elf", image.name)));
+    // First, so that a wrong setting leaves no file behind.
+    let machine = application.default_machine(Image { boot: output.clone(), ..image })?;
     write(&output, &bytes)?;
     let (shown, kib) = (output.display(), bytes.len().div_ceil(1024));
     let word = qemu::shell_word(&output.to_string_lossy());
     ui::say(format_args!("built {shown} ({kib} KiB); `toro run {word}` runs it, and so does"));
-    let machine = application.default_machine(Image { boot: output, ..image })?;
     ui::say(format_args!("  {}", qemu::plain_line(&machine)));
     Ok(0)
 }

@@ -28,7 +28,12 @@ pub(crate) fn check(args: &CheckArgs) -> Result<u8, Error> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(file).map_err(|error| {
+    // Others need not have an end.
+    let read = || match std::fs::metadata(file)?.is_file() {
+        true => std::fs::read(file),
+        false => Err(std::io::Error::other("it is no regular file")),
+    };
+    read().map_err(|error| {
         let status =
             if error.kind() == std::io::ErrorKind::NotFound { status::NOT_FOUND } else { status::NOT_RUNNABLE };
         Error::new(format!("cannot check {}: {error}", file.display()))

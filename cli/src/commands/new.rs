@@ -27,12 +27,20 @@ pub(crate) fn new(args: &NewArgs) -> Result<u8, Error> {
         (".cargo/config.toml", CARGO_CONFIG.to_owned()),
         (".gitignore", "/target\n".to_owned()),
     ];
-    for (file, text) in files {
+    let was_there = folder.exists();
+    let make = |(file, text): &(&str, String)| {
         let path = folder.join(file);
         let parent = path.parent().unwrap_or(folder);
         std::fs::create_dir_all(parent).map_err(|error| failed(parent, error))?;
-        std::fs::write(&path, text).map_err(|error| failed(&path, error))?;
-    }
+        std::fs::write(&path, text).map_err(|error| failed(&path, error))
+    };
+    // What cannot be removed was not made; the first error says why.
+    files.iter().try_for_each(make).inspect_err(|_| {
+        let tops = ["Cargo.toml", ".gitignore"].map(|file| std::fs::remove_file(folder.join(file)));
+        let folders = ["src", ".cargo"].map(|below| std::fs::remove_dir_all(folder.join(below)));
+        let whole = (!was_there).then(|| std::fs::remove_dir(folder));
+        drop((tops, folders, whole));
+    })?;
     ui::say(format_args!("made {0}; `toro run {0}` runs it", args.name.display()));
     Ok(0)
 }

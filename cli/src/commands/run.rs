@@ -310,7 +310,12 @@ fn report(
             }
         }
     }
-    match failure.map(Error::new) {
+    let lost = config.pcap.as_ref().filter(|_| exit.lost_frames());
+    let lost = lost.map(|file| {
+        Error::new(format!("cannot write {}: frames are missing at its end", file.display()))
+            .help("`df` tells whether the disk is full")
+    });
+    match failure.map(Error::new).or(lost) {
         Some(error) if is_killed || exit.ending == Ending::TimedOut => ui::error(&error),
         Some(error) => return Err(error),
         None => {}

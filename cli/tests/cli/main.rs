@@ -251,6 +251,60 @@ fn a_wrong_setting_of_a_package_is_named() {
 }
 
 #[test]
+fn a_wrong_value_of_a_package_is_told_with_its_place() {
+    for (setting, why, cure) in [
+        ("memory = \"1\"", "`memory`: cannot use memory size `1`", "-m 2M"),
+        ("cpus = 1000", "`cpus`: cannot use `1000` processors", "1 to 64"),
+        ("net = [\"user\", \"wifi\"]", "`net`: there is no network `wifi`", "tap:NAME"),
+        ("publish = [\"80\"]", "`publish`: cannot publish `80`", "-p 8080:80"),
+        ("env = { \"A=B\" = \"C\" }", "`env`: cannot set variable `A=B`", "-e NAME=VALUE"),
+        ("gateway6 = 1", "`gateway6`: cannot use gateway `1`", "--gateway6"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        package(folder.path(), &format!("[package.metadata.toro]\n{setting}"));
+        let output = toro(&["run", "--dry-run", folder.path().to_str().unwrap()]).output().unwrap();
+        let (status, error, help) = failure(&output);
+        assert!(status == 125 && error.starts_with("cannot use [package.metadata.toro]: "), "{error}");
+        assert!(error.contains(why) && help.contains(cure), "{error}, {help}");
+    }
+}
+
+#[test]
+fn what_has_no_end_is_not_read() {
+    for command in ["check", "run", "build"] {
+        let (status, error, help) = failure(&toro(&[command, "/dev/zero"]).output().unwrap());
+        assert_eq!(status, 126, "{error}");
+        let why = if command == "check" { "no regular file" } else { "neither a file nor a folder" };
+        assert!(error.contains(why) && !help.is_empty(), "{error}");
+    }
+}
+
+#[test]
+fn a_full_disk_costs_nothing_that_was_there_and_leaves_no_half() {
+    // A file system of this test's own, where this user may have one.
+    let folder = tempfile::tempdir().unwrap();
+    let app = image(folder.path());
+    let script = "mount -t tmpfs -o size=8k none \"$1\" && cd \"$1\" && printf older > status && echo ready && \
+        { head -c 100000 /dev/zero > fill; \"$0\" run --accel tcg --status-file status \"$2\"; cat status; \"$0\" new app; ls -A; }";
+    let disk = folder.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_toro")])
+        .args([&disk, &app])
+        .env("TORO_QEMU", "/bin/false")
+        .stdin(Stdio::null())
+        .output();
+    let shown = output.as_ref().map_or(String::new(), |output| text(&output.stdout));
+    if !shown.starts_with("ready\n") {
+        return eprintln!("skipped: a full disk: no file system of one's own: {output:?}");
+    }
+    let stderr = text(&output.unwrap().stderr);
+    assert!(stderr.contains("/status: No space left on device"), "{stderr}");
+    assert_eq!(shown, "ready\nolderfill\nstatus\n");
+    assert!(stderr.contains("error: cannot make "), "{stderr}");
+}
+
+#[test]
 fn a_missing_qemu_is_told_with_the_command_that_installs_it() {
     let folder = tempfile::tempdir().unwrap();
     let app = image(folder.path());
@@ -394,8 +448,11 @@ fn nobody_who_listens_is_no_panic() {
     let app = image(folder.path());
     let dry_run = ["run", "--dry-run", "--accel", "tcg", app.to_str().unwrap()];
     assert_eq!(toro(&dry_run).stdout(closed_pipe()).status().unwrap().code(), Some(0));
+    assert_eq!(toro(&["run", "--help"]).stdout(closed_pipe()).status().unwrap().code(), Some(0));
     let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
     let (status, error, _) = failure(&toro(&dry_run).stdout(full()).output().unwrap());
+    assert_eq!((status, error.as_str()), (125, "cannot write standard output: No space left on device (os error 28)"));
+    let (status, error, _) = failure(&toro(&["--help"]).stdout(full()).output().unwrap());
     assert_eq!((status, error.as_str()), (125, "cannot write standard output: No space left on device (os error 28)"));
     for stderr in [closed_pipe(), full().into()] {
         assert_eq!(toro(&["run", "/nonexistent/app"]).stderr(stderr).status().unwrap().code(), Some(127));

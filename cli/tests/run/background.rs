@@ -237,6 +237,8 @@ pub(crate) fn what_cannot_be_counted_is_told() {
     let (status, stdout, stderr) = user.toro(&["stats", "old"]);
     assert_eq!((status, &*stdout), (125, ""));
     assert!(stderr.contains("older than the question\n help: build it again"), "{stderr}");
+    let (_, _, stderr) = user.toro(&["net", "old"]);
+    assert!(stderr.starts_with("error: the guest does not say how its network stands: "), "{stderr}");
     assert_eq!(user.toro(&["stop", "old"]).0, 0);
     let (status, _, stderr) = user.toro(&["stats", "old"]);
     assert!(status == 125 && stderr.contains("old has ended"), "{stderr}");

@@ -26,6 +26,8 @@ fn main() -> ExitCode {
         trial!(a_second_ctrl_c_says_where_a_deaf_guest_is_and_ends_it),
         trial!(a_third_signal_waits_for_no_qemu_that_hangs),
         trial!(the_time_limit_says_where_the_guest_is_and_ends_it),
+        trial!(half_a_core_is_not_left_behind),
+        trial!(frames_that_are_lost_are_no_success),
         trial!(a_panic_is_101_and_reported_once),
         trial!(a_guest_that_says_nothing_has_failed),
         trial!(a_vmm_that_fails_is_told_with_its_last_words),
@@ -245,6 +247,23 @@ fn the_time_limit_says_where_the_guest_is_and_ends_it() {
     assert_eq!(status, 124, "{stderr}");
     assert!(stderr.contains("time limit of 2s reached\nvCPU 0:\n  #0 image+0x101234"), "{stderr}");
     assert_eq!(run.status_file()["kind"], "timeout");
+}
+
+fn half_a_core_is_not_left_behind() {
+    let mut run = toro_run("deaf", &["--timeout", "2", "--core", "core"]);
+    run.command.current_dir(run.folder.path());
+    let (status, stderr) = run.output();
+    assert_eq!(status, 124, "{stderr}");
+    assert!(stderr.contains("error: cannot write core: ") && stderr.contains("no space"), "{stderr}");
+    assert!(!run.folder.path().join("core").exists());
+}
+
+fn frames_that_are_lost_are_no_success() {
+    let mut run = toro_run("frames", &["--pcap", "frames.pcap"]);
+    let (status, stderr) = run.output();
+    assert_eq!(status, 125, "{stderr}");
+    assert!(stderr.starts_with("error: cannot write frames.pcap: frames are missing at its end\n help: "), "{stderr}");
+    assert_eq!(toro_run("frames", &[]).output(), (0, String::new()), "nobody asked for them");
 }
 
 fn a_panic_is_101_and_reported_once() {

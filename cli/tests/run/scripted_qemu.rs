@@ -61,6 +61,13 @@ fn obey(mut stream: &UnixStream, begin: &Sender<String>) {
             Some("qom-set") => command_line = command["arguments"]["value"].as_str().unwrap().to_owned(),
             // Stopped, say, once its guest runs.
             Some("query-status") if std::env::var("SCRIPT").is_ok_and(|script| script == "hung") => wait_for_ever(),
+            // The disk is full halfway.
+            Some("dump-guest-memory") => {
+                let file = command["arguments"]["protocol"].as_str().unwrap().strip_prefix("file:").unwrap();
+                std::fs::write(file, "half").unwrap();
+                writeln!(&mut stream, "{}", json!({ "error": {"class": "GenericError", "desc": "no space"} })).unwrap();
+                continue;
+            }
             Some("cont") => begin.send(std::mem::take(&mut command_line)).unwrap_or_default(),
             _ => {}
         }
@@ -171,6 +178,11 @@ impl Guest {
             "panic" => {
                 self.say(Stream::Log, b"panicked at main.rs:1: why\n");
                 self.say(Stream::Outcome, b"kind=panic message=panicked%20at%20main.rs:1:%20why\n");
+            }
+            // Its frames found no room on the disk.
+            "frames" => {
+                eprintln!("qemu-system-x86_64: network dump write error - stopping dump");
+                self.say(Stream::Outcome, b"kind=exit status=0\n");
             }
             "silent" => {}
             "vmm-failure" => {
