@@ -411,12 +411,12 @@ mod tests {
     #[test]
     fn log_filters_are_levels_and_modules() {
         for text in ["warn", "off", "net=debug", "info,drivers=warn,my_app=trace"] {
-            assert_eq!(parse_log(text.into()).as_deref(), Ok(text));
+            assert_eq!(parse_log(text).as_deref(), Ok(text));
         }
         for (text, named) in
             [("loud", "`loud`"), ("net=", "``"), ("=info", "`=info`"), ("", "``"), ("net:info", "`net:info`")]
         {
-            let error = parse_log(text.into()).unwrap_err();
+            let error = parse_log(text).unwrap_err();
             assert!(error.message().ends_with(&format!("{named} is no level")) || text.starts_with('='), "{error}");
             assert!(error.message().contains(named) && error.cure().unwrap().contains("net=debug"), "{error}");
         }

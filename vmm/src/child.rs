@@ -3,6 +3,7 @@
 //! The kernel ends the child when the *thread* that started it ends (`PR_SET_PDEATHSIG`): a tool that is killed leaves no
 //! machine behind, and a caller may still start a guest on one thread and drop it on another. [`Cancel`] ends a child that is
 //! still becoming a guest.
+//! A tool that is killed leaves no cargo behind either ([`end_with_caller`]).
 #![expect(unsafe_code, reason = "pre_exec runs a closure between fork and exec")]
 
 use rustix::io::FdFlags;
@@ -181,6 +182,15 @@ pub(crate) fn spawn(
         }
     })?;
     receiver.recv().map_err(|_| io::Error::other("the thread that starts it ended"))?
+}
+
+/// Has the kernel end `command`'s process, in order, when the thread that starts it ends.
+pub(crate) fn end_with_caller(command: &mut Command) {
+    let prepare = || Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?);
+    // SAFETY: the closure only makes a system call and allocates nothing, as between fork and exec it must.
+    unsafe {
+        command.pre_exec(prepare);
+    }
 }
 
 #[cfg(test)]

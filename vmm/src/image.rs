@@ -1,5 +1,6 @@
 //! Images: built from a package by cargo, or taken as they are.
 
+use crate::child;
 use crate::elf;
 use crate::error::Error;
 use serde_json::Value;
@@ -250,6 +251,7 @@ impl Package {
     }
 
     fn run_cargo(&self, mut command: Command) -> Result<(), Error> {
+        child::end_with_caller(&mut command);
         let status = command.status().map_err(no_cargo)?;
         if status.success() {
             return Ok(());

@@ -103,9 +103,9 @@ impl Symbolizer {
         self.elf(of).file.as_ref()
     }
 
-    /// Where the image lies in the machine's memory before it runs; empty when that cannot be read.
-    pub(crate) fn loaded(&self) -> std::ops::Range<u64> {
-        let bytes = self.image.file.as_ref().and_then(|image| std::fs::read(image.path()).ok());
+    /// Where it lies in memory: the image before it runs, a program at fixed addresses. Empty when that cannot be read.
+    pub(crate) fn loaded(&self, of: Of) -> std::ops::Range<u64> {
+        let bytes = self.file(of).and_then(|file| std::fs::read(file.path()).ok());
         bytes.and_then(|bytes| crate::elf::loaded(&bytes)).unwrap_or_default()
     }
 

@@ -1,5 +1,6 @@
 //! The program as its user meets it, wherever no guest is needed: dry runs, mistakes, a QEMU that is missing or dies.
 
+mod packages;
 mod programs;
 
 use std::path::{Path, PathBuf};
@@ -239,34 +240,6 @@ fn what_is_not_there_is_127_and_what_cannot_run_126() {
     let (status, error, _) = failure(&toro(&["run", cut.to_str().unwrap()]).output().unwrap());
     assert_eq!(status, 126);
     assert!(error.contains("cut short"), "{error}");
-}
-
-#[test]
-fn a_wrong_setting_of_a_package_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    package(folder.path(), "[package.metadata.toro]\nmemroy = \"8M\"");
-    let (status, error, _) = failure(&toro(&["run", "--dry-run", folder.path().to_str().unwrap()]).output().unwrap());
-    assert_eq!(status, 125);
-    assert!(error.contains("`memroy`"), "{error}");
-}
-
-#[test]
-fn a_wrong_value_of_a_package_is_told_with_its_place() {
-    for (setting, why, cure) in [
-        ("memory = \"1\"", "`memory`: cannot use memory size `1`", "-m 2M"),
-        ("cpus = 1000", "`cpus`: cannot use `1000` processors", "1 to 64"),
-        ("net = [\"user\", \"wifi\"]", "`net`: there is no network `wifi`", "tap:NAME"),
-        ("publish = [\"80\"]", "`publish`: cannot publish `80`", "-p 8080:80"),
-        ("env = { \"A=B\" = \"C\" }", "`env`: cannot set variable `A=B`", "-e NAME=VALUE"),
-        ("gateway6 = 1", "`gateway6`: cannot use gateway `1`", "--gateway6"),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        package(folder.path(), &format!("[package.metadata.toro]\n{setting}"));
-        let output = toro(&["run", "--dry-run", folder.path().to_str().unwrap()]).output().unwrap();
-        let (status, error, help) = failure(&output);
-        assert!(status == 125 && error.starts_with("cannot use [package.metadata.toro]: "), "{error}");
-        assert!(error.contains(why) && help.contains(cure), "{error}, {help}");
-    }
 }
 
 #[test]
