@@ -18,7 +18,8 @@ fn a_program_keeps_its_registers() {
 
 #[test]
 fn whatever_a_program_does_comes_back() {
-    on_all_processors("program_faults", "38 programs came back\n");
+    on_all_processors("program_faults", "39 programs came back\n");
+    guest("program_faults").cpus(2).qemu(&["-cpu", "qemu64"]).run().expect_status(0); // one strikes the other
 }
 
 #[test]

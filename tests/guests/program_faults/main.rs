@@ -10,7 +10,7 @@ use programs::{CODE, DATA, PAGE, go, load, pages, program};
 use toro::prelude::*;
 use toro::thread;
 use toro::time::Duration;
-use toro::user::{END, Event, Fault, Pages, Rights, interrupt_after, run};
+use toro::user::{END, Event, Fault, Pages, Rights, START, interrupt_after, run};
 
 toro::main!(main);
 
@@ -28,6 +28,11 @@ program!(debug_register: "mov rax, dr7");
 program!(swap: "swapgs");
 program!(return_system: "sysretq");
 program!(return_interrupt: "push 0x10" "push rsp" "push 2" "push 8" "push 0" "iretq");
+// An emulator may believe that a program can go to virtual 8086 mode, where selectors have no privilege.
+program!(virtual_8086:
+    "mov dword ptr [rsp - 36], 0" "mov dword ptr [rsp - 32], 0x1000" "mov dword ptr [rsp - 28], 0x20202"
+    "mov dword ptr [rsp - 24], 0x100" "mov dword ptr [rsp - 20], 0" "mov qword ptr [rsp - 16], 0"
+    "mov qword ptr [rsp - 8], 0" "sub rsp, 36" "iretd");
 program!(load_table: "lidt [rsp - 64]");
 program!(flush: "invlpg [0]");
 program!(invalid: "ud2");
@@ -66,7 +71,7 @@ program!(spin: "2: inc rax" "jmp 2b");
 program!(spin_hostile: "mov rsp, 0x1000000000000000" "std" "push_none: inc rax" "jmp push_none");
 
 fn main() {
-    let pages = pages();
+    let pages: &Pages = Box::leak(Box::new(pages()));
     let fault = |vector, error| (vector, error, 0);
     let page = |error, address| (14, error, address);
     let strange = fault(13, 0);
@@ -103,10 +108,10 @@ fn main() {
         (no_stack_segment, strange),
     ];
     for (number, (code, (vector, error, address))) in cases.iter().copied().enumerate() {
-        let mut context = load(&pages, code());
+        let mut context = load(pages, code());
         context.registers_mut().rsp = (DATA + PAGE / 2) as u64;
         assert_eq!(go(&mut context), Event::Fault(Fault { vector, error, address }), "case {number}");
-        lives(&pages);
+        lives(pages);
     }
     // Processors, real and emulated, differ in what they say of these.
     let any = [
@@ -119,16 +124,18 @@ fn main() {
         fake_timer,
         fake_nmi,
         push_strange,
+        virtual_8086,
     ];
     for code in any {
-        assert!(matches!(go(&mut load(&pages, code())), Event::Fault(_)));
-        lives(&pages);
+        assert!(matches!(go(&mut load(pages, code())), Event::Fault(_)));
+        lives(pages);
     }
-    segment_registers(&pages);
-    flag_registers(&pages);
-    single_steps(&pages);
-    stack_pointers(&pages);
-    edges(&pages);
+    segment_registers(pages);
+    flag_registers(pages);
+    single_steps(pages);
+    stack_pointers(pages);
+    edges(pages);
+    interrupted_8086(pages);
     println!("{} programs came back", cases.len() + any.len());
 }
 
@@ -202,6 +209,34 @@ fn stack_pointers(pages: &Pages) {
         }
         lives(pages);
     }
+}
+
+/// What is interrupted in a mode in which selectors have no privilege was a program all the same.
+fn interrupted_8086(pages: &'static Pages) {
+    pages.map_filled(START, 0, &[0x0f, 0x05], Rights::ReadExecute).expect("the first page"); // `syscall`
+    assert!(matches!(go(&mut load(pages, virtual_8086())), Event::Fault(_)));
+    pages.unmap(START..START + PAGE).expect("a range");
+    pages.map_filled(START, 0, &[0xeb, 0xfe], Rights::ReadExecute).expect("the first page"); // goes round there
+    let rounds = move || {
+        for _ in 0..50 {
+            let mut context = load(pages, virtual_8086());
+            interrupt_after(Duration::from_micros(200));
+            let event = run(&mut context);
+            assert!(matches!(event, Event::Interrupt | Event::Fault(_)), "{event:?}");
+        }
+    };
+    rounds();
+    // And while another core wants this one to forget pages.
+    for core in thread::cores().skip(1) {
+        let other = thread::spawn_on(core, rounds);
+        while !other.is_finished() {
+            pages.map(DATA + PAGE, Rights::ReadWrite).expect("a page");
+            pages.unmap(DATA + PAGE..DATA + 2 * PAGE).expect("a range");
+        }
+        other.join().expect("it returns");
+    }
+    pages.unmap(START..START + PAGE).expect("a range");
+    lives(pages);
 }
 
 /// Addresses at the ends of what there is.

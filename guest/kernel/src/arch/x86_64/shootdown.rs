@@ -6,7 +6,7 @@
 
 #![expect(unsafe_code, reason = "the handler of an interrupt")]
 
-use super::{attempt, cores, cpu, interrupt, local, paging, power, smp, traps};
+use super::{attempt, cores, cpu, interrupt, local, paging, power, smp, traps, user};
 use crate::arch::SpinLock;
 use crate::fault;
 use core::arch::naked_asm;
@@ -98,6 +98,12 @@ pub(super) unsafe extern "C" fn nmi() {
         "3: test ecx, ecx",
         "jz 4f",
         "swapgs",
+        "test dword ptr [rsp + 40], {virtual_8086}", // see `user::gates`: from there, and there is no way back
+        "jz 7f",
+        "and dword ptr [rsp + 40], ~{virtual_8086}",
+        "mov qword ptr [rsp + 32], {code}",
+        "mov qword ptr [rsp + 56], {data}",
+        "jmp 7f",
         "4: lea rax, [rip + {window} + {halt}]",
         "cmp rax, [rsp + 24]", // about to halt: an interrupt that comes first would turn interrupts off for the halt
         "jne 6f",
@@ -120,6 +126,9 @@ pub(super) unsafe extern "C" fn nmi() {
         ending = sym fault::ENDING,
         window = sym power::window,
         halt = const power::HALT,
+        virtual_8086 = const user::FLAG_VIRTUAL_8086,
+        code = const user::CODE,
+        data = const user::DATA,
         mwait = sym attempt::toro_attempt_mwait_at,
         mwait_bytes = const attempt::MWAIT_BYTES,
         report = sym traps::exception::<2, 0>,

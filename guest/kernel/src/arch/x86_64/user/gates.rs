@@ -3,10 +3,13 @@
 //! All are taken on the stacks of exceptions, so there is none for the processor to find when it leaves ring 3, and what
 //! comes from there goes straight to the door. What comes from ring 0 goes where the kernel's own gates lead, but for two
 //! exceptions: a page fault in `copy`, and a debug trap, which a program may have set up before it came in.
+//!
+//! Where something comes from the selector of its code says, and the flag of virtual 8086 mode: there is no such mode beside
+//! 64-bit mode, but QEMU's translator lets a 32-bit `iret` of ring 3 go there, where a selector has no privilege in it.
 
 #![expect(unsafe_code, reason = "the processor's tables")]
 
-use super::{FLAG_TRAP, copy, door};
+use super::{FLAG_TRAP, FLAG_VIRTUAL_8086, copy, door};
 use crate::arch::SpinLock;
 use crate::arch::x86_64::{cpu, interrupt, shootdown, traps};
 use core::arch::naked_asm;
@@ -45,12 +48,15 @@ unsafe extern "C" fn exception<const VECTOR: usize, const HAS_ERROR: usize>() {
     naked_asm!(
         "test byte ptr [rsp + 8 + 8 * {has_error}], 3",
         "jz 2f",
+        "3:",
         ".if {has_error} == 0",
         "push 0",
         ".endif",
         "push {vector}",
         "jmp {program}",
         "2:",
+        "test dword ptr [rsp + 16 + 8 * {has_error}], {virtual_8086}",
+        "jnz 3b",
         ".if {vector} == {page_fault}",
         "jmp {in_copy}",
         ".elseif {vector} == {debug}",
@@ -61,6 +67,7 @@ unsafe extern "C" fn exception<const VECTOR: usize, const HAS_ERROR: usize>() {
         ".endif",
         has_error = const HAS_ERROR,
         vector = const VECTOR,
+        virtual_8086 = const FLAG_VIRTUAL_8086,
         page_fault = const PAGE_FAULT,
         debug = const DEBUG,
         trap = const FLAG_TRAP,
@@ -127,11 +134,17 @@ unsafe extern "C" fn critical<const VECTOR: usize, const HAS_ERROR: usize>() {
 unsafe extern "C" fn device_interrupt<const VECTOR: usize>() {
     naked_asm!(
         "test byte ptr [rsp + 8], 3",
-        "jz {kernel}",
+        "jz 2f",
+        "3:",
         "push 0",
         "push {vector}",
         "jmp {program}",
+        "2:",
+        "test dword ptr [rsp + 16], {virtual_8086}",
+        "jnz 3b",
+        "jmp {kernel}",
         vector = const VECTOR,
+        virtual_8086 = const FLAG_VIRTUAL_8086,
         program = sym door::interrupted,
         kernel = sym traps::device_interrupt::<VECTOR>,
     )

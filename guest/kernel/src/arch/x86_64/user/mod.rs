@@ -42,8 +42,8 @@ use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 pub const END: usize = 0x7fff_ffff_f000;
 
 /// Selectors of ring 3, as on Linux: `traps::Tables` has the segments.
-const CODE: u16 = 0x33;
-const DATA: u16 = 0x2b;
+pub(super) const CODE: u16 = 0x33;
+pub(super) const DATA: u16 = 0x2b;
 
 const EFER_SYSCALL: u64 = 1;
 const STAR: u32 = 0xc000_0081;
@@ -57,6 +57,7 @@ const FLAG_INTERRUPT: u64 = 1 << 9;
 const FLAG_DIRECTION: u64 = 1 << 10;
 const FLAG_NESTED: u64 = 1 << 14;
 const FLAG_RESUME: u64 = 1 << 16;
+pub(super) const FLAG_VIRTUAL_8086: u64 = 1 << 17;
 const FLAG_ALIGNMENT: u64 = 1 << 18;
 
 const CR4_UMIP: u64 = 1 << 11;
