@@ -1,6 +1,7 @@
 //! Faults: what each exception comes to, wherever it is raised.
 
 use crate::soak;
+use std::time::Instant;
 use toro_tests::{Client, LIMIT, Libc, MACHINES, Program, Running, built, example, guest};
 
 /// Exceptions that code can raise in ring 0, and what is said of each: as in `tests/guests/exceptions`.
@@ -120,6 +121,20 @@ fn what_strikes_the_machine_from_outside_is_told_and_ends_it() {
         let running = program.guest(&["spin"]).start();
         running.wait_for("begun");
         from_outside(running, said, monitor);
+    }
+}
+
+/// What an instruction that may fail is forgiven is not forgiven to what strikes the core meanwhile.
+#[test]
+fn what_strikes_a_core_that_sleeps_by_mwait_is_told_too() {
+    for (said, monitor) in [("non-maskable interrupt", "nmi"), ("machine check", MACHINE_CHECK)] {
+        let idle = guest("power").arguments(&["idle"]).command_line("idle=mwait").start();
+        idle.wait_for("idle");
+        let (begun, qmp) = (Instant::now(), idle.guest.qmp());
+        while !qmp.monitor("info registers").is_ok_and(|registers| registers.contains("HLT=1")) {
+            assert!(begun.elapsed() < LIMIT, "the guest does not sleep");
+        }
+        from_outside(idle, said, monitor);
     }
 }
 

@@ -69,7 +69,8 @@ unsafe extern "C" {
 /// Bytes of `mwait`.
 pub(super) const MWAIT_BYTES: usize = 3;
 
-/// Where an exception at `instruction` goes on, if it is one of these.
+/// Where an exception of these kinds at `instruction` goes on, if it is one of these instructions. Whatever else strikes there,
+/// as an NMI strikes a core that sleeps by `mwait`, is not about the instruction.
 pub(super) fn recover(instruction: usize) -> Option<usize> {
     let address = |function: unsafe extern "C" fn()| function as *const () as usize;
     let start = toro_attempt_mwait as *const () as usize;

@@ -15,6 +15,8 @@ use crate::mm;
 use core::arch::{asm, naked_asm};
 
 pub(super) const VECTORS: usize = interrupt::VECTOR_FIRST + interrupt::VECTORS;
+const INVALID_OPCODE: u64 = 6;
+const GENERAL_PROTECTION: u64 = 13;
 const CODE_SELECTOR: u16 = 8;
 const TSS_SELECTOR: u16 = 0x18;
 const STACK_BYTES: usize = super::stack_bytes(12 << 10);
@@ -337,7 +339,9 @@ static INTERRUPTS: [Stub; interrupt::VECTORS] = interrupts!(0 1 2 3 4 5 6 7 8 9 
 
 /// Returns only where the exception is an answer.
 extern "C" fn report(frame: &mut Frame) {
-    if let Some(go_on) = attempt::recover(frame.rip as usize) {
+    if matches!(frame.vector, INVALID_OPCODE | GENERAL_PROTECTION)
+        && let Some(go_on) = attempt::recover(frame.rip as usize)
+    {
         frame.rip = go_on as u64;
         return;
     }
@@ -361,10 +365,10 @@ fn kind_of(frame: &Frame, address: Option<usize>) -> Kind {
         (1, _) => Kind::Debug,
         (2, _) => Kind::NonMaskable,
         (3, _) => Kind::Breakpoint,
-        (6, _) => Kind::InvalidOpcode,
+        (INVALID_OPCODE, _) => Kind::InvalidOpcode,
         (8, _) => Kind::DoubleFault,
         (12, _) => Kind::StackSegment { error: frame.error },
-        (13, _) => Kind::GeneralProtection { error: frame.error },
+        (GENERAL_PROTECTION, _) => Kind::GeneralProtection { error: frame.error },
         (14, Some(address)) => Kind::Page {
             address,
             access: match frame.error {
