@@ -21,7 +21,11 @@ fn join_brings_the_result() {
 #[test]
 fn a_stack_is_as_large_as_asked_for() {
     let sizes = ["0 KiB", "8 KiB", "16 KiB", "64 KiB", "1024 KiB"].map(|size| format!("{size}: Ok(\"1 1.5\")"));
-    guest("stack_sizes").run().expect_status(0).expect_lines(sizes.each_ref().map(String::as_str));
+    let refused = ["0xffffffffffffffff", "0xfffffffffffff000", "0xfffffffeffffffff", "0x200000000000"]
+        .map(|size| format!("{size}: Err(OutOfMemory)"));
+    let networks = ["core 0: Ok(true)", "core 1: Ok(true)"].map(String::from);
+    let all: Vec<_> = sizes.iter().chain(&refused).chain(&networks).map(String::as_str).collect();
+    guest("stack_sizes").cpus(2).run().expect_status(0).expect_stdout(&(all.join("\n") + "\n"));
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 use super::frames::{self, FRAMES, PageFrames};
 use super::{OutOfMemory, PAGE_BYTES, mappings, reclaim_for};
-use crate::arch::{SpinLock, cores, paging, shootdown};
+use crate::arch::{SpinLock, context, cores, paging, shootdown};
 
 /// Smallest stack, in bytes.
 pub const STACK_BYTES_MIN: usize = 8 << 10;
@@ -84,6 +84,9 @@ impl Stack {
         if let Some(bottom) = kept {
             return Ok(Self { bottom, bytes });
         }
+        if bytes > frames::total_bytes() {
+            return Err(OutOfMemory); // before all that there is was mapped for it in vain
+        }
         let bottom = match KEPT.with(|kept| kept.ranges.take(bytes)) {
             Some(bottom) => bottom,
             // One page more, below, stays unmapped.
@@ -105,6 +108,12 @@ impl Stack {
     /// One past the highest byte; aligned to a page.
     pub fn top(&self) -> *mut u8 {
         core::ptr::with_exposed_provenance_mut(self.bottom + self.bytes)
+    }
+
+    /// Calls `f` on this stack: for what happens once, and needs more of one than the thread may have that comes to it.
+    pub fn call(self, f: extern "C" fn()) {
+        // SAFETY: the stack is whole, and nobody's until this returns.
+        unsafe { context::call_on(self.top(), f) };
     }
 
     /// Length in bytes.

@@ -35,6 +35,7 @@ use crate::arch::cores::{self, CORES_MAX, CoreId};
 use crate::arch::{SpinLock, depth, time};
 use crate::boot::BootInfo;
 use crate::drivers::{NetDevice, Pair};
+use crate::mm::stack::Stack as ThreadStack;
 use crate::sched::{self, Guarded, Wakes};
 use crate::{fault, random};
 use addresses::wait_for_way;
@@ -246,10 +247,18 @@ impl Network {
     }
 }
 
+/// What [`begin_here`] may take of a stack: more than a thread has to have.
+const BEGIN_STACK_BYTES: usize = 32 << 10;
+
 /// The network of this core, which begins to use it.
 #[cold]
 #[inline(never)]
 fn begin() {
+    let stack = ThreadStack::new(BEGIN_STACK_BYTES);
+    stack.unwrap_or_else(|_| panic!("memory allocation of {BEGIN_STACK_BYTES} bytes failed")).call(begin_here);
+}
+
+extern "C" fn begin_here() {
     let core = cores::current().index();
     let begun = BEGINNING.with(|beginning| {
         let beginning = beginning.as_mut()?;

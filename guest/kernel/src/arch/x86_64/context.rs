@@ -88,6 +88,15 @@ pub unsafe extern "C" fn abandon(stack_top: *mut u8, entry: extern "C" fn() -> !
     )
 }
 
+/// Calls `f` on another stack, and comes back.
+///
+/// # Safety
+/// The stack ends at `stack_top`, aligned to 16, is long enough for `f`, and nobody else uses it meanwhile.
+#[unsafe(naked)]
+pub unsafe extern "C" fn call_on(stack_top: *mut u8, f: extern "C" fn()) {
+    naked_asm!("push rbp", "mov rbp, rsp", "mov rsp, rdi", "call rsi", "mov rsp, rbp", "pop rbp", "ret")
+}
+
 /// Leaves the running thread, storing it in `from`, and goes on with `to`.
 ///
 /// # Safety
