@@ -72,10 +72,12 @@ impl<M: RingMemory, B: Buffers> Control<M, B> {
     /// # Errors
     /// [`Broken`] when what the device wrote cannot be true.
     pub fn answer(&mut self) -> Result<Answer, Broken> {
-        if self.queue.pop()?.is_none() {
+        let popped = self.queue.pop();
+        if popped == Ok(None) {
             return Ok(Answer::Nothing);
         }
-        self.asked = false;
+        self.asked = false; // nor does an answer come once the queue is broken
+        popped?;
         Ok(if self.buffers.bytes(ANSWER)[0] == net_control::OK { Answer::Done } else { Answer::Refused })
     }
 

@@ -304,6 +304,7 @@ fn a_control_queue_that_lies_is_used_no_more() {
         lie(&mut device, queue);
         let mut answers = (0..3).map(|_| control.answer());
         assert!(answers.any(|answer| answer.is_err()), "the lie is found");
+        assert!(!control.is_asked(), "nobody waits for another answer");
         assert_eq!(control.set_pairs(2), None);
     }
 }

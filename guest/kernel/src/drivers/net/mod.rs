@@ -43,8 +43,9 @@ const LARGE_FRAME_BYTES: usize = ETHERNET_HEADER_BYTES + u16::MAX as usize;
 const JUMBO_MTU_BYTES: usize = 9000;
 /// RAM there must be for each pair beyond the first.
 const MEMORY_BYTES_PER_PAIR: u64 = 2 << 20;
-/// What a device may say that it has (virtio 1.2, 5.1.4).
-const PAIRS_MAX: u16 = 0x8000;
+/// What a device may say that it has is one more (virtio 1.2, 5.1.4); but then its control queue, behind them, has no number.
+const PAIRS_MAX: u16 = 0x7fff;
+const _: () = assert!(PAIRS_MAX.checked_mul(2).is_some());
 
 /// A virtio network card.
 #[derive(Debug)]
