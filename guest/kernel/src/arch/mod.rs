@@ -6,7 +6,7 @@ mod spin_lock;
 mod x86_64;
 
 pub use spin_lock::SpinLock; // state of the machine
-pub(crate) use x86_64::local::core_local;
+pub(crate) use x86_64::local::core_local; // declares a `CoreLocal`
 pub use x86_64::{
     Frame,     // the registers at an exception
     backtrace, // return addresses of a stack
@@ -29,4 +29,4 @@ pub use x86_64::{
     time,             // the clock and its one timer
     user,             // ring 3: the way there and back
     wall,             // the time of day
-}; // declares a `CoreLocal`
+};
