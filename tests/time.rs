@@ -37,6 +37,16 @@ fn without_hints_the_clock_still_runs() {
 }
 
 #[test]
+fn a_day_at_the_end_of_what_can_be_counted_is_no_defect() {
+    let last = format!("epoch_ns={}", u64::MAX);
+    let plain = |mut machine: Machine| {
+        machine.plain = true;
+        machine
+    };
+    guest("clock").command_line(&last).with(plain).run().expect_log("epoch 18446744073\n");
+}
+
+#[test]
 fn a_counter_that_goes_back_does_not_take_the_clock_with_it() {
     for cpus in [1, 2] {
         let run = guest("clock_jump").cpus(cpus).run().expect_status(0);

@@ -59,7 +59,7 @@ pub fn set(ns: u64) {
 
 /// Nanoseconds since 1970 UTC; `None` when nobody knows.
 pub fn now_ns() -> Option<u64> {
-    at_entry_ns().map(|at_entry_ns| at_entry_ns + time::now_ns())
+    at_entry_ns().map(|at_entry_ns| at_entry_ns.saturating_add(time::now_ns()))
 }
 
 /// What the time was at entry.
