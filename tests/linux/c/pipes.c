@@ -276,3 +276,14 @@ CASE(read_without_waiting) {
     printf("%s\n", text);
     SHOW(syscall(SYS_pwritev2, ends[1], &much, 1, -1L, -1L, 8));
 }
+
+CASE(packets_into_pieces_that_nobody_touched) {
+    int ends[2];
+    char small[4], *fresh = pages(3);
+    struct iovec pieces[3] = {{small, 4}, {fresh + 4000, 200}, {fresh + 8000, 4000}};
+    MUST(pipe2(ends, O_DIRECT | O_NONBLOCK));
+    MUST(write(ends[1], block, 1000));
+    MUST(write(ends[1], "!", 1));
+    SHOW(readv(ends[0], pieces, 3));
+    SHOW(read(ends[0], small, 4));
+}

@@ -329,3 +329,16 @@ CASE(shut_down) {
     SHOW(recv(one, &byte, 1, 0));
     VALUE(broken);
 }
+
+CASE(into_pieces_that_nobody_touched) {
+    int one = bound(0);
+    static char sent[1000];
+    char small[4], *fresh = pages(3);
+    struct iovec pieces[3] = {{small, 4}, {fresh + 4000, 200}, {fresh + 8000, 4000}};
+    memset(sent, 'x', sizeof sent);
+    MUST(send_to(one, sent, 1000, port_of(one)));
+    MUST(send_to(one, "!", 1, port_of(one)));
+    SHOW(readv(one, pieces, 3));
+    IS(memcmp(fresh + 4000, sent, 200) == 0 && memcmp(fresh + 8000, sent, 796) == 0);
+    SHOW(recv(one, small, 4, 0));
+}

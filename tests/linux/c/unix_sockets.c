@@ -497,3 +497,20 @@ CASE(only_streams_break_with_a_signal) {
         VALUE(broken);
     }
 }
+
+CASE(into_pieces_that_nobody_touched) {
+    int kinds[] = {SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM};
+    static char sent[1000];
+    memset(sent, 'x', sizeof sent);
+    for (int each = 0; each < 3; each++) {
+        int ends[2];
+        char small[4], *fresh = pages(3);
+        struct iovec pieces[3] = {{small, 4}, {fresh + 4000, 200}, {fresh + 8000, 4000}};
+        MUST(socketpair(AF_UNIX, kinds[each], 0, ends));
+        MUST(send(ends[0], sent, 1000, 0));
+        MUST(send(ends[0], "!", 1, 0));
+        SHOW(readv(ends[1], pieces, 3));
+        IS(memcmp(fresh + 4000, sent, 200) == 0 && memcmp(fresh + 8000, sent, 796) == 0);
+        SHOW(recv(ends[1], small, 4, MSG_DONTWAIT));
+    }
+}

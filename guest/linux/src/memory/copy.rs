@@ -229,14 +229,20 @@ impl<'a> Transfer<'a> {
     /// Whether the next bytes, so many at most, can be given now; if not, the transfer is stuck where they cannot.
     pub(crate) fn is_writable(&mut self, bytes: usize) -> bool {
         let Place::Program(memory) = self.place else { return true };
-        let end = self.at + self.piece.min(bytes);
-        let mut at = self.at;
-        while at < end {
-            if !memory.pages.get(at).is_some_and(|leaf| super::has(leaf, Access::Write)) {
-                self.missing = Some(at);
-                return false;
+        let mut left = bytes;
+        for number in 0..=self.rest.len() {
+            // The rest begins with the last.
+            let (start, piece) = if number == 0 { (self.at, self.piece) } else { self.rest[self.rest.len() - number] };
+            let end = start + piece.min(left);
+            left -= piece.min(left);
+            let mut at = start;
+            while at < end {
+                if !memory.pages.get(at).is_some_and(|leaf| super::has(leaf, Access::Write)) {
+                    self.missing = Some(at);
+                    return false;
+                }
+                at = (at & !(PAGE - 1)) + PAGE;
             }
-            at = (at & !(PAGE - 1)) + PAGE;
         }
         true
     }

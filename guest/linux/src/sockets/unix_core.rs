@@ -236,10 +236,12 @@ impl Core {
     }
 
     pub(super) fn receive(&self, to: &mut Transfer<'_>, how: Receiving) -> Result<Received, Errno> {
-        if to.left() > 0 && !how.discard && !to.is_writable(self.next_bytes()) {
+        let is_stream = self.is_stream();
+        // A message is taken as a whole.
+        let needed = if is_stream { 1 } else { self.next_bytes() };
+        if to.left() > 0 && !how.discard && !to.is_writable(needed) {
             return Err(Errno::AGAIN);
         }
-        let is_stream = self.is_stream();
         let mut done = Received::default();
         let mut emptied = Vec::new();
         let outcome = self.inbox.state.with(|inbox| {
