@@ -2,7 +2,7 @@
 
 use crate::frames::{Flags, Segment, arp_frame, seen};
 use crate::world::{CLIENT, SECOND_NS, SERVER, World, at, config, end, ip, large_config, mac, pattern};
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use toro_netstack::{Ending, Error, Event, Limits};
@@ -220,6 +220,36 @@ fn memory_has_an_end() {
     assert_eq!((statistics.connections, statistics.handshakes), (0, 0));
     let listener = world.listen(80, 16);
     world.connect(listener, 80);
+}
+
+#[test]
+fn what_lies_beyond_gaps_leaves_memory_to_others() {
+    let mut small = config(SERVER);
+    small.limits = Limits::for_memory(8 << 20);
+    let mut world = World::with(config(CLIENT), small);
+    let listener = world.listen(80, 512);
+    let last = Rc::new(RefCell::new(None));
+    let heard = Rc::clone(&last);
+    world.loses = Some(Box::new(move |from, frame| {
+        if from == CLIENT {
+            *heard.borrow_mut() = seen(frame);
+        }
+        false
+    }));
+    for _ in 0..300 {
+        let (client, _) = world.connect(listener, 80);
+        let local = world.stacks[CLIENT].tcp_ends(client).unwrap().0;
+        // One byte, far from where the stream begins, which never comes: the ring has room for all between.
+        let last = last.take().unwrap();
+        let far = Segment::between(CLIENT, local.port(), SERVER, 80).sequence(last.sequence.wrapping_add(10_000));
+        let far = far.acknowledgement(last.acknowledgement).flags(Flags::ACK).options(&last.options).payload(b"!");
+        world.inject(SERVER, &far.frame());
+    }
+    assert!(world.stacks[SERVER].statistics().memory_bytes >= 3 << 20, "memory is scarce");
+    let (client, server) = world.connect(listener, 80);
+    let question = pattern(30_000);
+    assert_eq!(world.transfer((CLIENT, client), (SERVER, server), &question), question);
+    assert_eq!(world.transfer((SERVER, server), (CLIENT, client), &question), question);
 }
 
 #[test]

@@ -324,7 +324,9 @@ impl Machine {
         let window = self.promised.wrapping_sub(self.expected);
         payload = &payload[..payload.len().min(window.saturating_sub(offset) as usize)];
         let place = self.receive.len() + offset as usize;
-        if payload.is_empty() || !self.receive.reserve(place + payload.len(), memory) {
+        // Nobody can read what lies beyond a gap, as long as the peer wants: while memory is scarce it gets none for that.
+        let is_refused = offset > 0 && memory.is_scarce() && place + payload.len() > self.receive.capacity();
+        if payload.is_empty() || is_refused || !self.receive.reserve(place + payload.len(), memory) {
             self.owed = Owed::Now;
             return Reaction::Turn;
         }
