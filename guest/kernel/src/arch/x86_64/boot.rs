@@ -304,7 +304,7 @@ start64:
     call {entry}
     ud2
     "#,
-    stack = const super::stack_bytes(24 << 10),
+    stack = const super::stack_bytes(32 << 10),
     tables = const 5 * 4096,
     slots = const 512 - WINDOW_SLOTS,
     entry = sym super::entry::entry,
