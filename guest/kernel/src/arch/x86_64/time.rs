@@ -176,7 +176,7 @@ pub fn now_ns() -> u64 {
 #[inline]
 pub fn now_ns_here() -> u64 {
     let clock = clock();
-    let ticks = steady_ticks().wrapping_sub(clock.base_ticks.load(Relaxed));
+    let ticks = steady_ticks().saturating_sub(clock.base_ticks.load(Relaxed));
     let rate = match clock.ns_per_tick.load(Relaxed) {
         0 => rate_by_apic(clock),
         rate => rate,
@@ -277,7 +277,7 @@ pub(super) fn arm(deadline_ns: u64) -> bool {
 /// Sets the timer by the counter that the clock reads: never early, and not late by more than a tick.
 fn arm_deadline(deadline_ns: u64) {
     let clock = clock();
-    let ns = u128::from(deadline_ns - clock.base_ns.load(Relaxed));
+    let ns = u128::from(deadline_ns.saturating_sub(clock.base_ns.load(Relaxed)));
     let ticks = ((ns << 32) / u128::from(clock.ns_per_tick.load(Relaxed)) + 1).min(u64::MAX.into()) as u64;
     interrupt::enable_timer(TimerMode::Deadline);
     fence(SeqCst); // the mode first: it may be stored in memory, and the deadline is not

@@ -53,14 +53,7 @@ impl Transport {
 
     /// The same, when what is wanted depends on what is offered.
     pub(super) fn negotiate_by(&self, wanted: impl FnOnce(u64) -> u64) -> Result<u64, DeviceError> {
-        self.set_status(0);
-        let mut looks = 0;
-        while self.status() != 0 {
-            looks += 1;
-            if looks == RESET_LOOKS_MAX {
-                return Err(DeviceError::Reset);
-            }
-        }
+        self.reset()?;
         self.set_status(status::ACKNOWLEDGE);
         self.set_status(status::ACKNOWLEDGE | status::DRIVER);
         let offered = forward!(self, inner => inner.features());
@@ -128,7 +121,16 @@ impl Transport {
 
     /// Takes the device out of use: it touches none of its queues any more.
     pub(super) fn stop(&self) {
+        if let Err(error) = self.reset() {
+            log::warn!("the device at {self}: {error}, and may still write to what it was given");
+        }
+    }
+
+    /// The device forgets everything, which is done when its status reads 0 (virtio 1.2, 2.4.2).
+    fn reset(&self) -> Result<(), DeviceError> {
         self.set_status(0);
+        let is_done = (0..RESET_LOOKS_MAX).any(|_| self.status() == 0);
+        if is_done { Ok(()) } else { Err(DeviceError::Reset) }
     }
 
     /// Reads a byte of the device's own configuration; 0 beyond its end.
