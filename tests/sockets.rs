@@ -24,7 +24,7 @@ fn sockets_that_never_wait_are_used_from_any_core() {
 
 #[test]
 fn a_small_machine_talks_to_itself_beside_a_card() {
-    guest("sockets").memory_mib(4).with(|machine| machine.network(Network::User)).run().expect_status(0);
+    guest("sockets").memory_mib(5).with(|machine| machine.network(Network::User)).run().expect_status(0);
 }
 
 #[test]
