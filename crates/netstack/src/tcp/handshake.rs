@@ -137,10 +137,15 @@ impl HalfOpens {
         }
     }
 
-    /// Takes out a handshake of one listener, if there is one.
-    pub(super) fn remove_of(&mut self, listener: Key) -> Option<HalfOpen> {
-        let (index, _) = self.slab.iter().find(|(_, half_open)| half_open.listener == listener)?;
-        self.slab.remove(index)
+    /// Takes out the handshakes of one listener; calls `gone` for each.
+    pub(super) fn remove_all_of(&mut self, listener: Key, mut gone: impl FnMut(&Tuple)) {
+        for index in 0..self.slab.places() {
+            if self.slab.get(index).is_some_and(|half_open| half_open.listener == listener)
+                && let Some(half_open) = self.slab.remove(index)
+            {
+                gone(&half_open.handshake.tuple);
+            }
+        }
     }
 
     /// How many there are.

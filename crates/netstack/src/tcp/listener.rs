@@ -169,9 +169,7 @@ impl Tcp {
         if self.listeners.get_key(id.0).is_none() {
             return;
         }
-        while let Some(half_open) = self.half_open.remove_of(id.0) {
-            self.table.remove(&half_open.handshake.tuple);
-        }
+        self.half_open.remove_all_of(id.0, |tuple| self.table.remove(tuple));
         if let Some(listener) = self.listeners.remove(id.0.index) {
             let port = listener.address.port;
             if self.listeners.iter().all(|(_, other)| other.address.port != port) {
