@@ -5,6 +5,7 @@
 
 mod abi;
 mod acpi;
+mod cores;
 mod dns;
 mod elf;
 mod input;

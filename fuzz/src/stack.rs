@@ -3,12 +3,12 @@
 
 mod six;
 
-use crate::Input;
+use crate::{Input, cores};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use six::{ip6_frame, pseudo_header6};
 use toro_netstack::{
     Address, Checksum, Config, ConnectionId, Device, Ending, Error, Event, Full, KeepAlive, Limits, LinkConfig,
-    ListenerId, NoDevice, Received, Seat, Sharing, Stack, Steering, TcpOption, UdpId, UdpOption,
+    ListenerId, NoDevice, Received, Sharing, Stack, TcpOption, UdpId, UdpOption,
 };
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -96,11 +96,7 @@ pub(crate) fn run(data: &[u8]) {
     let mut other = None;
     let six = head & 0xe0 == 0xa0;
     if matches!(head & 0xf0, 0x90 | 0xb0) {
-        let steering: &'static Steering = Box::leak(Box::default());
-        let core = head >> 1 & 1;
-        config.seat = Some(Seat { core: 1 - core, cores: 2, steering });
-        other = Some(Stack::new(config.clone()));
-        config.seat = Some(Seat { core, cores: 2, steering });
+        other = Some(cores::seat(&mut config, head >> 1 & 1));
     }
     let mut world = World {
         stack: Stack::new(config),
@@ -139,26 +135,12 @@ pub(crate) fn run(data: &[u8]) {
 }
 
 impl World {
-    /// Carries what the cores tell each other. A packet visits each core once, so this has an end.
     fn exchange(&mut self) {
         let Some(other) = &mut self.other else { return };
-        for round in 0.. {
-            let mut carried = false;
-            while let Some((_, message)) = self.stack.next_message() {
-                other.deliver(message, self.now_ns);
-                carried = true;
-            }
-            other.flush(&mut NoDevice, self.now_ns);
-            while let Some((_, message)) = other.next_message() {
-                self.stack.deliver(message, self.now_ns);
-                carried = true;
-            }
-            while other.next_event().is_some() {}
-            if !carried {
-                return;
-            }
-            assert!(round < 64, "the cores talk for ever");
-        }
+        let now_ns = self.now_ns;
+        cores::exchange(&mut self.stack, other, now_ns, |other| {
+            other.flush(&mut NoDevice, now_ns);
+        });
     }
 
     fn step(&mut self, input: &mut Input<'_>) {

@@ -7,12 +7,12 @@
 mod frames;
 mod honest;
 
-use crate::Input;
+use crate::{Input, cores};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use frames::{Kind, Maker};
 use toro_netstack::{
     Address, Checksum, Config, ConnectionId, Device, Devices, Ending, Flushed, Full, Limits, LinkConfig, ListenerId,
-    Received, Seat, Stack, Steering, UdpId, UdpOption,
+    Received, Stack, UdpId, UdpOption,
 };
 
 /// That of a guest's thread, twice because what is built for fuzzing needs more.
@@ -185,11 +185,7 @@ impl World {
         config.limits = Limits::for_memory(if head & 4 == 0 { 512 << 10 } else { 8 << 20 });
         let mut other = None;
         if head & 0x18 == 0x18 {
-            let steering: &'static Steering = Box::leak(Box::default());
-            let core = head >> 5 & 1;
-            config.seat = Some(Seat { core: 1 - core, cores: 2, steering });
-            other = Some(Stack::new(config.clone()));
-            config.seat = Some(Seat { core, cores: 2, steering });
+            other = Some(cores::seat(&mut config, head >> 5 & 1));
         }
         let mut world = Box::new(World {
             stack: Stack::new(config),
@@ -356,7 +352,7 @@ impl World {
         flushed
     }
 
-    /// Carries what cores tell each other. A packet visits each once, so this has an end.
+    /// Carries what cores tell each other, and hears of what happened.
     fn carry(&mut self) {
         let mut events = 0;
         while self.stack.next_event().is_some() {
@@ -364,24 +360,11 @@ impl World {
         }
         assert!(events < 10_000, "{events} events");
         let Some(other) = &mut self.other else { return };
-        for round in 0.. {
-            let mut carried = false;
-            while let Some((_, message)) = self.stack.next_message() {
-                other.deliver(message, self.now_ns);
-                carried = true;
-            }
-            self.ports.0.iter_mut().for_each(|port| port.room = 1000);
-            other.flush(&mut self.ports, self.now_ns);
-            while let Some((_, message)) = other.next_message() {
-                self.stack.deliver(message, self.now_ns);
-                carried = true;
-            }
-            while other.next_event().is_some() {}
-            if !carried {
-                return;
-            }
-            assert!(round < 64, "the cores talk for ever");
-        }
+        let (ports, now_ns) = (&mut self.ports, self.now_ns);
+        cores::exchange(&mut self.stack, other, now_ns, |other| {
+            ports.0.iter_mut().for_each(|port| port.room = 1000);
+            other.flush(ports, now_ns);
+        });
     }
 
     fn connect(&mut self, input: &mut Input<'_>) {

@@ -26,6 +26,7 @@ mod stream;
 mod tuning;
 
 use crate::answers::{Handshake, NEVER, Output, Phase, Reaction, Read, Terms};
+use crate::info::TcpState as State;
 use crate::ip::Ip;
 use crate::memory::Memory;
 use crate::options::SynOptions;
@@ -44,20 +45,6 @@ use tuning::Tuning;
 /// What a peer that names no limit can take in one segment, and the least that is believed.
 const PEER_SEGMENT_BYTES_DEFAULT: u16 = 536;
 const PEER_SEGMENT_BYTES_MIN: u16 = 64;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    SynSent,
-    SynReceived,
-    Established,
-    FinWait1,
-    FinWait2,
-    CloseWait,
-    Closing,
-    LastAck,
-    TimeWait,
-    Closed,
-}
 
 /// Whether the peer is owed an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

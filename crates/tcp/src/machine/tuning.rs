@@ -5,7 +5,7 @@
 
 use super::{Machine, State};
 use crate::answers::NEVER;
-use crate::info::{Info, TcpState};
+use crate::info::Info;
 use crate::memory::{BUFFER_BYTES_MAX, BUFFER_BYTES_MIN, Memory};
 use crate::tune::{KeepAlive, TcpOption};
 
@@ -158,18 +158,7 @@ impl Machine {
     /// How it stands.
     pub(super) fn info(&self) -> Info {
         Info {
-            state: match self.state {
-                State::SynSent => TcpState::SynSent,
-                State::SynReceived => TcpState::SynReceived,
-                State::Established => TcpState::Established,
-                State::FinWait1 => TcpState::FinWait1,
-                State::FinWait2 => TcpState::FinWait2,
-                State::CloseWait => TcpState::CloseWait,
-                State::Closing => TcpState::Closing,
-                State::LastAck => TcpState::LastAck,
-                State::TimeWait => TcpState::TimeWait,
-                State::Closed => TcpState::Closed,
-            },
+            state: self.state,
             segment_bytes: self.segment_bytes,
             round_trip_ns: self.round_trip.smoothed_ns(),
             round_trip_deviation_ns: self.round_trip.deviation_ns(),

@@ -13,6 +13,7 @@ pub(crate) mod udp;
 pub(crate) mod unix;
 pub(crate) mod unix_core;
 
+use crate::files::anonymous_status;
 use crate::memory::Transfer;
 use crate::objects::{Object, OpenFile};
 use crate::task::Task;
@@ -23,6 +24,8 @@ use toro::prelude::*;
 use toro::sync::Arc;
 use toro_linux_abi::address::{Address, Family};
 use toro_linux_abi::errno::Errno;
+use toro_linux_abi::layout::Stat;
+use toro_linux_abi::tree::FileType;
 
 /// What goes along with bytes that are sent.
 #[derive(Default)]
@@ -156,6 +159,16 @@ impl Watcher for Told {
 /// A number of an object's own, for `stat`.
 pub(crate) fn next_ino() -> u64 {
     crate::process::get().files.next_ino()
+}
+
+/// What `fstat` tells of one with this number.
+fn status(ino: u64) -> Stat {
+    anonymous_status(FileType::Socket, 0o777, ino)
+}
+
+/// What `/proc/self/fd` says that it is.
+fn name(ino: u64) -> Vec<u8> {
+    format!("socket:[{ino}]").into_bytes()
 }
 
 /// The network's reason in Linux's words.

@@ -5,7 +5,6 @@ use super::ip_options::{check_level, ip_option, set_ip_option, set_v6_only};
 use super::options::{Options, SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, Shared};
 use super::tcp_options::{SECOND_NS, TcpOptions};
 use super::{Half, Received, Receiving, Sending, Socket, Told, errno, events, next_ino};
-use crate::files::anonymous_status;
 use crate::interfaces;
 use crate::memory::Transfer;
 use crate::objects::{Object, OpenFile};
@@ -22,7 +21,6 @@ use toro_linux_abi::address::{Address, Family};
 use toro_linux_abi::errno::Errno;
 use toro_linux_abi::layout::Stat;
 use toro_linux_abi::raw::{ioctl, net};
-use toro_linux_abi::tree::FileType;
 
 /// What a socket has become.
 #[derive(Clone)]
@@ -428,7 +426,7 @@ impl Object for TcpSocket {
     }
 
     fn status(&self) -> Stat {
-        anonymous_status(FileType::Socket, 0o777, self.ino)
+        super::status(self.ino)
     }
 
     fn control(&self, task: &mut Task, request: u32, argument: u64) -> Result<u64, Errno> {
@@ -448,7 +446,7 @@ impl Object for TcpSocket {
     }
 
     fn name(&self) -> Vec<u8> {
-        format!("socket:[{}]", self.ino).into_bytes()
+        super::name(self.ino)
     }
 
     fn as_socket(&self) -> Option<&dyn Socket> {

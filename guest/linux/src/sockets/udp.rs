@@ -5,7 +5,6 @@ use super::groups::{self, Groups};
 use super::ip_options::{check_level, ip_option, set_ip_option, set_v6_only};
 use super::options::{SOL_IP, SOL_IPV6, SOL_SOCKET, Shared, number};
 use super::{Half, Received, Receiving, Sending, Socket, Told, errno, events, next_ino};
-use crate::files::anonymous_status;
 use crate::interfaces;
 use crate::memory::Transfer;
 use crate::objects::{Object, OpenFile};
@@ -21,7 +20,6 @@ use toro_linux_abi::address::{Address, Family};
 use toro_linux_abi::errno::Errno;
 use toro_linux_abi::layout::Stat;
 use toro_linux_abi::raw::{ioctl, net};
-use toro_linux_abi::tree::FileType;
 
 /// Longest datagram, which is one of IPv6: of IPv4 the network says so.
 const BYTES_MAX: usize = 65_527;
@@ -350,7 +348,7 @@ impl Object for UdpSocket {
     }
 
     fn status(&self) -> Stat {
-        anonymous_status(FileType::Socket, 0o777, self.ino)
+        super::status(self.ino)
     }
 
     fn control(&self, task: &mut Task, request: u32, argument: u64) -> Result<u64, Errno> {
@@ -367,7 +365,7 @@ impl Object for UdpSocket {
     }
 
     fn name(&self) -> Vec<u8> {
-        format!("socket:[{}]", self.ino).into_bytes()
+        super::name(self.ino)
     }
 
     fn as_socket(&self) -> Option<&dyn Socket> {

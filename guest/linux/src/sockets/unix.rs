@@ -6,7 +6,7 @@
 use super::options::{SOL_SOCKET, Shared};
 use super::unix_core::{ABSTRACT, Backlog, Bound, Core, State, Waiting, bind_abstract, credentials, find};
 use super::{Half, Received, Receiving, Sending, Socket, next_ino};
-use crate::files::{From, Payload, anonymous_status};
+use crate::files::{From, Payload};
 use crate::interfaces;
 use crate::memory::Transfer;
 use crate::objects::{Object, OpenFile};
@@ -358,7 +358,7 @@ impl Object for UnixSocket {
     }
 
     fn status(&self) -> Stat {
-        anonymous_status(FileType::Socket, 0o777, self.ino)
+        super::status(self.ino)
     }
 
     fn control(&self, task: &mut Task, request: u32, argument: u64) -> Result<u64, Errno> {
@@ -375,7 +375,7 @@ impl Object for UnixSocket {
     }
 
     fn name(&self) -> Vec<u8> {
-        format!("socket:[{}]", self.ino).into_bytes()
+        super::name(self.ino)
     }
 
     fn as_socket(&self) -> Option<&dyn Socket> {
